@@ -1,0 +1,33 @@
+//! Packed-matrix kernels for transformer inference on the CPU: matrices in, matrices out.
+//!
+//! The one crate with `unsafe`. It knows matrices, not models. `KERNELS.md` beside this crate's
+//! manifest tells of formats, dispatch and what was tried.
+//!
+//! Every algorithm is written once, in plain Rust over fixed-size lanes, and compiled for each
+//! instruction set of [`Isa`]. The order of the additions in every sum is fixed by the shape of
+//! that sum alone: a row of a result has the same bits whatever other rows are computed with it,
+//! and the same bits on every instruction set with a fused multiply-add.
+//!
+//! ```
+//! use kernels::{Activation, Isa, Matmul, PackedMatrix};
+//!
+//! // Two outputs of three inputs each; one row in.
+//! let weight = PackedMatrix::pack(Isa::detected(), &[1.0, 2.0, 3.0, 0.0, 0.0, 1.0], 2, 3);
+//! let mut y = [0.0; 2];
+//! Matmul { weight: &weight, bias: &[0.5, 0.0], activation: Activation::None }.run(&[1.0, 1.0, 1.0], &mut y);
+//! assert_eq!(y, [6.5, 1.0]);
+//! ```
+
+#![expect(unsafe_code, reason = "the one crate in which it may stand")]
+#![allow(clippy::inline_always, reason = "each instruction set compiles its own copy")]
+
+mod arithmetic;
+mod attention;
+mod isa;
+mod matmul;
+mod norm;
+
+pub use attention::{Attention, AttentionWorkspace};
+pub use isa::Isa;
+pub use matmul::{Activation, Matmul, PackedMatrix};
+pub use norm::LayerNorm;
