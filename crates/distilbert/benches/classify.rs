@@ -1,0 +1,45 @@
+//! Texts a second of the built-in model, at the lengths that matter.
+//!
+//! `cargo bench -p distilbert --features default-model`
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use distilbert::Classifier;
+
+/// Distinct texts of `tokens` tokens each, special tokens included.
+fn texts(count: usize, tokens: usize) -> Vec<String> {
+    let words = ["joy", "fear", "love", "day", "rain", "house", "friend", "night", "music", "road"];
+    let word = |text: usize, at: usize| words[(text * 7 + at * at + at * text) % words.len()];
+    (0..count).map(|text| (0..tokens - 2).map(|at| word(text, at)).collect::<Vec<_>>().join(" ")).collect()
+}
+
+fn classify(criterion: &mut Criterion) {
+    let classifier = Classifier::default_model().expect("the built-in model loads");
+    let mut group = criterion.benchmark_group("classify");
+    group.sample_size(10);
+    for (tokens, count) in [(22, 128), (128, 32), (512, 8)] {
+        let texts = texts(count, tokens);
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(BenchmarkId::new("tokens", tokens), |bencher| {
+            bencher.iter(|| black_box(classifier.classify(black_box(&texts)).expect("texts are classified")));
+        });
+    }
+    group.finish();
+}
+
+fn tokenize(criterion: &mut Criterion) {
+    let classifier = Classifier::default_model().expect("the built-in model loads");
+    let texts = texts(128, 22);
+    let mut group = criterion.benchmark_group("tokenize");
+    group.throughput(Throughput::Elements(texts.len() as u64));
+    group.bench_function(BenchmarkId::new("tokens", 22), |bencher| {
+        bencher
+            .iter(|| texts.iter().map(|text| classifier.tokenize(text).map(|t| t.ids.len())).sum::<Result<usize, _>>());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, classify, tokenize);
+criterion_main!(benches);

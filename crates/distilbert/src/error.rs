@@ -1,0 +1,95 @@
+use std::path::PathBuf;
+
+/// The result of this crate's fallible functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a model could not be loaded or a text not be classified. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The model folder does not exist, or is not a folder.
+    #[error(
+        "no model folder at '{}': give a folder that holds config.json, model.safetensors and \
+         tokenizer.json (or vocab.txt), such as `save_pretrained` of Hugging Face transformers writes",
+        path.display()
+    )]
+    MissingFolder {
+        /// The path that was given.
+        path: PathBuf,
+    },
+
+    /// A file that every model needs is not in the folder.
+    #[error("the model at '{origin}' has no {file}: {cure}")]
+    MissingFile {
+        /// The folder or hub id.
+        origin: String,
+        /// The file's name.
+        file: &'static str,
+        /// What to do about it.
+        cure: &'static str,
+    },
+
+    /// A file exists but could not be read.
+    #[error("cannot read '{}': {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+
+    /// `config.json` is malformed, or describes a model that is not a DistilBERT classifier.
+    #[error("config.json of the model at '{origin}': {reason}")]
+    Config {
+        /// The folder or hub id.
+        origin: String,
+        /// What is wrong, and the cure.
+        reason: String,
+    },
+
+    /// The tokenizer's files are malformed or do not fit the model.
+    #[error("tokenizer of the model at '{origin}': {reason}")]
+    Tokenizer {
+        /// The folder or hub id.
+        origin: String,
+        /// What is wrong, and the cure.
+        reason: String,
+    },
+
+    /// `model.safetensors` is malformed or does not fit `config.json`.
+    #[error("model.safetensors of the model at '{origin}': {reason}")]
+    Weights {
+        /// The folder or hub id.
+        origin: String,
+        /// What is wrong, and the cure.
+        reason: String,
+    },
+
+    /// `max_length` is outside what the model can take.
+    #[error("max_length {given} is out of range: this model takes from {least} to {most} tokens")]
+    MaxLength {
+        /// The length asked for, in tokens.
+        given: usize,
+        /// The least length: the special tokens and one more.
+        least: usize,
+        /// The model's `max_position_embeddings`.
+        most: usize,
+    },
+
+    /// A model could not be brought from the hub.
+    #[error("cannot load '{id}' from the Hugging Face hub: {reason}")]
+    Hub {
+        /// The hub id.
+        id: String,
+        /// What is wrong, and the cure.
+        reason: String,
+    },
+
+    /// A text could not be tokenized.
+    #[error("cannot tokenize a text: {0}")]
+    Tokenize(String),
+
+    /// The forward pass failed.
+    #[error("the forward pass failed: {0}")]
+    Forward(#[from] candle_core::Error),
+}

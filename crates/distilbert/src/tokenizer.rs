@@ -1,0 +1,215 @@
+use serde::Deserialize;
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::processors::bert::BertProcessing;
+use tokenizers::{AddedToken, NormalizerWrapper, PostProcessor, PreTokenizerWrapper, TruncationParams};
+
+use crate::model_files::{Bytes, TokenizerFiles};
+use crate::{Config, Error, Result};
+
+/// The token ids of one text, special tokens included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenIds {
+    /// Ids, at most `max_length` of them.
+    pub ids: Vec<u32>,
+    /// Whether the text had more tokens than `max_length`, so that its end was cut off.
+    pub truncated: bool,
+}
+
+/// A model's tokenizer, cutting texts to `max_length` tokens.
+pub(crate) struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    max_length: usize,
+    words_yield_tokens: bool,
+}
+
+impl Tokenizer {
+    /// Loads the tokenizer of a model and checks that it fits `config`.
+    pub(crate) fn load(
+        origin: &str,
+        files: &TokenizerFiles,
+        config: &Config,
+        max_length: Option<usize>,
+    ) -> Result<Self> {
+        let wrong = |reason: String| Error::Tokenizer { origin: origin.into(), reason };
+        let mut inner = match files {
+            TokenizerFiles::Json(json) => tokenizers::Tokenizer::from_bytes(json)
+                .map_err(|e| wrong(format!("tokenizer.json is not a tokenizer: {e}")))?,
+            TokenizerFiles::Vocab { vocab, config } => from_vocab(vocab, config.as_ref()).map_err(wrong)?,
+        };
+        check_ids(&inner, config).map_err(wrong)?;
+
+        let most = config.max_position_embeddings;
+        let max_length = max_length.unwrap_or(most);
+        let least = 1 + inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
+        if !(least..=most).contains(&max_length) {
+            return Err(Error::MaxLength { given: max_length, least, most });
+        }
+        let truncation = TruncationParams { max_length, ..TruncationParams::default() };
+        inner.with_truncation(Some(truncation)).map_err(|e| wrong(e.to_string()))?;
+        inner.with_padding(None);
+
+        let tokenizer = Self { words_yield_tokens: words_yield_tokens(&inner), inner, max_length };
+        if tokenizer.encode("")?.ids.is_empty() {
+            return Err(wrong("it adds no [CLS] token to a text: save it again with its post-processor".into()));
+        }
+        Ok(tokenizer)
+    }
+
+    pub(crate) fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    pub(crate) fn encode(&self, text: &str) -> Result<TokenIds> {
+        let head = if self.words_yield_tokens { words(text, self.max_length) } else { text };
+        let encoding = self.inner.encode_fast(head, true).map_err(|e| Error::Tokenize(e.to_string()))?;
+        Ok(TokenIds {
+            ids: encoding.get_ids().to_vec(),
+            truncated: head.len() < text.len() || !encoding.get_overflowing().is_empty(),
+        })
+    }
+}
+
+/// Every id that the tokenizer can produce must be a row of the word embeddings.
+fn check_ids(tokenizer: &tokenizers::Tokenizer, config: &Config) -> Result<(), String> {
+    let vocabulary = tokenizer.get_vocab(true);
+    let Some((token, id)) = vocabulary.iter().max_by_key(|(_, id)| **id) else {
+        return Err("its vocabulary is empty".into());
+    };
+    if *id as usize >= config.vocab_size {
+        return Err(format!(
+            "token '{token}' has id {id}, but the model has embeddings for {} tokens only: the tokenizer belongs \
+             to another model",
+            config.vocab_size
+        ));
+    }
+    Ok(())
+}
+
+/// Whether each word with an ASCII letter or digit is sure to become one token or more.
+///
+/// True of BERT's rules, which split at white space and never drop a letter or digit, as long as
+/// no added token spans white space. Only then may a long text be cut before it is tokenized.
+fn words_yield_tokens(tokenizer: &tokenizers::Tokenizer) -> bool {
+    let bert_normalizer = matches!(tokenizer.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(_)));
+    let bert_pre_tokenizer = matches!(tokenizer.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
+    let added = tokenizer.get_added_tokens_decoder();
+    bert_normalizer && bert_pre_tokenizer && !added.values().any(|token| token.content.contains(char::is_whitespace))
+}
+
+/// The start of `text` that holds its first `count` words with an ASCII letter or digit, or all of
+/// it if it has no more; cut at a space, so that no word is changed.
+///
+/// With `count` words of at least a token each, the rest cannot survive truncation to `count`
+/// tokens, special ones included. A text of megabytes then costs no more than its first page.
+fn words(text: &str, count: usize) -> &str {
+    let (mut seen, mut in_word) = (0, false);
+    for (at, byte) in text.bytes().enumerate() {
+        if byte.is_ascii_alphanumeric() {
+            in_word = true;
+        } else if byte == b' ' {
+            seen += usize::from(in_word);
+            in_word = false;
+            if seen >= count {
+                let rest_is_blank = text[at..].bytes().take(64).all(|b| b == b' ') && text.len() - at <= 64;
+                return if rest_is_blank { text } else { &text[..at] };
+            }
+        }
+    }
+    text
+}
+
+/// What `tokenizer_config.json` may say of a BERT tokenizer, with Hugging Face's defaults.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct VocabConfig {
+    do_lower_case: Option<bool>,
+    tokenize_chinese_chars: Option<bool>,
+    strip_accents: Option<bool>,
+    unk_token: Option<SpecialToken>,
+    sep_token: Option<SpecialToken>,
+    pad_token: Option<SpecialToken>,
+    cls_token: Option<SpecialToken>,
+    mask_token: Option<SpecialToken>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SpecialToken {
+    Plain(String),
+    Detailed { content: String },
+}
+
+impl SpecialToken {
+    fn or(token: Option<Self>, default: &str) -> String {
+        match token {
+            Some(Self::Plain(content) | Self::Detailed { content }) => content,
+            None => default.into(),
+        }
+    }
+}
+
+/// BERT's tokenizer over a vocabulary of a piece a line.
+///
+/// Source: `BertTokenizerFast` and `DistilBertTokenizerFast` of Hugging Face `transformers`.
+fn from_vocab(vocab: &[u8], config: Option<&Bytes>) -> Result<tokenizers::Tokenizer, String> {
+    let config: VocabConfig = match config {
+        Some(json) => serde_json::from_slice(json).map_err(|e| format!("tokenizer_config.json is malformed: {e}"))?,
+        None => VocabConfig::default(),
+    };
+    let ids = WordPiece::read_bytes(vocab).map_err(|e| format!("vocab.txt is not a vocabulary: {e}"))?;
+
+    let unk = SpecialToken::or(config.unk_token, "[UNK]");
+    let sep = SpecialToken::or(config.sep_token, "[SEP]");
+    let pad = SpecialToken::or(config.pad_token, "[PAD]");
+    let cls = SpecialToken::or(config.cls_token, "[CLS]");
+    let mask = SpecialToken::or(config.mask_token, "[MASK]");
+    let id = |token: &str| {
+        ids.get(token)
+            .copied()
+            .ok_or_else(|| format!("vocab.txt has no '{token}': give BERT's vocabulary, a piece a line"))
+    };
+    let post_processor = BertProcessing::new((sep.clone(), id(&sep)?), (cls.clone(), id(&cls)?));
+    id(&unk)?;
+
+    let model = WordPiece::builder()
+        .vocab(ids.clone())
+        .unk_token(unk.clone())
+        .build()
+        .map_err(|e| format!("vocab.txt makes no vocabulary: {e}"))?;
+    let mut tokenizer = tokenizers::Tokenizer::new(model);
+    let normalizer = BertNormalizer::new(
+        true,
+        config.tokenize_chinese_chars.unwrap_or(true),
+        config.strip_accents,
+        config.do_lower_case.unwrap_or(true),
+    );
+    tokenizer.with_normalizer(Some(normalizer)).map_err(|e| e.to_string())?;
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    tokenizer.with_post_processor(Some(post_processor));
+    let special = [unk, sep, pad, cls, mask].map(|token| AddedToken::from(token, true));
+    let known = special.into_iter().filter(|token| ids.contains_key(&token.content));
+    tokenizer.add_special_tokens(known).map_err(|e| e.to_string())?;
+    Ok(tokenizer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_cuts_at_a_space_after_enough_words() {
+        for (text, count, expected) in [
+            ("", 2, ""),
+            ("one", 1, "one"),
+            ("one two three", 2, "one two"),
+            ("one !? - two three", 2, "one !? - two"),
+            ("é ü one two", 1, "é ü one"),
+            ("one two   ", 2, "one two   "),
+            ("日本 語 one", 1, "日本 語 one"),
+        ] {
+            assert_eq!(words(text, count), expected, "{text:?} {count}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! One row, one answer: a text's prediction has the same bits whatever stands beside it.
+
+use std::path::Path;
+
+use distilbert::{Classifier, Prediction};
+use proptest::prelude::*;
+
+fn small_model() -> Classifier {
+    Classifier::load(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/gelu-json")).unwrap()
+}
+
+fn bits(prediction: &Prediction) -> Vec<u32> {
+    prediction.probabilities.iter().map(|p| p.to_bits()).collect()
+}
+
+fn alone(classifier: &Classifier, text: &str) -> Prediction {
+    classifier.classify(&[text]).unwrap().remove(0)
+}
+
+fn neighbours() -> Vec<String> {
+    (0..63).map(|i| format!("neighbour {i} ").repeat(1 + i * 3)).collect()
+}
+
+fn assert_invariant(classifier: &Classifier, text: &str, neighbours: &[String], at: usize) {
+    let mut batch: Vec<&str> = neighbours.iter().map(String::as_str).collect();
+    batch.insert(at, text);
+    let together = &classifier.classify(&batch).unwrap()[at];
+    let alone = alone(classifier, text);
+    assert_eq!(bits(together), bits(&alone), "{text:?} at {at}");
+    assert_eq!(*together, alone);
+}
+
+#[cfg(feature = "default-model")]
+#[test]
+fn default_model_among_long_neighbours() {
+    let classifier = Classifier::default_model().unwrap();
+    let mut neighbours = neighbours();
+    neighbours.truncate(15);
+    for text in ["", "I like you.", &"a long story about fear ".repeat(40)] {
+        assert_invariant(&classifier, text, &neighbours, 7);
+    }
+}
+
+#[test]
+fn any_number_of_threads() {
+    let classifier = small_model();
+    let texts = neighbours();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let expected = classifier.classify(&texts).unwrap();
+    for threads in [1, 2, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let predictions = pool.install(|| classifier.classify(&texts)).unwrap();
+        assert!(predictions.iter().map(bits).eq(expected.iter().map(bits)), "{threads} threads");
+    }
+}
+
+#[test]
+fn no_texts_give_no_predictions() {
+    assert_eq!(small_model().classify(&[]).unwrap(), []);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_text_in_any_batch(
+        text in "[a-z !?é中]{0,120}",
+        mut neighbours in prop::collection::vec("[a-z ]{0,200}", 0..64),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let at = at.index(neighbours.len() + 1);
+        neighbours.truncate(64);
+        assert_invariant(&small_model(), &text, &neighbours, at);
+    }
+}
