@@ -1,0 +1,169 @@
+use std::io::{self, BufRead, BufWriter, Write};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use arrow::array::{ArrayRef, AsArray, Float32Array, RecordBatch, StringArray, StructArray};
+use arrow::csv::WriterBuilder;
+use arrow::datatypes::{DataType, Field, Fields, Float32Type, Schema};
+use arrow::json::LineDelimitedWriter;
+use arrow::util::display::FormatOptions;
+use arrow::util::pretty::pretty_format_batches_with_options;
+use clap::{Args, ValueEnum};
+use distilbert::{Classifier, Prediction};
+
+use crate::model::ModelArguments;
+
+/// Texts that are classified and printed together when they come from a pipe.
+const LINES_A_BATCH: usize = 1024;
+
+/// Classify texts given as arguments, or a line each from standard input
+#[derive(Args)]
+pub struct Arguments {
+    /// The texts; without any, lines are read from standard input
+    texts: Vec<String>,
+
+    /// How to print labels and scores
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    #[command(flatten)]
+    model: ModelArguments,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// A table to read
+    Table,
+    /// Comma-separated values, a score in a column each
+    Csv,
+    /// A JSON object a line
+    Json,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let classifier = arguments.model.load()?;
+    let mut printer = Printer::new(arguments.format, io::stdout().lock());
+    if arguments.texts.is_empty() {
+        for texts in batches_of_lines(io::stdin().lock()) {
+            printer.print(&classifier, texts?)?;
+        }
+    } else {
+        printer.print(&classifier, arguments.texts.clone())?;
+    }
+    printer.finish()
+}
+
+/// The lines of `input` in batches; ends after an error, which names the line.
+fn batches_of_lines(input: impl BufRead) -> impl Iterator<Item = Result<Vec<String>>> {
+    let mut lines = input.lines().enumerate().map(|(at, line)| {
+        line.with_context(|| format!("cannot read line {} of standard input: it must be UTF-8 text", at + 1))
+    });
+    std::iter::from_fn(move || {
+        let batch: Result<Vec<_>> = lines.by_ref().take(LINES_A_BATCH).collect();
+        Some(batch).filter(|batch| batch.as_ref().map_or(true, |lines| !lines.is_empty()))
+    })
+    .scan(false, |failed, batch| {
+        if *failed {
+            return None;
+        }
+        *failed = batch.is_err();
+        Some(batch)
+    })
+}
+
+/// Prints predictions as they come; a table only at the end, when its widths are known.
+struct Printer<W: Write> {
+    format: Format,
+    out: BufWriter<W>,
+    table: Vec<RecordBatch>,
+    has_header: bool,
+}
+
+impl<W: Write> Printer<W> {
+    fn new(format: Format, out: W) -> Self {
+        Self { format, out: BufWriter::new(out), table: Vec::new(), has_header: false }
+    }
+
+    fn print(&mut self, classifier: &Classifier, texts: Vec<String>) -> Result<()> {
+        let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let predictions = classifier.classify(&borrowed)?;
+        let scores = scores(classifier.labels(), &predictions);
+        match self.format {
+            Format::Table => self.table.push(rounded(&flat(&texts, &predictions, scores)?)?),
+            Format::Csv => {
+                let batch = flat(&texts, &predictions, scores)?;
+                let writer = WriterBuilder::new().with_header(!self.has_header);
+                self.has_header = true;
+                writer.build(&mut self.out).write(&batch)?;
+            }
+            Format::Json => {
+                let batch = nested(&texts, &predictions, scores)?;
+                let mut writer = LineDelimitedWriter::new(&mut self.out);
+                writer.write(&batch)?;
+                writer.finish()?;
+            }
+        }
+        Ok(self.out.flush()?)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        if !self.table.is_empty() {
+            let options = FormatOptions::default();
+            writeln!(self.out, "{}", pretty_format_batches_with_options(&self.table, &options)?)?;
+        }
+        Ok(self.out.flush()?)
+    }
+}
+
+type Column = (String, ArrayRef);
+
+fn scores(labels: &[Arc<str>], predictions: &[Prediction]) -> Vec<Column> {
+    let column = |(id, label): (usize, &Arc<str>)| -> Column {
+        let values = predictions.iter().map(|prediction| prediction.probabilities[id]);
+        (label.to_string(), Arc::new(Float32Array::from_iter_values(values)))
+    };
+    labels.iter().enumerate().map(column).collect()
+}
+
+/// `text`, `label` and `score`.
+fn leading(texts: &[String], predictions: &[Prediction]) -> Vec<Column> {
+    let labels = predictions.iter().map(|prediction| &*prediction.label);
+    let scores = predictions.iter().map(|prediction| prediction.score);
+    vec![
+        ("text".into(), Arc::new(StringArray::from_iter_values(texts))),
+        ("label".into(), Arc::new(StringArray::from_iter_values(labels))),
+        ("score".into(), Arc::new(Float32Array::from_iter_values(scores))),
+    ]
+}
+
+fn flat(texts: &[String], predictions: &[Prediction], scores: Vec<Column>) -> Result<RecordBatch> {
+    batch(leading(texts, predictions).into_iter().chain(scores))
+}
+
+fn nested(texts: &[String], predictions: &[Prediction], scores: Vec<Column>) -> Result<RecordBatch> {
+    let (names, columns): (Vec<_>, Vec<_>) = scores.into_iter().unzip();
+    let fields: Fields = names.iter().map(|name| Field::new(name, DataType::Float32, false)).collect();
+    let scores: ArrayRef = Arc::new(StructArray::try_new(fields, columns, None)?);
+    batch(leading(texts, predictions).into_iter().chain([("scores".into(), scores)]))
+}
+
+fn batch(columns: impl Iterator<Item = Column>) -> Result<RecordBatch> {
+    let (fields, columns): (Vec<_>, Vec<_>) =
+        columns.map(|(name, column)| (Field::new(name, column.data_type().clone(), false), column)).unzip();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// The same batch to be read by people, to whom four decimals are enough.
+fn rounded(wide: &RecordBatch) -> Result<RecordBatch> {
+    let columns = wide.schema_ref().fields().iter().zip(wide.columns()).map(|(field, column)| {
+        let column = match column.as_primitive_opt::<Float32Type>() {
+            Some(values) => {
+                let texts = values.values().iter().map(|value| format!("{value:.4}"));
+                Arc::new(StringArray::from_iter_values(texts))
+            }
+            None => Arc::clone(column),
+        };
+        (field.name().clone(), column)
+    });
+    batch(columns)
+}

@@ -1,0 +1,55 @@
+//! The `emotion` program: SQL with emotion labels, and labels for lines of text.
+
+mod classify;
+mod model;
+mod sql;
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use datafusion::error::DataFusionError;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Emotion labels for text, in SQL.
+///
+/// A model is built in: no download, server or GPU is needed.
+#[derive(Parser)]
+#[command(name = "emotion", version, arg_required_else_help = true)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Sql(sql::Arguments),
+    Classify(classify::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Program::parse().command {
+        Command::Sql(arguments) => sql::run(arguments).await,
+        Command::Classify(arguments) => classify::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the reader of our output went away, as `head` does: no fault of ours, or of theirs.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| match cause.downcast_ref::<std::io::Error>() {
+        Some(error) => error.kind() == ErrorKind::BrokenPipe,
+        // Of what went wrong in writing, Arrow keeps the message alone.
+        None => cause.is::<DataFusionError>() && cause.to_string().contains("Broken pipe"),
+    })
+}

@@ -1,0 +1,194 @@
+//! The program as a person meets it: arguments, pipes, files, and the wrong input too.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn emotion(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_emotion"));
+    command.args(arguments).current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    emotion(arguments).output().unwrap()
+}
+
+fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child =
+        emotion(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[track_caller]
+fn output_of(output: &Output) -> &str {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[track_caller]
+fn assert_fails(output: &Output, parts: &[&str]) {
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+#[test]
+fn sql_over_the_sample_file() {
+    let query = "SELECT emotion_classify(text) AS emotion, count(*) AS texts \
+                 FROM 'data/reviews.parquet' GROUP BY 1 ORDER BY 2 DESC, 1";
+    let table = run(&["sql", "-c", query]);
+    let table = output_of(&table);
+    assert!(table.contains("| emotion  | texts |") && table.contains("row(s) fetched"), "{table}");
+
+    let csv = run(&["sql", "-c", query, "--format", "csv"]);
+    let lines: Vec<_> = output_of(&csv).lines().collect();
+    assert_eq!(lines[0], "emotion,texts");
+    assert_eq!(lines.len(), 8, "six labels and NULL: {lines:?}");
+    let total: u32 = lines[1..].iter().map(|line| line.split_once(',').unwrap().1.parse::<u32>().unwrap()).sum();
+    assert_eq!(total, 282);
+}
+
+#[test]
+fn csv_holds_every_row_beyond_the_tables_limit() {
+    let query = "SELECT value FROM range(100000)";
+    let output = run(&["sql", "-c", query, "--format", "csv"]);
+    assert_eq!(output_of(&output).lines().count(), 100_001);
+    let output = run(&["sql", "-c", query, "--maxrows", "5"]);
+    assert!(output_of(&output).contains("First 5 displayed"));
+}
+
+#[test]
+fn sql_from_files_and_pipes_runs_every_statement() {
+    let folder = TempDir::new().unwrap();
+    let script = folder.path().join("script.sql");
+    let sql = "-- a comment\nCREATE VIEW v AS SELECT 1 AS n;\nSELECT n + 1 AS m\n  FROM v;\n";
+    fs::write(&script, sql).unwrap();
+    let arguments = ["sql", "--format", "csv"];
+    let from_file = run(&["sql", "--format", "csv", "-f", script.to_str().unwrap()]);
+    let from_pipe = run_with_input(&arguments, sql.as_bytes());
+    for output in [from_file, from_pipe] {
+        assert_eq!(output_of(&output), "m\n2\n");
+    }
+}
+
+#[test]
+fn a_failing_statement_stops_the_script() {
+    let output = run_with_input(&["sql", "--format", "csv"], b"SELECT nope; SELECT 7 AS seven;");
+    assert_fails(&output, &["nope"]);
+    assert!(!text(&output.stdout).contains('7'));
+}
+
+#[test]
+fn sql_errors_say_what_to_do() {
+    assert_fails(&run(&["sql", "-c", "SELEC 1"]), &["SELEC"]);
+    assert_fails(&run(&["sql", "-f", "no/such.sql"]), &["no/such.sql"]);
+    assert_fails(
+        &run(&["sql", "-c", "SELECT * FROM 'data/nope.parquet'"]),
+        &["there is no file 'data/nope.parquet'", "current folder"],
+    );
+    assert_fails(
+        &run(&["sql", "-c", "SELECT emotion_classify(id) FROM 'data/reviews.parquet'"]),
+        &["emotion_classify", "Int64", "CAST(x AS VARCHAR)"],
+    );
+    assert_fails(
+        &run(&["sql", "--model", "no/such/folder", "-c", "SELECT 1"]),
+        &["no model folder at 'no/such/folder'", "config.json"],
+    );
+}
+
+#[test]
+fn files_that_are_not_what_their_name_says() {
+    let folder = TempDir::new().unwrap();
+    let query = |name: &str| format!("SELECT count(*) FROM '{}'", folder.path().join(name).display());
+    fs::create_dir(folder.path().join("folder.parquet")).unwrap();
+    assert_fails(&run(&["sql", "-c", &query("folder.parquet")]), &["folder.parquet"]);
+    fs::write(folder.path().join("text.parquet"), "not a Parquet file").unwrap();
+    assert_fails(&run(&["sql", "-c", &query("text.parquet")]), &["Parquet"]);
+    let whole = fs::read(root().join("data/reviews.parquet")).unwrap();
+    fs::write(folder.path().join("cut.parquet"), &whole[..whole.len() / 2]).unwrap();
+    assert_fails(&run(&["sql", "-c", &query("cut.parquet")]), &["Parquet"]);
+    fs::write(folder.path().join("notes.xyz"), "text").unwrap();
+    assert_fails(&run(&["sql", "-c", &query("notes.xyz")]), &["must end in .parquet"]);
+}
+
+#[test]
+fn classify_prints_tables_csv_and_json() {
+    let texts = ["I am so happy for you!", "I am scared, \"really\""];
+    let table = run(&["classify", texts[0], texts[1]]);
+    let table = output_of(&table);
+    for part in ["| text ", "label", "score", "surprise", "| joy ", "| fear "] {
+        assert!(table.contains(part), "no '{part}' in {table}");
+    }
+
+    let csv = run(&["classify", "--format", "csv", texts[0], texts[1]]);
+    let csv: Vec<_> = output_of(&csv).lines().map(str::to_owned).collect();
+    assert_eq!(csv[0], "text,label,score,sadness,joy,love,anger,fear,surprise");
+    assert!(csv[2].starts_with("\"I am scared, \"\"really\"\"\",fear,0."), "{}", csv[2]);
+
+    let json = run(&["classify", "--format", "json", texts[0]]);
+    let json: serde_json::Value = serde_json::from_str(output_of(&json)).unwrap();
+    assert_eq!(json["label"], "joy");
+    assert_eq!(json["score"], json["scores"]["joy"]);
+}
+
+#[test]
+fn classify_reads_a_line_each_from_standard_input() {
+    let lines: String = (0..1500).map(|i| format!("line {}\n", i % 10)).collect();
+    let model = root().join("tests/golden/gelu-json");
+    let arguments = ["classify", "--format", "csv", "--model", model.to_str().unwrap()];
+    let output = run_with_input(&arguments, lines.as_bytes());
+    let csv: Vec<_> = output_of(&output).lines().collect();
+    assert_eq!(csv[0], "text,label,score,negative,neutral,positive");
+    assert_eq!(csv.len(), 1501);
+    assert!(csv[1..].iter().enumerate().all(|(i, line)| line.starts_with(&format!("line {},", i % 10))));
+    assert_eq!(output_of(&run_with_input(&arguments, b"")), "");
+    assert_fails(&run_with_input(&arguments, b"fine\n\xFF\xFE\n"), &["line 2", "UTF-8"]);
+}
+
+#[test]
+fn max_length_is_checked_and_used() {
+    assert_fails(&run(&["classify", "--max-length", "513", "x"]), &["513", "512"]);
+    let long = run(&["classify", "--format", "json", "--max-length", "3", "sad sad sad"]);
+    let short = run(&["classify", "--format", "json", "sad"]);
+    let score =
+        |output: &Output| serde_json::from_str::<serde_json::Value>(output_of(output)).unwrap()["scores"].clone();
+    assert_eq!(score(&long), score(&short));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = emotion(&["sql", "--format", "csv", "-c", "SELECT value FROM range(1000000)"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn help_and_version() {
+    assert!(output_of(&run(&["--version"])).starts_with("emotion "));
+    for arguments in [&["--help"][..], &["sql", "--help"], &["classify", "--help"]] {
+        assert!(output_of(&run(arguments)).contains("Usage: emotion"));
+    }
+    assert_eq!(run(&[]).status.code(), Some(2));
+}
