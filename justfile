@@ -1,0 +1,19 @@
+# Recipes for developers; `just --list` shows them.
+
+# Format everything.
+fmt:
+    cargo fmt --all
+
+# Lints and documentation, as CI runs them.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# All tests.
+test:
+    cargo test --workspace
+
+# Texts a second of the classifier.
+bench:
+    cargo bench --workspace
