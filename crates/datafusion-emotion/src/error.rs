@@ -14,15 +14,6 @@ pub enum Error {
         given: DataType,
     },
 
-    /// The function was called with another number of arguments than one.
-    #[error("{function} takes one argument, the text, but got {given}: write {function}(text)")]
-    WrongArguments {
-        /// The function's name.
-        function: &'static str,
-        /// How many arguments it got.
-        given: usize,
-    },
-
     /// The model could not be loaded, or could not classify a text.
     #[error(transparent)]
     Model(#[from] distilbert::Error),
@@ -30,6 +21,9 @@ pub enum Error {
 
 impl From<Error> for DataFusionError {
     fn from(error: Error) -> Self {
-        DataFusionError::External(Box::new(error))
+        match error {
+            Error::WrongType { .. } => Self::Plan(error.to_string()),
+            Error::Model(_) => Self::External(Box::new(error)),
+        }
     }
 }

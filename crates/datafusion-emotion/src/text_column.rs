@@ -4,10 +4,10 @@ use std::collections::hash_map::Entry;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
 
-/// Whether a column of this type holds texts.
+/// Whether a column of this type holds texts; one of NULL's own type holds none, and is one.
 pub(crate) fn is_text(data_type: &DataType) -> bool {
     match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
         DataType::Dictionary(_, values) => {
             matches!(**values, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
         }
@@ -58,6 +58,7 @@ impl<'a> TextColumn<'a> {
 
 fn texts(column: &dyn Array) -> Option<Vec<Option<&str>>> {
     Some(match column.data_type() {
+        DataType::Null => vec![None; column.len()],
         DataType::Utf8 => column.as_string::<i32>().iter().collect(),
         DataType::LargeUtf8 => column.as_string::<i64>().iter().collect(),
         DataType::Utf8View => column.as_string_view().iter().collect(),

@@ -225,7 +225,7 @@ mod tests {
             let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
             let config = Config::parse(name, &std::fs::read(folder.join("config.json")).unwrap()).unwrap();
             let weights = Weights::open(name, &bytes).unwrap();
-            let id = |i: usize| (i * 31 % config.vocab_size) as u32;
+            let id = |i: usize| u32::try_from(i * 31 % config.vocab_size).unwrap();
             let lengths = [2, 1, 17, config.max_position_embeddings, 3];
             let sequences: Vec<Vec<u32>> = lengths.iter().map(|&n| (n..2 * n).map(id).collect()).collect();
             let batch = Batch::pack(sequences.iter().map(Vec::as_slice));

@@ -45,10 +45,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut printer = Printer::new(arguments.format, io::stdout().lock());
     if arguments.texts.is_empty() {
         for texts in batches_of_lines(io::stdin().lock()) {
-            printer.print(&classifier, texts?)?;
+            printer.print(&classifier, &texts?)?;
         }
     } else {
-        printer.print(&classifier, arguments.texts.clone())?;
+        printer.print(&classifier, &arguments.texts)?;
     }
     printer.finish()
 }
@@ -84,20 +84,20 @@ impl<W: Write> Printer<W> {
         Self { format, out: BufWriter::new(out), table: Vec::new(), has_header: false }
     }
 
-    fn print(&mut self, classifier: &Classifier, texts: Vec<String>) -> Result<()> {
+    fn print(&mut self, classifier: &Classifier, texts: &[String]) -> Result<()> {
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
         let predictions = classifier.classify(&borrowed)?;
         let scores = scores(classifier.labels(), &predictions);
         match self.format {
-            Format::Table => self.table.push(rounded(&flat(&texts, &predictions, scores)?)?),
+            Format::Table => self.table.push(rounded(&flat(texts, &predictions, scores)?)?),
             Format::Csv => {
-                let batch = flat(&texts, &predictions, scores)?;
+                let batch = flat(texts, &predictions, scores)?;
                 let writer = WriterBuilder::new().with_header(!self.has_header);
                 self.has_header = true;
                 writer.build(&mut self.out).write(&batch)?;
             }
             Format::Json => {
-                let batch = nested(&texts, &predictions, scores)?;
+                let batch = nested(texts, &predictions, scores)?;
                 let mut writer = LineDelimitedWriter::new(&mut self.out);
                 writer.write(&batch)?;
                 writer.finish()?;

@@ -2,7 +2,7 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
@@ -17,6 +17,9 @@ use datafusion_cli::print_format::PrintFormat;
 use datafusion_cli::print_options::{MaxRows, PrintOptions};
 
 use crate::model::ModelArguments;
+
+/// Endings of files that are tables.
+const EXTENSIONS: &str = ".parquet, .csv, .json, .arrow or .avro";
 
 /// Run SQL over files, with emotion_classify(text) and emotion_scores(text)
 ///
@@ -113,29 +116,25 @@ async fn session(
     Ok(context)
 }
 
-/// Adds what to do to an error about a table that is a file's name.
+/// Says what to do about a table that is not there although its name is that of a file.
 fn explain(error: DataFusionError) -> anyhow::Error {
     let message = error.to_string();
-    let hint = missing_table(&message).filter(|table| table.contains(['/', '.'])).map(|table| {
-        let path = table.strip_prefix("datafusion.public.").unwrap_or(table);
-        let path = Path::new(path);
-        if path.is_dir() {
-            format!("'{}' is a folder without files of a known type: end it with / and check its files", path.display())
-        } else if path.exists() {
-            format!("'{}' is not a table: its name must end in .parquet, .csv, .json, .arrow or .avro", path.display())
-        } else {
-            format!("there is no file '{}': check the path, which starts from the current folder", path.display())
-        }
-    });
-    let error = anyhow::Error::from(error);
-    match hint {
-        Some(hint) => error.context(hint),
-        None => error,
+    let path = missing_table(&message).filter(|table| table.contains(['/', '.'])).map(Path::new);
+    let Some(path) = path else { return error.into() };
+    let name = path.display();
+    if path.is_dir() {
+        anyhow!("'{name}' is a folder in which no file is of a known type: its files must end in {EXTENSIONS}")
+    } else if path.exists() {
+        anyhow!("'{name}' is not a table: the name of a file must end in {EXTENSIONS}")
+    } else {
+        anyhow!("there is no file '{name}': check the path, which starts from the current folder")
     }
 }
 
+/// The name of the table that an error of DataFusion says is not there.
 fn missing_table(message: &str) -> Option<&str> {
     let (_, rest) = message.split_once("table '")?;
     let (table, rest) = rest.split_once('\'')?;
+    let table = table.strip_prefix("datafusion.public.").unwrap_or(table);
     rest.starts_with(" not found").then_some(table)
 }

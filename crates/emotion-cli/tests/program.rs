@@ -102,6 +102,7 @@ fn sql_errors_say_what_to_do() {
         &run(&["sql", "-c", "SELECT * FROM 'data/nope.parquet'"]),
         &["there is no file 'data/nope.parquet'", "current folder"],
     );
+    assert_fails(&run(&["sql", "-c", "SELECT * FROM reviews"]), &["table 'datafusion.public.reviews' not found"]);
     assert_fails(
         &run(&["sql", "-c", "SELECT emotion_classify(id) FROM 'data/reviews.parquet'"]),
         &["emotion_classify", "Int64", "CAST(x AS VARCHAR)"],
@@ -149,14 +150,14 @@ fn classify_prints_tables_csv_and_json() {
 
 #[test]
 fn classify_reads_a_line_each_from_standard_input() {
-    let lines: String = (0..1500).map(|i| format!("line {}\n", i % 10)).collect();
+    let lines: Vec<_> = (0..1500).map(|i| format!("line {}", i % 10)).collect();
     let model = root().join("tests/golden/gelu-json");
     let arguments = ["classify", "--format", "csv", "--model", model.to_str().unwrap()];
-    let output = run_with_input(&arguments, lines.as_bytes());
+    let output = run_with_input(&arguments, lines.join("\n").as_bytes());
     let csv: Vec<_> = output_of(&output).lines().collect();
     assert_eq!(csv[0], "text,label,score,negative,neutral,positive");
     assert_eq!(csv.len(), 1501);
-    assert!(csv[1..].iter().enumerate().all(|(i, line)| line.starts_with(&format!("line {},", i % 10))));
+    assert!(csv[1..].iter().zip(&lines).all(|(row, line)| row.starts_with(&format!("{line},"))));
     assert_eq!(output_of(&run_with_input(&arguments, b"")), "");
     assert_fails(&run_with_input(&arguments, b"fine\n\xFF\xFE\n"), &["line 2", "UTF-8"]);
 }

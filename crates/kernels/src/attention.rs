@@ -180,9 +180,9 @@ mod tests {
             tokens in 1_usize..110, heads in 1_usize..5, size in 1_usize..40, seed in 1_u32..1000,
         ) {
             let hidden = heads * size;
-            let value = |i: usize| ((i as u32).wrapping_mul(seed).wrapping_mul(2_654_435_761) >> 16) as f32 / 32768.0 - 1.0;
-            let query: Vec<f32> = (0..tokens * hidden).map(value).collect();
-            let key_value: Vec<f32> = (0..tokens * 2 * hidden).map(|i| value(i + 17)).collect();
+            let value = |i: u32| (i.wrapping_mul(seed).wrapping_mul(2_654_435_761) >> 16) as f32 / 32768.0 - 1.0;
+            let query: Vec<f32> = (0..).map(value).take(tokens * hidden).collect();
+            let key_value: Vec<f32> = (17..).map(value).take(tokens * 2 * hidden).collect();
             let exact = naive(&query, &key_value, hidden, heads);
             let mut workspace = AttentionWorkspace::default();
             for isa in Isa::available() {

@@ -4,11 +4,11 @@ use arrow::array::StringArray;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::Result;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature,
 };
 use datafusion_macros::user_doc;
 
-use super::{coerce_text, infer, nullable_as_text};
+use super::{infer, return_field, signature};
 use crate::model::Model;
 
 const NAME: &str = "emotion_classify";
@@ -37,7 +37,7 @@ pub struct EmotionClassify {
 
 impl EmotionClassify {
     pub(crate) fn new(model: Model) -> Self {
-        Self { signature: Signature::user_defined(Volatility::Immutable), model }
+        Self { signature: signature(), model }
     }
 }
 
@@ -50,16 +50,12 @@ impl ScalarUDFImpl for EmotionClassify {
         &self.signature
     }
 
-    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        coerce_text(NAME, arg_types)
-    }
-
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Utf8)
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(nullable_as_text(NAME, &args, DataType::Utf8))
+        return_field(NAME, &args, DataType::Utf8)
     }
 
     fn is_strict(&self) -> bool {
@@ -67,9 +63,9 @@ impl ScalarUDFImpl for EmotionClassify {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        infer(NAME, &self.model, &args.args, |rows| {
+        infer(NAME, &self.model, args.args, |rows| {
             let labels = rows.iter().map(|row| row.map(|prediction| &*prediction.label));
-            Ok(Arc::new(StringArray::from_iter(labels)))
+            Ok(Arc::new(labels.collect::<StringArray>()))
         })
     }
 

@@ -5,12 +5,12 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::error::Result;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature,
 };
 use datafusion_macros::user_doc;
 use distilbert::Prediction;
 
-use super::{coerce_text, infer, nullable_as_text};
+use super::{infer, return_field, signature};
 use crate::model::Model;
 
 const NAME: &str = "emotion_scores";
@@ -21,14 +21,14 @@ const NAME: &str = "emotion_scores";
     description = "Returns a struct with the probability of each emotion in a text: a Float32 field for each of \
                    the model's labels. Take one out with emotion_scores(text)['joy'].",
     syntax_example = "emotion_scores(text)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT round(emotion_scores('I like you.')['anger'], 2) AS anger;
 +-------+
 | anger |
 +-------+
 | 0.01  |
 +-------+
-```"#,
+```",
     argument(name = "text", description = "A string: the text to classify. NULL gives NULL.")
 )]
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -39,7 +39,7 @@ pub struct EmotionScores {
 
 impl EmotionScores {
     pub(crate) fn new(model: Model) -> Self {
-        Self { signature: Signature::user_defined(Volatility::Immutable), model }
+        Self { signature: signature(), model }
     }
 
     /// A field a label. Nullable, so that a field taken out of a NULL struct is NULL.
@@ -59,16 +59,12 @@ impl ScalarUDFImpl for EmotionScores {
         &self.signature
     }
 
-    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        coerce_text(NAME, arg_types)
-    }
-
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Struct(self.fields()?))
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(nullable_as_text(NAME, &args, DataType::Struct(self.fields()?)))
+        return_field(NAME, &args, DataType::Struct(self.fields()?))
     }
 
     fn is_strict(&self) -> bool {
@@ -77,7 +73,7 @@ impl ScalarUDFImpl for EmotionScores {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let fields = self.fields()?;
-        infer(NAME, &self.model, &args.args, |rows| Ok(Arc::new(scores(fields, rows)?)))
+        infer(NAME, &self.model, args.args, |rows| Ok(Arc::new(scores(fields, rows)?)))
     }
 
     fn documentation(&self) -> Option<&Documentation> {

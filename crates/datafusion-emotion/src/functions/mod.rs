@@ -8,8 +8,9 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
+use datafusion::common::utils::take_function_args;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarUDF};
+use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarUDF, Signature, Volatility};
 use distilbert::Prediction;
 
 use crate::Error;
@@ -24,20 +25,18 @@ pub(crate) fn scalar_udfs(model: &Model) -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-/// Accepts one text of any string type as it is; NULL without a type becomes `Utf8`.
-fn coerce_text(function: &'static str, types: &[DataType]) -> Result<Vec<DataType>> {
-    match types {
-        [DataType::Null] => Ok(vec![DataType::Utf8]),
-        [text] if is_text(text) => Ok(vec![text.clone()]),
-        [other] => Err(Error::WrongType { function, given: other.clone() }.into()),
-        _ => Err(Error::WrongArguments { function, given: types.len() }.into()),
-    }
+/// One argument of any type: what is no text is refused by [`return_field`], with a clear message.
+fn signature() -> Signature {
+    Signature::any(1, Volatility::Immutable)
 }
 
-/// A result that is NULL only where the text is.
-fn nullable_as_text(function: &str, args: &ReturnFieldArgs<'_>, data_type: DataType) -> FieldRef {
+/// The field of a result that is NULL only where the text is. Refuses an argument that is no text.
+fn return_field(function: &'static str, args: &ReturnFieldArgs<'_>, data_type: DataType) -> Result<FieldRef> {
+    if let Some(other) = args.arg_fields.iter().find(|field| !is_text(field.data_type())) {
+        return Err(Error::WrongType { function, given: other.data_type().clone() }.into());
+    }
     let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
-    Arc::new(Field::new(function, data_type, nullable))
+    Ok(Arc::new(Field::new(function, data_type, nullable)))
 }
 
 /// Infers each distinct text of the argument once and lets `scatter` write the rows' results.
@@ -46,14 +45,12 @@ fn nullable_as_text(function: &str, args: &ReturnFieldArgs<'_>, data_type: DataT
 fn infer(
     function: &'static str,
     model: &Model,
-    args: &[ColumnarValue],
+    args: Vec<ColumnarValue>,
     scatter: impl FnOnce(&[Option<&Prediction>]) -> Result<ArrayRef>,
 ) -> Result<ColumnarValue> {
-    let [text] = args else {
-        return Err(Error::WrongArguments { function, given: args.len() }.into());
-    };
+    let [text] = take_function_args(function, args)?;
     let (column, is_scalar) = match text {
-        ColumnarValue::Array(array) => (Arc::clone(array), false),
+        ColumnarValue::Array(array) => (array, false),
         ColumnarValue::Scalar(scalar) => (scalar.to_array()?, true),
     };
     let Some(texts) = TextColumn::read(&column) else {

@@ -1,0 +1,128 @@
+"""Texts a second beside the peers, on the same weights and texts, in one run.
+
+    bench/compare.sh [--texts FILE] [--model FOLDER] [--base] [--threads N]
+
+Peers: PyTorch float32 and ONNX Runtime float32, each with texts sorted by length, in padded batches of
+32, tokenized by the `tokenizers` library. Rounds alternate, the best of three counts, and loading does not.
+`--base` makes a model of DistilBERT base's size with seeded random weights instead of the default one.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pyarrow.parquet as pq
+import torch
+from tokenizers import Tokenizer
+from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+ROOT = Path(__file__).parent.parent
+BATCH = 32
+
+
+def base_model(folder: Path) -> Path:
+    torch.manual_seed(11)
+    config = DistilBertConfig(id2label={i: f"label {i}" for i in range(6)}, label2id={f"label {i}": i for i in range(6)})
+    DistilBertForSequenceClassification(config).save_pretrained(folder)
+    (folder / "tokenizer.json").write_bytes((ROOT / "data/model/tokenizer.json").read_bytes())
+    return folder
+
+
+def batches(tokenizer: Tokenizer, texts: list[str]):
+    encodings = sorted(tokenizer.encode_batch(texts), key=lambda encoding: len(encoding.ids))
+    for start in range(0, len(encodings), BATCH):
+        part = encodings[start : start + BATCH]
+        longest = max(len(encoding.ids) for encoding in part)
+        ids = np.zeros((len(part), longest), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, encoding in enumerate(part):
+            ids[row, : len(encoding.ids)] = encoding.ids
+            mask[row, : len(encoding.ids)] = 1
+        yield ids, mask
+
+
+def pytorch(folder: Path, threads: int):
+    torch.set_num_threads(threads)
+    model = DistilBertForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+
+    @torch.inference_mode()
+    def run(ids, mask):
+        return model(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.numpy()
+
+    return model, run
+
+
+def onnx_runtime(model, threads: int, folder: Path):
+    path = folder / "model.onnx"
+    example = torch.ones(2, 8, dtype=torch.int64)
+    torch.onnx.export(
+        model, (example, example), path, dynamo=False, opset_version=17,
+        input_names=["ids", "mask"], output_names=["logits"],
+        dynamic_axes={"ids": {0: "batch", 1: "length"}, "mask": {0: "batch", 1: "length"}, "logits": {0: "batch"}},
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda ids, mask: session.run(None, {"ids": ids, "mask": mask})[0]
+
+
+def rate(tokenizer: Tokenizer, texts: list[str], run) -> float:
+    started = time.perf_counter()
+    for ids, mask in batches(tokenizer, texts):
+        run(ids, mask)
+    return len(texts) / (time.perf_counter() - started)
+
+
+def ours(folder: Path, file: Path, threads: int) -> float:
+    program = ROOT / "target/release/examples/throughput"
+    output = subprocess.run([program, folder, file, str(threads)], check=True, capture_output=True, text=True)
+    return json.loads(output.stdout)["texts_per_second"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=Path, help="a text a line [default: the texts of data/reviews.parquet]")
+    parser.add_argument("--words", type=int, help="join texts to this many words each")
+    parser.add_argument("--model", type=Path, default=ROOT / "data/model")
+    parser.add_argument("--base", action="store_true")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    args = parser.parse_args()
+
+    if args.texts:
+        texts = args.texts.read_text(encoding="utf-8").splitlines()
+    else:
+        rows = pq.read_table(ROOT / "data/reviews.parquet")["text"].to_pylist()
+        texts = [" ".join(text.split()) for text in dict.fromkeys(rows) if text and len(text) < 1000]
+    if args.words:
+        words = " ".join(texts).split()
+        texts = [" ".join(words[i : i + args.words]) for i in range(0, len(words) - args.words + 1, args.words)]
+
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        model = base_model(folder) if args.base else args.model
+        file = folder / "texts.txt"
+        file.write_text("\n".join(texts) + "\n", encoding="utf-8")
+        tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+        tokenizer.enable_truncation(512)
+        tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(texts)) / len(texts)
+        torch_model, torch_run = pytorch(model, args.threads)
+        peers = {"PyTorch float32": torch_run, "ONNX Runtime float32": onnx_runtime(torch_model, args.threads, folder)}
+        best = {name: 0.0 for name in ["emotion float32", *peers]}
+        for _ in range(3):
+            best["emotion float32"] = max(best["emotion float32"], ours(model, file, args.threads))
+            for name, run in peers.items():
+                best[name] = max(best[name], rate(tokenizer, texts, run))
+
+    name = "DistilBERT base size" if args.base else "default model"
+    print(f"{name}, {len(texts)} texts, {tokens:.1f} tokens a text, {args.threads} threads")
+    for peer, value in best.items():
+        print(f"{peer:22} {value:8.1f} texts/s   ours / this: {best['emotion float32'] / value:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+//! Texts a second of a model over the lines of a file: `throughput MODEL_FOLDER FILE [THREADS]`.
+//!
+//! Prints one JSON object; `bench/compare.py` runs it beside the peers. The best of three passes
+//! counts, and loading the model does not.
+
+use std::time::Instant;
+
+use distilbert::Classifier;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [model, file, rest @ ..] = arguments.as_slice() else {
+        return Err("usage: throughput MODEL_FOLDER FILE [THREADS]".into());
+    };
+    if let [threads] = rest {
+        rayon::ThreadPoolBuilder::new().num_threads(threads.parse()?).build_global()?;
+    }
+    let classifier = Classifier::load(model)?;
+    let lines = std::fs::read_to_string(file)?;
+    let texts: Vec<&str> = lines.lines().collect();
+    let mut best = f64::INFINITY;
+    let mut tokens = 0;
+    for _ in 0..3 {
+        let started = Instant::now();
+        let predictions = classifier.classify(&texts)?;
+        best = best.min(started.elapsed().as_secs_f64());
+        tokens = predictions.iter().map(|prediction| prediction.tokens).sum();
+    }
+    let (texts, tokens) = (texts.len() as f64 / best, tokens as f64 / best);
+    println!("{{\"texts_per_second\": {texts:.1}, \"tokens_per_second\": {tokens:.0}}}");
+    Ok(())
+}

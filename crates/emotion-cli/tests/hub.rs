@@ -1,0 +1,133 @@
+//! Models by hub id: downloaded once, then from the cache, with and without a network.
+#![cfg(feature = "hub")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tempfile::TempDir;
+
+fn golden(model: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(model)
+}
+
+/// A hub of one model, `owner/name`, on this machine; counts the requests that it answers.
+struct Hub {
+    endpoint: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Hub {
+    fn serve(folder: PathBuf) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::Relaxed);
+                // A client that hangs up early is no concern of the hub's.
+                let _ = answer(stream, &folder);
+            }
+        });
+        Self { endpoint, requests }
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+/// Answers one request for a range of a file, with the headers that the hub's clients need.
+fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines().map_while(Result::ok);
+    let request = lines.next().unwrap_or_default();
+    let range = lines
+        .by_ref()
+        .take_while(|line| !line.is_empty())
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+    let name = request.split(' ').nth(1).and_then(|path| path.strip_prefix("/owner/name/resolve/main/"));
+    let Some(content) = name.and_then(|name| fs::read(folder.join(name)).ok()) else {
+        return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    };
+    let range = range.unwrap_or_default();
+    let (first, last) = range.split_once('-').unwrap_or_default();
+    let first: usize = first.parse().unwrap_or(0);
+    let last = last.parse().map_or(content.len(), |last: usize| content.len().min(last + 1));
+    let part = &content[first..last];
+    write!(
+        stream,
+        "HTTP/1.1 206 Partial Content\r\nETag: \"{}\"\r\nx-repo-commit: 0123456789abcdef\r\nContent-Length: {}\r\n\
+         Content-Range: bytes {first}-{}/{}\r\nConnection: close\r\n\r\n",
+        name.unwrap_or_default(),
+        part.len(),
+        last - 1,
+        content.len(),
+    )?;
+    stream.write_all(part)
+}
+
+fn classify(model: &str, home: &Path, endpoint: &str, offline: bool) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_emotion"))
+        .args(["classify", "--format", "csv", "--model", model, "I like you."])
+        .env("HF_HOME", home)
+        .env("HF_ENDPOINT", endpoint)
+        .env("HF_HUB_OFFLINE", if offline { "1" } else { "0" })
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn assert_fails(output: &Output, parts: &[&str]) {
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+#[test]
+fn a_model_is_downloaded_once_and_then_needs_no_network() {
+    for (model, header) in [("gelu-json", "negative,neutral,positive"), ("relu-cased", "a,b,c,d,e")] {
+        let hub = Hub::serve(golden(model));
+        let home = TempDir::new().unwrap();
+        assert_fails(&classify("owner/name", home.path(), &hub.endpoint, true), &["HF_HUB_OFFLINE", "config.json"]);
+        assert_eq!(hub.requests(), 0);
+
+        let first = classify("owner/name", home.path(), &hub.endpoint, false);
+        let printed = String::from_utf8_lossy(&first.stdout).into_owned();
+        assert!(printed.starts_with(&format!("text,label,score,{header}\n")), "{first:?}");
+        assert!(hub.requests() > 0);
+
+        let requests = hub.requests();
+        let offline = classify("owner/name", home.path(), &hub.endpoint, true);
+        assert_eq!(String::from_utf8_lossy(&offline.stdout), printed, "{offline:?}");
+        assert_eq!(hub.requests(), requests);
+    }
+}
+
+#[test]
+fn what_the_hub_lacks_is_named() {
+    let hub = Hub::serve(golden("gelu-json"));
+    let home = TempDir::new().unwrap();
+    let unknown = classify("owner/unknown", home.path(), &hub.endpoint, false);
+    assert_fails(&unknown, &["owner/unknown", "config.json", "404", "check the id"]);
+
+    let folder = TempDir::new().unwrap();
+    fs::copy(golden("gelu-json").join("config.json"), folder.path().join("config.json")).unwrap();
+    let hub = Hub::serve(folder.path().into());
+    let without_weights = classify("owner/name", home.path(), &hub.endpoint, false);
+    assert_fails(&without_weights, &["model.safetensors", "only models with weights as model.safetensors"]);
+}
+
+#[test]
+fn a_hub_that_is_away_is_named() {
+    let home = TempDir::new().unwrap();
+    let output = classify("owner/name", home.path(), "http://127.0.0.1:1", false);
+    assert_fails(&output, &["owner/name", "check the id and the network"]);
+}
