@@ -203,7 +203,11 @@ impl Classifier {
                 let batch = Batch::pack(rows.iter().map(|&row| texts[row].ids.as_slice()));
                 let states = self.encoder.encode(&batch)?;
                 let logits = states.chunks_exact(self.config.dim).map(|h| self.head.logits(h));
-                Ok::<_, Error>((rows, logits.collect::<Vec<_>>()))
+                let logits: Vec<_> = logits.collect();
+                if logits.iter().flatten().any(|logit| !logit.is_finite()) {
+                    return Err(Error::NotFinite);
+                }
+                Ok((rows, logits))
             })
             .collect::<Result<_>>()?;
         for (rows, batch) in batches {

@@ -89,6 +89,12 @@ pub enum Error {
     #[error("cannot tokenize a text: {0}")]
     Tokenize(String),
 
+    /// A text's logits are infinite or not numbers.
+    #[error(
+        "the model's logits are not finite: its weights overflow float32, so they are damaged or the training diverged"
+    )]
+    NotFinite,
+
     /// The forward pass failed.
     #[error("the forward pass failed: {0}")]
     Forward(#[from] candle_core::Error),

@@ -51,8 +51,16 @@ impl Tokenizer {
         inner.with_padding(None);
 
         let tokenizer = Self { words_yield_tokens: words_yield_tokens(&inner), inner, max_length };
-        if tokenizer.encode("")?.ids.is_empty() {
+        let special = tokenizer.encode("")?.ids;
+        if special.is_empty() {
             return Err(wrong("it adds no [CLS] token to a text: save it again with its post-processor".into()));
+        }
+        if let Some(id) = special.iter().find(|id| **id as usize >= config.vocab_size) {
+            return Err(wrong(format!(
+                "its post-processor adds id {id}, but the model has embeddings for {} tokens only: the tokenizer \
+                 belongs to another model",
+                config.vocab_size
+            )));
         }
         Ok(tokenizer)
     }

@@ -159,6 +159,32 @@ fn tokenizers_that_do_not_fit() {
 }
 
 #[test]
+fn special_tokens_beyond_the_vocabulary() {
+    let spoil = |b: Vec<u8>| {
+        let mut tokenizer: serde_json::Value = serde_json::from_slice(&b).unwrap();
+        let processor = &mut tokenizer["post_processor"];
+        assert_eq!(processor["type"], "TemplateProcessing");
+        processor["special_tokens"]["[CLS]"]["ids"] = serde_json::json!([100_000]);
+        serde_json::to_vec(&tokenizer).unwrap()
+    };
+    assert_error("gelu-json", "tokenizer.json", spoil, &["id 100000", "another model"]);
+}
+
+#[test]
+fn weights_that_overflow() {
+    let name = "classifier.weight";
+    let copy = copy_of("gelu-json");
+    let path = copy.path().join("model.safetensors");
+    let huge = |_: &mut serde_json::Value, data: &mut [u8]| {
+        data.as_chunks_mut().0.iter_mut().for_each(|value| *value = 3e38_f32.to_le_bytes());
+    };
+    fs::write(&path, edit_tensor(&fs::read(&path).unwrap(), name, huge)).unwrap();
+    let classifier = Classifier::load(copy.path()).unwrap();
+    let error = classifier.classify(&["I like you."]).unwrap_err();
+    assert!(matches!(error, Error::NotFinite), "{error}");
+}
+
+#[test]
 fn max_length_out_of_range() {
     let folder = golden("gelu-json");
     for length in [0, 2, 65, usize::MAX] {
