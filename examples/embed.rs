@@ -1,6 +1,6 @@
 //! Embed the emotion functions in a program of one's own, by SQL and by the `DataFrame` API.
 //!
-//! Run it from the root of the repository: `cargo run --release --example embed`
+//! Run it from the root of the repository: `cargo run --example embed`
 
 use datafusion::common::Result;
 use datafusion::functions::core::expr_ext::FieldAccessor;
