@@ -44,7 +44,7 @@ pub(crate) type Native = Fused;
 
 /// The sum of the lanes, always in the same order.
 #[inline(always)]
-pub(crate) fn sum(lanes: Lanes) -> f32 {
+fn sum(lanes: Lanes) -> f32 {
     let mut width = LANES / 2;
     let mut lanes = lanes;
     while width > 0 {
@@ -54,6 +54,22 @@ pub(crate) fn sum(lanes: Lanes) -> f32 {
         width /= 2;
     }
     lanes[0]
+}
+
+/// The sum of a function of the values, in sixteen lanes and then the rest.
+#[inline(always)]
+pub(crate) fn total(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] += term(chunk[lane]);
+        }
+    }
+    for (lane, value) in lanes.iter_mut().zip(rest) {
+        *lane += term(*value);
+    }
+    sum(lanes)
 }
 
 /// `eˣ`, relative error below 3e-7 for finite results; 0 below -87.

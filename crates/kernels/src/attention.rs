@@ -1,7 +1,7 @@
 use crate::Isa;
-use crate::arithmetic::{Arithmetic, LANES, Lanes, exp, sum};
+use crate::arithmetic::{Arithmetic, LANES, Lanes, exp, total};
 use crate::isa::dispatch;
-use crate::matmul::{Activation, Rows, RowsMut, multiply};
+use crate::matmul::{Activation, Rows, RowsMut, product};
 
 /// Query rows whose scores are held at a time, so that they stay in the second-level cache.
 const QUERY_ROWS: usize = 48;
@@ -37,58 +37,30 @@ impl Attention {
         let Self { isa, heads, hidden } = *self;
         assert!(query.len() == context.len() && query.len().is_multiple_of(hidden));
         assert!(key_value.len().is_multiple_of(2 * hidden) && hidden.is_multiple_of(heads));
-        for head in 0..heads {
-            dispatch!(
-                isa,
-                attend(
-                    query: &[f32],
-                    key_value: &[f32],
-                    context: &mut [f32],
-                    hidden: usize,
-                    heads: usize,
-                    head: usize,
-                    workspace: &mut AttentionWorkspace,
-                )
-            );
+        let size = hidden / heads;
+        let tokens = key_value.len() / (2 * hidden);
+        let scale = 1.0 / (size as f32).sqrt();
+        let AttentionWorkspace { keys, values, scores } = workspace;
+        for offset in (0..hidden).step_by(size) {
+            pack_keys(keys, key_value, 2 * hidden, offset, size);
+            pack_values(values, key_value, 2 * hidden, hidden + offset, size);
+            let blocks = query.chunks(QUERY_ROWS * hidden).zip(context.chunks_mut(QUERY_ROWS * hidden));
+            for (query, context) in blocks {
+                let count = query.len() / hidden;
+                scores.resize(count * tokens, 0.0);
+                let x = Rows { values: &query[offset..], stride: hidden, count, width: size };
+                let y = RowsMut { values: scores, stride: tokens, width: tokens };
+                product(isa, x, keys, &[], Activation::None, y);
+                dispatch!(isa, softmax(scores: &mut [f32], tokens: usize, scale: f32));
+                let x = Rows { values: scores, stride: tokens, count, width: tokens };
+                let y = RowsMut { values: &mut context[offset..], stride: hidden, width: size };
+                product(isa, x, values, &[], Activation::None, y);
+            }
         }
-    }
-}
-
-/// One head.
-#[inline(always)]
-fn attend<A: Arithmetic>(
-    query: &[f32],
-    key_value: &[f32],
-    context: &mut [f32],
-    hidden: usize,
-    heads: usize,
-    head: usize,
-    workspace: &mut AttentionWorkspace,
-) {
-    let size = hidden / heads;
-    let offset = head * size;
-    let tokens = key_value.len() / (2 * hidden);
-    pack_keys(&mut workspace.keys, key_value, 2 * hidden, offset, size);
-    pack_values(&mut workspace.values, key_value, 2 * hidden, hidden + offset, size);
-    let queries = query.len() / hidden;
-    let scale = 1.0 / (size as f32).sqrt();
-    for first in (0..queries).step_by(QUERY_ROWS) {
-        let count = QUERY_ROWS.min(queries - first);
-        workspace.scores.resize(count * tokens, 0.0);
-        let rows = Rows { values: &query[first * hidden + offset..], stride: hidden, count, width: size };
-        let scores = RowsMut { values: &mut workspace.scores, stride: tokens, width: tokens };
-        multiply::<A>(rows, &workspace.keys, &[], Activation::None, scores);
-        for row in workspace.scores.chunks_exact_mut(tokens) {
-            softmax::<A>(row, scale);
-        }
-        let rows = Rows { values: &workspace.scores, stride: tokens, count, width: tokens };
-        let out = RowsMut { values: &mut context[first * hidden + offset..], stride: hidden, width: size };
-        multiply::<A>(rows, &workspace.values, &[], Activation::None, out);
     }
 }
 
 /// Panels of 16 tokens: for each place in the head, the keys of 16 tokens side by side.
-#[inline(always)]
 fn pack_keys(panels: &mut Vec<Lanes>, key_value: &[f32], stride: usize, offset: usize, size: usize) {
     let tokens = key_value.len() / stride;
     panels.clear();
@@ -102,7 +74,6 @@ fn pack_keys(panels: &mut Vec<Lanes>, key_value: &[f32], stride: usize, offset: 
 }
 
 /// Panels of 16 places in the head: for each token, its values at 16 places side by side.
-#[inline(always)]
 fn pack_values(panels: &mut Vec<Lanes>, key_value: &[f32], stride: usize, offset: usize, size: usize) {
     let tokens = key_value.len() / stride;
     panels.clear();
@@ -114,32 +85,32 @@ fn pack_values(panels: &mut Vec<Lanes>, key_value: &[f32], stride: usize, offset
     }
 }
 
-/// Softmax of `scale · row`, shifted by the maximum so that no exponential overflows.
+/// Replaces each row of `width` scores by the softmax of `scale · row`, shifted by the maximum so that
+/// no exponential overflows.
 #[inline(always)]
-fn softmax<A: Arithmetic>(row: &mut [f32], scale: f32) {
-    let (chunks, rest) = row.as_chunks_mut::<LANES>();
-    let mut max = [f32::NEG_INFINITY; LANES];
-    for chunk in chunks.iter() {
-        for lane in 0..LANES {
-            max[lane] = if chunk[lane] > max[lane] { chunk[lane] } else { max[lane] };
+fn softmax<A: Arithmetic>(scores: &mut [f32], width: usize, scale: f32) {
+    for row in scores.chunks_exact_mut(width) {
+        let max = maximum(row);
+        for value in row.iter_mut() {
+            *value = exp::<A>((*value - max) * scale);
+        }
+        let inverse = 1.0 / total(row, |value| value);
+        for value in row {
+            *value *= inverse;
         }
     }
-    let max = max.iter().chain(rest.iter()).copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut totals = [0.0; LANES];
-    for chunk in chunks.iter_mut() {
-        for lane in 0..LANES {
-            chunk[lane] = exp::<A>((chunk[lane] - max) * scale);
-            totals[lane] += chunk[lane];
+}
+
+#[inline(always)]
+fn maximum(row: &[f32]) -> f32 {
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value > lane { *value } else { *lane };
         }
     }
-    for (total, value) in totals.iter_mut().zip(rest) {
-        *value = exp::<A>((*value - max) * scale);
-        *total += *value;
-    }
-    let inverse = 1.0 / sum(totals);
-    for value in row {
-        *value *= inverse;
-    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 #[cfg(test)]

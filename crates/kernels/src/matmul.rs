@@ -84,12 +84,13 @@ impl Matmul<'_> {
         assert_eq!(bias.len(), weight.outputs);
         let x = Rows { values: x, stride: weight.inputs, count: rows, width: weight.inputs };
         let y = RowsMut { values: y, stride: weight.outputs, width: weight.outputs };
-        let panels = &weight.panels;
-        dispatch!(
-            weight.isa,
-            multiply(x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>)
-        );
+        product(weight.isa, x, &weight.panels, bias, activation, y);
     }
+}
+
+/// The product over panels of shape `[y.width / 16, x.width, 16]`, rounded up; an empty `bias` is zero.
+pub(crate) fn product(isa: Isa, x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
+    dispatch!(isa, multiply(x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>));
 }
 
 /// A matrix inside a larger one: row `i` is `values[i · stride..][..width]`.
@@ -115,15 +116,8 @@ pub(crate) struct RowsMut<'a> {
     pub width: usize,
 }
 
-/// The product over panels of shape `[y.width / 16, x.width, 16]`, rounded up; an empty `bias` is zero.
 #[inline(always)]
-pub(crate) fn multiply<A: Arithmetic>(
-    x: Rows<'_>,
-    panels: &[Lanes],
-    bias: &[f32],
-    activation: Activation,
-    y: RowsMut<'_>,
-) {
+fn multiply<A: Arithmetic>(x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
     let inputs = x.width;
     let RowsMut { values, stride, width } = y;
     for block in (0..x.count).step_by(BLOCK_ROWS) {
@@ -183,7 +177,11 @@ fn tile<A: Arithmetic, const ROWS: usize>(
             Activation::Gelu => sum.iter_mut().for_each(|value| *value = gelu::<A>(*value)),
             Activation::Relu => sum.iter_mut().for_each(|value| *value = value.max(0.0)),
         }
-        out[index * stride..][..columns].copy_from_slice(&sum[..columns]);
+        let out = &mut out[index * stride..];
+        match out.first_chunk_mut() {
+            Some(whole) if columns == LANES => *whole = *sum,
+            _ => out[..columns].copy_from_slice(&sum[..columns]),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::Isa;
-use crate::arithmetic::{Arithmetic, LANES, sum};
+use crate::arithmetic::{Arithmetic, total};
 use crate::isa::dispatch;
 
 /// Layer normalization: each row shifted to mean 0, scaled to variance 1, weighted and biased.
@@ -44,22 +44,6 @@ fn normalize<A: Arithmetic>(x: &mut [f32], residual: &[f32], weight: &[f32], bia
             *value = A::multiply_add((*value - mean) * scale, *weight, *bias);
         }
     }
-}
-
-/// The sum of a function of the values, in sixteen lanes and then the rest.
-#[inline(always)]
-fn total(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let mut lanes = [0.0; LANES];
-    for chunk in chunks {
-        for lane in 0..LANES {
-            lanes[lane] += term(chunk[lane]);
-        }
-    }
-    for (lane, value) in lanes.iter_mut().zip(rest) {
-        *lane += term(*value);
-    }
-    sum(lanes)
 }
 
 #[cfg(test)]
