@@ -32,12 +32,16 @@ fn assert_invariant(classifier: &Classifier, text: &str, neighbours: &[String], 
 
 #[cfg(feature = "default-model")]
 #[test]
-fn default_model_among_long_neighbours() {
+fn default_model_in_a_batch_of_64_with_long_neighbours() {
     let classifier = Classifier::default_model().unwrap();
-    let mut neighbours = neighbours();
-    neighbours.truncate(15);
-    for text in ["", "I like you.", &"a long story about fear ".repeat(40)] {
-        assert_invariant(&classifier, text, &neighbours, 7);
+    let long = "a long story about fear ".repeat(40);
+    let texts = ["", "I like you.", &long];
+    let neighbours = neighbours();
+    let batch: Vec<&str> = texts.into_iter().chain(neighbours[2..].iter().map(String::as_str)).collect();
+    assert_eq!(batch.len(), 64);
+    let together = classifier.classify(&batch).unwrap();
+    for (text, together) in texts.iter().zip(&together) {
+        assert_eq!(bits(together), bits(&alone(&classifier, text)), "{text:?}");
     }
 }
 
