@@ -19,7 +19,8 @@ pub(crate) enum Level {
 
 impl Isa {
     /// The environment variable that holds the name of the best instruction set to use:
-    /// `portable`, `avx2` or `avx512`. For tests and for finding faults; read once a process.
+    /// `portable`, `avx2` or `avx512`. For tests and for finding faults; read once a process,
+    /// and ignored if it names none that this machine has.
     pub const VARIABLE: &str = "EMOTION_ISA";
 
     /// The best instruction set of this machine, no better than [`Self::VARIABLE`] allows.
