@@ -1,17 +1,19 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 use rayon::prelude::*;
 
 use crate::batch::micro_batches;
 use crate::head::Head;
-use crate::model_files::ModelFiles;
+use crate::model_files::{Digest, ModelFiles, Origin};
+use crate::threads::install;
 use crate::tokenizer::Tokenizer;
-use crate::{Batch, Config, Encoder, Error, PackedEncoder, ProblemType, Result, TokenIds, Weights};
-
-/// Tokens a micro-batch holds at most, unless a single text has more: enough work to outweigh
-/// handing it to another core, little enough to keep all cores busy to the end.
-const TOKEN_BUDGET: usize = 512;
+use crate::{
+    Batch, ClassifyOptions, Config, Counts, Encoder, Error, LongText, PackedEncoder, Precision, ProblemType, Result,
+    Statistics, TextCache, TokenIds, Weights,
+};
 
 /// A loaded model that labels texts. Cheap to share behind an [`Arc`]; all methods take `&self`.
 ///
@@ -30,6 +32,13 @@ const TOKEN_BUDGET: usize = 512;
 /// # fn main() {}
 /// ```
 pub struct Classifier {
+    /// What tells this classifier from the others of this process.
+    id: u64,
+    origin: Origin,
+    digest: Digest,
+    parameters: usize,
+    precision: Precision,
+    max_length: usize,
     config: Config,
     tokenizer: Tokenizer,
     encoder: Box<dyn Encoder>,
@@ -47,7 +56,7 @@ pub struct Prediction {
     pub score: f32,
     /// The probability of every label, in the order of [`Classifier::labels`].
     pub probabilities: Vec<f32>,
-    /// Tokens the model saw, special tokens included.
+    /// Tokens the model saw, special tokens included; in all windows together.
     pub tokens: usize,
     /// Whether the text was longer than `max_length`, so that the model saw only its start.
     pub truncated: bool,
@@ -57,9 +66,17 @@ pub struct Prediction {
 #[derive(Debug, Clone, Default)]
 pub struct ClassifierBuilder {
     max_length: Option<usize>,
+    precision: Precision,
 }
 
 impl ClassifierBuilder {
+    /// Computes in this precision; the default is [`Precision::Float32`].
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
     /// Cuts texts to this many tokens, special tokens included.
     ///
     /// The default, and the most there can be, is the model's `max_position_embeddings`.
@@ -79,18 +96,12 @@ impl ClassifierBuilder {
     /// Files are kept in the hub's cache (`HF_HOME`); `HF_HUB_OFFLINE=1` forbids the network.
     #[cfg(feature = "hub")]
     pub fn from_hub(self, id: &str) -> Result<Classifier> {
-        let mut files = ModelFiles::from_folder(&crate::hub::folder(id)?)?;
-        files.origin = id.into();
-        self.build(&files)
+        self.build(&ModelFiles::from_hub(id)?)
     }
 
     /// Loads a model from a folder if there is one of that name, otherwise by its hub id.
     pub fn open(self, folder_or_id: &str) -> Result<Classifier> {
-        #[cfg(feature = "hub")]
-        if is_hub_id(folder_or_id) && !Path::new(folder_or_id).exists() {
-            return self.from_hub(folder_or_id);
-        }
-        self.load(folder_or_id)
+        self.build(&ModelFiles::open(folder_or_id)?)
     }
 
     /// Loads the model that is built into this crate.
@@ -100,24 +111,29 @@ impl ClassifierBuilder {
     }
 
     fn build(self, files: &ModelFiles) -> Result<Classifier> {
-        let config = Config::parse(&files.origin, &files.config)?;
-        let tokenizer = Tokenizer::load(&files.origin, &files.tokenizer, &config, self.max_length)?;
-        let weights = Weights::open(&files.origin, &files.weights)?;
-        let encoder = Box::new(PackedEncoder::load(&config, &weights)?);
-        let head = Head::load(&config, &weights)?;
-        Ok(Classifier { config, tokenizer, encoder, head })
+        self.build_digested(files, files.digest())
     }
-}
 
-/// `owner/name` with an optional `@revision`: one slash, no dots or separators of a path.
-#[cfg(feature = "hub")]
-fn is_hub_id(text: &str) -> bool {
-    let name = text.split_once('@').map_or(text, |(name, _)| name);
-    let plain = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
-    name.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name))
+    pub(crate) fn build_digested(self, files: &ModelFiles, digest: Digest) -> Result<Classifier> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let origin = files.origin.to_string();
+        let config = Config::parse(&origin, &files.config)?;
+        let tokenizer = Tokenizer::load(&origin, &files.tokenizer, &config)?;
+        let max_length = tokenizer.checked_length(self.max_length)?;
+        let weights = Weights::open(&origin, &files.weights)?;
+        Ok(Classifier {
+            id: NEXT_ID.fetch_add(1, Relaxed),
+            origin: files.origin.clone(),
+            digest,
+            parameters: weights.parameters(),
+            precision: self.precision,
+            max_length,
+            encoder: Box::new(PackedEncoder::load(&config, &weights)?),
+            head: Head::load(&config, &weights)?,
+            config,
+            tokenizer,
+        })
+    }
 }
 
 impl Classifier {
@@ -138,21 +154,6 @@ impl Classifier {
         Self::builder().open(folder_or_id)
     }
 
-    /// The model that is built into this crate: six emotions in English text.
-    ///
-    /// It is loaded once a process and shared.
-    #[cfg(feature = "default-model")]
-    pub fn default_model() -> Result<Arc<Self>> {
-        static DEFAULT: std::sync::Mutex<Option<Arc<Classifier>>> = std::sync::Mutex::new(None);
-        let mut shared = DEFAULT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(classifier) = &*shared {
-            return Ok(Arc::clone(classifier));
-        }
-        let classifier = Arc::new(Self::builder().default_model()?);
-        *shared = Some(Arc::clone(&classifier));
-        Ok(classifier)
-    }
-
     /// The labels, in id order.
     #[must_use]
     pub fn labels(&self) -> &[Arc<str>] {
@@ -168,45 +169,152 @@ impl Classifier {
     /// Tokens to which a text is cut, special tokens included.
     #[must_use]
     pub fn max_length(&self) -> usize {
-        self.tokenizer.max_length()
+        self.max_length
+    }
+
+    /// The precision in which this classifier computes.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Where the model came from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// How many numbers the model's weights are.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.parameters
+    }
+
+    /// The SHA-256 of `model.safetensors`, in hexadecimal digits.
+    #[must_use]
+    pub fn weights_sha256(&self) -> String {
+        hexadecimal(&self.digest.weights)
+    }
+
+    /// The SHA-256 of `tokenizer.json` or else of `vocab.txt`, in hexadecimal digits.
+    #[must_use]
+    pub fn tokenizer_sha256(&self) -> String {
+        hexadecimal(&self.digest.tokenizer)
+    }
+
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
     }
 
     /// The token ids of one text, cut to [`Self::max_length`].
     pub fn tokenize(&self, text: &str) -> Result<TokenIds> {
-        self.tokenizer.encode(text)
+        self.tokenizer.encode(text, self.max_length)
     }
 
     /// Labels texts; one prediction a text, in their order.
     ///
-    /// A text's prediction is the same to the last bit whatever the other texts are.
+    /// A text's prediction is the same to the last bit whatever the other texts are. Each text is
+    /// inferred; [`Self::classify_with`] looks it up first.
     pub fn classify(&self, texts: &[&str]) -> Result<Vec<Prediction>> {
-        let tokens = self.tokenize_all(texts)?;
-        let logits = self.forward(&tokens)?;
-        let rows = tokens.iter().zip(logits);
-        Ok(rows.map(|(tokens, logits)| self.prediction(tokens, &logits)).collect())
+        let job = Job { options: &ClassifyOptions::default(), cancelled: &NEVER, statistics: &Statistics::default() };
+        self.infer(texts, self.max_length, job)
+    }
+
+    /// Labels texts as `options` say; one prediction a text, in their order.
+    ///
+    /// A text that this process has classified before, or that another thread is classifying, is
+    /// not inferred again if [`ClassifyOptions::cache`] is set. What is done is added to
+    /// `statistics`. Once `cancelled` is set, the call ends with [`Error::Cancelled`] after the
+    /// micro-batches under way.
+    ///
+    /// ```
+    /// # #[cfg(feature = "default-model")]
+    /// # fn main() -> distilbert::Result<()> {
+    /// use std::sync::atomic::AtomicBool;
+    /// use distilbert::{Classifier, ClassifyOptions, Statistics};
+    ///
+    /// let classifier = Classifier::default_model()?;
+    /// let (cancelled, statistics) = (AtomicBool::new(false), Statistics::default());
+    /// let options = ClassifyOptions { max_length: Some(16), ..ClassifyOptions::default() };
+    /// let texts = ["What a day!", "What a day!"];
+    /// let predictions = classifier.classify_with(&texts, &options, &cancelled, &statistics)?;
+    /// assert_eq!(predictions[0], predictions[1]);
+    /// assert_eq!(statistics.snapshot().forward_passes, 1);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "default-model"))]
+    /// # fn main() {}
+    /// ```
+    pub fn classify_with(
+        &self,
+        texts: &[&str],
+        options: &ClassifyOptions,
+        cancelled: &AtomicBool,
+        statistics: &Statistics,
+    ) -> Result<Vec<Arc<Prediction>>> {
+        let max_length = match options.max_length {
+            None => self.max_length,
+            given => self.tokenizer.checked_length(given)?,
+        };
+        let job = Job { options, cancelled, statistics };
+        // A worker of rayon that waited for another thread's inference could hold up just that.
+        if !options.cache || rayon::current_thread_index().is_some() {
+            return Ok(self.infer(texts, max_length, job)?.into_iter().map(Arc::new).collect());
+        }
+        let cache = TextCache::shared();
+        let keys: Vec<u128> =
+            texts.iter().map(|text| cache.key(self.id, max_length, options.long_text, text)).collect();
+        let (predictions, hits) = cache.get_or_infer(&keys, cancelled, |wanted| {
+            let texts: Vec<&str> = wanted.iter().map(|&at| texts[at]).collect();
+            self.infer(&texts, max_length, job)
+        })?;
+        statistics.add(&Counts { cache_hits: hits as u64, ..Counts::default() });
+        Ok(predictions)
     }
 
     /// The raw scores of every label, before softmax or sigmoid; one list a text.
     pub fn logits(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
-        self.forward(&self.tokenize_all(texts)?)
+        let sequences: Vec<_> = texts.par_iter().map(|text| self.tokenize(text)).collect::<Result<_>>()?;
+        let job = Job { options: &ClassifyOptions::default(), cancelled: &NEVER, statistics: &Statistics::default() };
+        self.forward(&sequences, job)
     }
 
-    fn tokenize_all(&self, texts: &[&str]) -> Result<Vec<TokenIds>> {
-        texts.par_iter().map(|text| self.tokenizer.encode(text)).collect()
+    fn infer(&self, texts: &[&str], max_length: usize, job: Job<'_>) -> Result<Vec<Prediction>> {
+        install(job.options.threads, || {
+            let texts: Vec<Vec<TokenIds>> =
+                texts.par_iter().map(|text| self.windows(text, max_length, job)).collect::<Result<_>>()?;
+            let windows: Vec<usize> = texts.iter().map(Vec::len).collect();
+            let sequences: Vec<TokenIds> = texts.into_iter().flatten().collect();
+            let logits = self.forward(&sequences, job)?;
+            let (mut sequences, mut logits) = (&sequences[..], &logits[..]);
+            let predictions = windows.into_iter().map(|windows| {
+                let prediction = self.prediction(&sequences[..windows], &logits[..windows]);
+                (sequences, logits) = (&sequences[windows..], &logits[windows..]);
+                prediction
+            });
+            Ok(predictions.collect())
+        })?
     }
 
-    fn forward(&self, texts: &[TokenIds]) -> Result<Vec<Vec<f32>>> {
-        let mut logits = vec![Vec::new(); texts.len()];
-        let batches: Vec<_> = micro_batches(texts, TOKEN_BUDGET)
+    /// The sequences in which the model sees a text.
+    fn windows(&self, text: &str, max_length: usize, job: Job<'_>) -> Result<Vec<TokenIds>> {
+        job.check()?;
+        let windows = match job.options.long_text {
+            LongText::Truncate => vec![self.tokenizer.encode(text, max_length)?],
+            LongText::Window => self.tokenizer.windows(text, max_length)?,
+        };
+        let truncated = windows.iter().any(|window| window.truncated);
+        job.statistics.add(&Counts { truncated: truncated.into(), ..Counts::default() });
+        Ok(windows)
+    }
+
+    fn forward(&self, sequences: &[TokenIds], job: Job<'_>) -> Result<Vec<Vec<f32>>> {
+        let mut logits = vec![Vec::new(); sequences.len()];
+        let batches: Vec<_> = micro_batches(sequences, job.options.batch_tokens)
             .into_par_iter()
             .map(|rows| {
-                let batch = Batch::pack(rows.iter().map(|&row| texts[row].ids.as_slice()));
-                let states = self.encoder.encode(&batch)?;
-                let logits = states.chunks_exact(self.config.dim).map(|h| self.head.logits(h));
-                let logits: Vec<_> = logits.collect();
-                if logits.iter().flatten().any(|logit| !logit.is_finite()) {
-                    return Err(Error::NotFinite);
-                }
+                job.check()?;
+                let logits = self.micro_batch(rows.iter().map(|&row| sequences[row].ids.as_slice()), job)?;
                 Ok((rows, logits))
             })
             .collect::<Result<_>>()?;
@@ -218,21 +326,73 @@ impl Classifier {
         Ok(logits)
     }
 
-    fn prediction(&self, tokens: &TokenIds, logits: &[f32]) -> Prediction {
-        let probabilities = match self.config.problem_type {
-            ProblemType::SingleLabel => softmax(logits),
-            ProblemType::MultiLabel => logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
-        };
-        let label_id = first_max(logits);
+    fn micro_batch<'a>(&self, sequences: impl Iterator<Item = &'a [u32]>, job: Job<'_>) -> Result<Vec<Vec<f32>>> {
+        let started = Instant::now();
+        let batch = Batch::pack(sequences);
+        let states = self.encoder.encode(&batch)?;
+        let logits: Vec<_> = states.chunks_exact(self.config.dim).map(|state| self.head.logits(state)).collect();
+        if logits.iter().flatten().any(|logit| !logit.is_finite()) {
+            return Err(Error::NotFinite);
+        }
+        job.statistics.add(&Counts {
+            forward_passes: batch.len() as u64,
+            tokens: batch.sequences().map(|ids| ids.len() as u64).sum(),
+            unknown_tokens: batch.sequences().map(|ids| self.tokenizer.count_unknown(ids) as u64).sum(),
+            busy: started.elapsed(),
+            ..Counts::default()
+        });
+        Ok(logits)
+    }
+
+    /// The prediction of a text from the logits of its windows, whose probabilities are averaged.
+    fn prediction(&self, windows: &[TokenIds], logits: &[Vec<f32>]) -> Prediction {
+        let mut probabilities = vec![0.0; self.config.labels.len()];
+        for logits in logits {
+            for (sum, probability) in probabilities.iter_mut().zip(self.probabilities(logits)) {
+                *sum += probability;
+            }
+        }
+        for sum in &mut probabilities {
+            *sum /= logits.len() as f32;
+        }
+        // Of one window the logits decide: they differ where probabilities round to the same.
+        let label_id = first_max(if let [logits] = logits { logits } else { &probabilities });
         Prediction {
             label: Arc::clone(&self.config.labels[label_id]),
             label_id,
             score: probabilities[label_id],
             probabilities,
-            tokens: tokens.ids.len(),
-            truncated: tokens.truncated,
+            tokens: windows.iter().map(|window| window.ids.len()).sum(),
+            truncated: windows.iter().any(|window| window.truncated),
         }
     }
+
+    fn probabilities(&self, logits: &[f32]) -> Vec<f32> {
+        match self.config.problem_type {
+            ProblemType::SingleLabel => softmax(logits),
+            ProblemType::MultiLabel => logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
+        }
+    }
+}
+
+/// What a call of [`Classifier::classify_with`] is to do, and to heed.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    options: &'a ClassifyOptions,
+    cancelled: &'a AtomicBool,
+    statistics: &'a Statistics,
+}
+
+impl Job<'_> {
+    fn check(&self) -> Result<()> {
+        if self.cancelled.load(Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
 }
 
 /// Shifted by the maximum, so that no exponential overflows.
@@ -261,16 +421,5 @@ mod tests {
     fn the_first_of_equal_labels_wins() {
         assert_eq!(first_max(&[0.0, 2.0, 2.0]), 1);
         assert_eq!(first_max(&[1.0]), 0);
-    }
-
-    #[cfg(feature = "hub")]
-    #[test]
-    fn hub_ids_are_told_from_paths() {
-        for id in ["a/b", "bhadresh-savani/distilbert-base-uncased-emotion", "a/b@v1.0"] {
-            assert!(is_hub_id(id), "{id}");
-        }
-        for path in ["a", "./a", "../a/b", "/a/b", "a/b/c", "a/", "C:\\a"] {
-            assert!(!is_hub_id(path), "{path}");
-        }
     }
 }

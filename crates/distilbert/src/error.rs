@@ -85,6 +85,21 @@ pub enum Error {
         reason: String,
     },
 
+    /// The call was cancelled before it was done.
+    #[error("the classification was cancelled")]
+    Cancelled,
+
+    /// The threads that were asked for could not be started.
+    #[error("cannot start threads: {0}; ask for fewer")]
+    Threads(String),
+
+    /// A model's files are not those that it was first loaded from.
+    #[error("the files of the model at '{origin}' have changed since it was loaded: load it again under its name")]
+    Changed {
+        /// The folder or hub id.
+        origin: String,
+    },
+
     /// A text could not be tokenized.
     #[error("cannot tokenize a text: {0}")]
     Tokenize(String),

@@ -17,10 +17,11 @@
 //! # }
 //! ```
 //!
-//! The way of a text: [`Classifier`] → tokenizer → packed micro-batches ([`Batch`]) → [`Encoder`]
+//! The way of a text: [`Classifier`] → [`TextCache`] → tokenizer → packed micro-batches ([`Batch`]) → [`Encoder`]
 //! → classification head → [`Prediction`].
 
 mod batch;
+mod cache;
 mod classifier;
 mod config;
 mod encoder;
@@ -29,17 +30,27 @@ mod head;
 #[cfg(feature = "hub")]
 mod hub;
 mod model_files;
+mod options;
 mod packed;
+mod precision;
 mod reference;
+mod shared;
+mod statistics;
+mod threads;
 mod tokenizer;
 mod weights;
 
 pub use batch::Batch;
+pub use cache::TextCache;
 pub use classifier::{Classifier, ClassifierBuilder, Prediction};
 pub use config::{Activation, Config, ProblemType};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
+pub use model_files::Origin;
+pub use options::{ClassifyOptions, LongText};
 pub use packed::PackedEncoder;
+pub use precision::Precision;
 pub use reference::ReferenceEncoder;
+pub use statistics::{Counts, Statistics};
 pub use tokenizer::TokenIds;
 pub use weights::Weights;

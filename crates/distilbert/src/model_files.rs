@@ -1,16 +1,39 @@
 use std::borrow::Cow;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Result};
 
 /// The bytes of a file, read or embedded.
 pub(crate) type Bytes = Cow<'static, [u8]>;
 
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// It is built into this crate.
+    BuiltIn,
+    /// A folder in Hugging Face layout.
+    Folder(PathBuf),
+    /// The Hugging Face hub: `owner/name` or `owner/name@revision`.
+    Hub(String),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("the default model"),
+            Self::Folder(folder) => write!(f, "{}", folder.display()),
+            Self::Hub(id) => f.write_str(id),
+        }
+    }
+}
+
 /// The files of one model in Hugging Face layout, wherever they came from.
 pub(crate) struct ModelFiles {
-    /// The folder or hub id, for messages.
-    pub origin: String,
+    pub origin: Origin,
     pub config: Bytes,
     pub weights: Bytes,
     pub tokenizer: TokenizerFiles,
@@ -24,12 +47,60 @@ pub(crate) enum TokenizerFiles {
     Vocab { vocab: Bytes, config: Option<Bytes> },
 }
 
+/// The SHA-256 of a model's files: equal digests are the same model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Digest {
+    pub config: [u8; 32],
+    pub weights: [u8; 32],
+    pub tokenizer: [u8; 32],
+}
+
 impl ModelFiles {
+    /// The folder if there is one of that name, otherwise the hub's model of that id.
+    pub(crate) fn open(folder_or_id: &str) -> Result<Self> {
+        #[cfg(feature = "hub")]
+        if is_hub_id(folder_or_id) && !Path::new(folder_or_id).exists() {
+            return Self::from_hub(folder_or_id);
+        }
+        Self::from_folder(Path::new(folder_or_id))
+    }
+
+    /// The files that `origin` holds now.
+    pub(crate) fn reopen(origin: &Origin) -> Result<Self> {
+        match origin {
+            #[cfg(feature = "default-model")]
+            Origin::BuiltIn => Ok(Self::default_model()),
+            Origin::Folder(folder) => Self::from_folder(folder),
+            #[cfg(feature = "hub")]
+            Origin::Hub(id) => Self::from_hub(id),
+            #[expect(unreachable_patterns, reason = "with every feature there is no other")]
+            other => Err(Error::MissingFolder { path: other.to_string().into() }),
+        }
+    }
+
+    #[cfg(feature = "hub")]
+    pub(crate) fn from_hub(id: &str) -> Result<Self> {
+        Ok(Self { origin: Origin::Hub(id.into()), ..Self::from_folder(&crate::hub::folder(id)?)? })
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        let (tokenizer, tokenizer_config) = match &self.tokenizer {
+            TokenizerFiles::Json(json) => (json, None),
+            TokenizerFiles::Vocab { vocab, config } => (vocab, config.as_ref()),
+        };
+        let mut config = Sha256::new_with_prefix(&self.config);
+        config.update(tokenizer_config.map_or(&[][..], |config| config));
+        Digest {
+            config: config.finalize().into(),
+            weights: Sha256::digest(&self.weights).into(),
+            tokenizer: Sha256::digest(tokenizer).into(),
+        }
+    }
+
     pub(crate) fn from_folder(folder: &Path) -> Result<Self> {
         if !folder.is_dir() {
             return Err(Error::MissingFolder { path: folder.into() });
         }
-        let origin = folder.display().to_string();
         let config = required(
             folder,
             "config.json",
@@ -54,7 +125,7 @@ impl ModelFiles {
                 config: optional(folder, "tokenizer_config.json")?,
             },
         };
-        Ok(Self { origin, config, weights, tokenizer })
+        Ok(Self { origin: Origin::Folder(folder.into()), config, weights, tokenizer })
     }
 
     /// The model that is built into this crate: see `data/model/MODEL_CARD.md`.
@@ -66,12 +137,23 @@ impl ModelFiles {
             };
         }
         Self {
-            origin: "the default model".into(),
+            origin: Origin::BuiltIn,
             config: Cow::Borrowed(file!("config.json")),
             weights: Cow::Borrowed(file!("model.safetensors")),
             tokenizer: TokenizerFiles::Json(Cow::Borrowed(file!("tokenizer.json"))),
         }
     }
+}
+
+/// `owner/name` with an optional `@revision`: one slash, no dots or separators of a path.
+#[cfg(feature = "hub")]
+fn is_hub_id(text: &str) -> bool {
+    let name = text.split_once('@').map_or(text, |(name, _)| name);
+    let plain = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    name.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name))
 }
 
 fn optional(folder: &Path, file: &str) -> Result<Option<Bytes>> {
@@ -85,4 +167,19 @@ fn optional(folder: &Path, file: &str) -> Result<Option<Bytes>> {
 
 fn required(folder: &Path, file: &'static str, cure: &'static str) -> Result<Bytes> {
     optional(folder, file)?.ok_or_else(|| Error::MissingFile { origin: folder.display().to_string(), file, cure })
+}
+
+#[cfg(all(test, feature = "hub"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hub_ids_are_told_from_paths() {
+        for id in ["a/b", "bhadresh-savani/distilbert-base-uncased-emotion", "a/b@v1.0"] {
+            assert!(is_hub_id(id), "{id}");
+        }
+        for path in ["a", "./a", "../a/b", "/a/b", "a/b/c", "a/", "C:\\a"] {
+            assert!(!is_hub_id(path), "{path}");
+        }
+    }
 }

@@ -3,7 +3,9 @@ use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
-use tokenizers::{AddedToken, NormalizerWrapper, PostProcessor, PreTokenizerWrapper, TruncationParams};
+use tokenizers::{
+    AddedToken, Encoding, ModelWrapper, NormalizerWrapper, PostProcessor, PreTokenizerWrapper, TruncationDirection,
+};
 
 use crate::model_files::{Bytes, TokenizerFiles};
 use crate::{Config, Error, Result};
@@ -17,21 +19,20 @@ pub struct TokenIds {
     pub truncated: bool,
 }
 
-/// A model's tokenizer, cutting texts to `max_length` tokens.
+/// A model's tokenizer.
 pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    max_length: usize,
+    /// Special tokens that are added to every text.
+    special: usize,
+    /// The most tokens that the model takes.
+    most: usize,
     words_yield_tokens: bool,
+    unknown: Option<u32>,
 }
 
 impl Tokenizer {
     /// Loads the tokenizer of a model and checks that it fits `config`.
-    pub(crate) fn load(
-        origin: &str,
-        files: &TokenizerFiles,
-        config: &Config,
-        max_length: Option<usize>,
-    ) -> Result<Self> {
+    pub(crate) fn load(origin: &str, files: &TokenizerFiles, config: &Config) -> Result<Self> {
         let wrong = |reason: String| Error::Tokenizer { origin: origin.into(), reason };
         let mut inner = match files {
             TokenizerFiles::Json(json) => tokenizers::Tokenizer::from_bytes(json)
@@ -39,23 +40,21 @@ impl Tokenizer {
             TokenizerFiles::Vocab { vocab, config } => from_vocab(vocab, config.as_ref()).map_err(wrong)?,
         };
         check_ids(&inner, config).map_err(wrong)?;
-
-        let most = config.max_position_embeddings;
-        let max_length = max_length.unwrap_or(most);
-        let least = 1 + inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
-        if !(least..=most).contains(&max_length) {
-            return Err(Error::MaxLength { given: max_length, least, most });
-        }
-        let truncation = TruncationParams { max_length, ..TruncationParams::default() };
-        inner.with_truncation(Some(truncation)).map_err(|e| wrong(e.to_string()))?;
+        inner.with_truncation(None).map_err(|e| wrong(e.to_string()))?;
         inner.with_padding(None);
 
-        let tokenizer = Self { words_yield_tokens: words_yield_tokens(&inner), inner, max_length };
-        let special = tokenizer.encode("")?.ids;
-        if special.is_empty() {
+        let tokenizer = Self {
+            special: inner.get_post_processor().map_or(0, |p| p.added_tokens(false)),
+            most: config.max_position_embeddings,
+            words_yield_tokens: words_yield_tokens(&inner),
+            unknown: unknown(&inner),
+            inner,
+        };
+        let empty = tokenizer.inner.encode_fast("", true).map_err(|e| wrong(e.to_string()))?;
+        if empty.is_empty() {
             return Err(wrong("it adds no [CLS] token to a text: save it again with its post-processor".into()));
         }
-        if let Some(id) = special.iter().find(|id| **id as usize >= config.vocab_size) {
+        if let Some(id) = empty.get_ids().iter().find(|id| **id as usize >= config.vocab_size) {
             return Err(wrong(format!(
                 "its post-processor adds id {id}, but the model has embeddings for {} tokens only: the tokenizer \
                  belongs to another model",
@@ -65,17 +64,53 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    pub(crate) fn max_length(&self) -> usize {
-        self.max_length
+    /// The length asked for, or else the most there can be; refused if the model cannot take it.
+    pub(crate) fn checked_length(&self, max_length: Option<usize>) -> Result<usize> {
+        let (least, most) = (self.special + 1, self.most);
+        match max_length {
+            None => Ok(most),
+            Some(given) if (least..=most).contains(&given) => Ok(given),
+            Some(given) => Err(Error::MaxLength { given, least, most }),
+        }
     }
 
-    pub(crate) fn encode(&self, text: &str) -> Result<TokenIds> {
-        let head = if self.words_yield_tokens { words(text, self.max_length) } else { text };
-        let encoding = self.inner.encode_fast(head, true).map_err(|e| Error::Tokenize(e.to_string()))?;
+    /// The start of a text, in at most `max_length` tokens.
+    pub(crate) fn encode(&self, text: &str, max_length: usize) -> Result<TokenIds> {
+        let head = if self.words_yield_tokens { words(text, max_length) } else { text };
+        let encoding = self.split(head, max_length, 0)?;
         Ok(TokenIds {
             ids: encoding.get_ids().to_vec(),
             truncated: head.len() < text.len() || !encoding.get_overflowing().is_empty(),
         })
+    }
+
+    /// A whole text in windows of at most `max_length` tokens, each of which repeats the last
+    /// quarter of the one before.
+    pub(crate) fn windows(&self, text: &str, max_length: usize) -> Result<Vec<TokenIds>> {
+        let encoding = self.split(text, max_length, (max_length - self.special) / 4)?;
+        let windows = std::iter::once(&encoding).chain(encoding.get_overflowing());
+        Ok(windows.map(|window| TokenIds { ids: window.get_ids().to_vec(), truncated: false }).collect())
+    }
+
+    /// How many of these ids stand for a word that the vocabulary cannot spell.
+    pub(crate) fn count_unknown(&self, ids: &[u32]) -> usize {
+        ids.iter().filter(|id| Some(**id) == self.unknown).count()
+    }
+
+    /// The first `max_length` tokens, with the rest in windows that overlap by `stride` tokens.
+    fn split(&self, text: &str, max_length: usize, stride: usize) -> Result<Encoding> {
+        let wrong = |e: tokenizers::Error| Error::Tokenize(e.to_string());
+        let mut encoding = self.inner.encode_fast(text, false).map_err(wrong)?;
+        encoding.truncate(max_length - self.special, stride, TruncationDirection::Right);
+        self.inner.post_process(encoding, None, true).map_err(wrong)
+    }
+}
+
+/// The id of the token for unknown words, if the model has one.
+fn unknown(tokenizer: &tokenizers::Tokenizer) -> Option<u32> {
+    match tokenizer.get_model() {
+        ModelWrapper::WordPiece(model) => tokenizer.token_to_id(&model.unk_token),
+        _ => None,
     }
 }
 

@@ -30,6 +30,12 @@ impl<'a> Weights<'a> {
         Ok(Self { origin, tensors })
     }
 
+    /// How many numbers all tensors hold together.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.tensors.iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum()
+    }
+
     /// Reads one tensor as float32 in row-major order, checked to be of `shape`.
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let view = self.tensors.tensor(name).map_err(|_| {
