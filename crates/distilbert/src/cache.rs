@@ -14,8 +14,14 @@ use crate::{Error, LongText, Prediction, Result};
 const PATIENCE: Duration = Duration::from_millis(20);
 
 type Entries = Cache<u128, Arc<Prediction>>;
-type Promise<'a> =
-    PlaceholderGuard<'a, u128, Arc<Prediction>, UnitWeighter, DefaultHashBuilder, DefaultLifecycle<u128, Arc<Prediction>>>;
+type Promise<'a> = PlaceholderGuard<
+    'a,
+    u128,
+    Arc<Prediction>,
+    UnitWeighter,
+    DefaultHashBuilder,
+    DefaultLifecycle<u128, Arc<Prediction>>,
+>;
 
 /// The predictions of texts that this process has seen, whoever asked for them; bounded.
 ///

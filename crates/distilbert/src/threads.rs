@@ -23,7 +23,8 @@ fn pool(threads: NonZeroUsize) -> Result<Arc<ThreadPool>> {
     if let Some(pool) = pools.get(&threads) {
         return Ok(Arc::clone(pool));
     }
-    let pool = ThreadPoolBuilder::new().num_threads(threads.get()).build().map_err(|e| Error::Threads(e.to_string()))?;
+    let pool =
+        ThreadPoolBuilder::new().num_threads(threads.get()).build().map_err(|e| Error::Threads(e.to_string()))?;
     let pool = Arc::new(pool);
     pools.insert(threads, Arc::clone(&pool));
     Ok(pool)
