@@ -1,11 +1,11 @@
-//! Texts a second of the built-in model, at the lengths that matter.
+//! Texts a second of the built-in model, at the lengths that matter, in each precision.
 //!
 //! `cargo bench -p distilbert --features default-model`
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use distilbert::Classifier;
+use distilbert::{Classifier, Precision};
 
 /// Distinct texts of `tokens` tokens each, special tokens included.
 fn texts(count: usize, tokens: usize) -> Vec<String> {
@@ -15,16 +15,18 @@ fn texts(count: usize, tokens: usize) -> Vec<String> {
 }
 
 fn classify(criterion: &mut Criterion) {
-    let classifier = Classifier::default_model().expect("the built-in model loads");
     let mut group = criterion.benchmark_group("classify");
     group.sample_size(10);
-    for (tokens, count) in [(22, 128), (128, 32), (512, 8)] {
-        let texts = texts(count, tokens);
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        group.throughput(Throughput::Elements(count as u64));
-        group.bench_function(BenchmarkId::new("tokens", tokens), |bencher| {
-            bencher.iter(|| black_box(classifier.classify(black_box(&texts)).expect("texts are classified")));
-        });
+    for precision in Precision::ALL {
+        let classifier = Classifier::builder().precision(precision).default_model().expect("the built-in model loads");
+        for (tokens, count) in [(22, 128), (128, 32), (512, 8)] {
+            let texts = texts(count, tokens);
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            group.throughput(Throughput::Elements(count as u64));
+            group.bench_function(BenchmarkId::new(precision.name(), tokens), |bencher| {
+                bencher.iter(|| black_box(classifier.classify(black_box(&texts)).expect("texts are classified")));
+            });
+        }
     }
     group.finish();
 }

@@ -1,21 +1,22 @@
-//! Texts a second of a model over the lines of a file: `throughput MODEL_FOLDER FILE [THREADS]`.
+//! Texts a second of a model over the lines of a file: `throughput MODEL_FOLDER FILE [THREADS] [PRECISION]`.
 //!
 //! Prints one JSON object; `bench/compare.py` runs it beside the peers. The best of three passes
 //! counts, and loading the model does not.
 
 use std::time::Instant;
 
-use distilbert::Classifier;
+use distilbert::{Classifier, Precision};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, file, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: throughput MODEL_FOLDER FILE [THREADS]".into());
+        return Err("usage: throughput MODEL_FOLDER FILE [THREADS] [PRECISION]".into());
     };
-    if let [threads] = rest {
+    if let [threads, ..] = rest {
         rayon::ThreadPoolBuilder::new().num_threads(threads.parse()?).build_global()?;
     }
-    let classifier = Classifier::load(model)?;
+    let precision = rest.get(1).map_or(Ok(Precision::default()), |name| name.parse())?;
+    let classifier = Classifier::builder().precision(precision).load(model)?;
     let lines = std::fs::read_to_string(file)?;
     let texts: Vec<&str> = lines.lines().collect();
     let mut best = f64::INFINITY;

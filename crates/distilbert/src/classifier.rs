@@ -70,7 +70,10 @@ pub struct ClassifierBuilder {
 }
 
 impl ClassifierBuilder {
-    /// Computes in this precision; the default is [`Precision::Float32`].
+    /// Computes the encoder's matrix products in this precision; the default is [`Precision::Float32`].
+    ///
+    /// The coarser ones are for speed and memory: they change scores a little, and now and then a
+    /// label. In each, one text has one answer, to the last bit.
     #[must_use]
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
@@ -128,7 +131,7 @@ impl ClassifierBuilder {
             parameters: weights.parameters(),
             precision: self.precision,
             max_length,
-            encoder: Box::new(PackedEncoder::load(&config, &weights)?),
+            encoder: Box::new(PackedEncoder::load(&config, &weights, self.precision)?),
             head: Head::load(&config, &weights)?,
             config,
             tokenizer,
@@ -172,7 +175,7 @@ impl Classifier {
         self.max_length
     }
 
-    /// The precision in which this classifier computes.
+    /// What the encoder's matrix products are computed in.
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.precision

@@ -1,15 +1,21 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use kernels::{Activation as KernelActivation, Attention, AttentionWorkspace, Isa, LayerNorm, Matmul, PackedMatrix};
+use kernels::{
+    Activation as KernelActivation, Attention, AttentionWorkspace, Isa, LayerNorm, Matmul, Operand, OperandWorkspace,
+    PackedMatrix, Precision,
+};
 
 use crate::weights::Module;
-use crate::{Activation, Batch, Config, Encoder, Result, Weights};
+use crate::{Activation, Batch, Config, Encoder, Error, Result, Weights};
 
 /// `DistilBertConfig` has no key for it: the value is fixed in the model's code.
 const LAYER_NORM_EPSILON: f32 = 1e-12;
 
-/// The CPU's fast path in float32: sequences end to end, weights packed once, no padding.
+/// The CPU's fast path: sequences end to end, weights packed once, no padding.
+///
+/// The matrix products of the layers are computed in the [`Precision`] chosen; all between them, and
+/// the embeddings, in float32.
 ///
 /// Matrix products run over all tokens of a micro-batch at once, attention within each sequence.
 /// The last layer computes only what the hidden states of `[CLS]` need. A forward pass is
@@ -24,11 +30,19 @@ pub struct PackedEncoder {
 
 impl PackedEncoder {
     /// Loads and packs the encoder's tensors for the best instruction set of this machine.
-    pub fn load(config: &Config, weights: &Weights<'_>) -> Result<Self> {
-        Self::load_for(Isa::detected(), config, weights)
+    pub fn load(config: &Config, weights: &Weights<'_>, precision: Precision) -> Result<Self> {
+        let most = PackedMatrix::MAX_INT8_INPUTS;
+        if precision == Precision::Int8 && config.dim.max(config.hidden_dim) > most {
+            let reason = format!(
+                "dim {} or hidden_dim {} is above {most}, the most that int8 sums exactly: choose float32 or bfloat16",
+                config.dim, config.hidden_dim
+            );
+            return Err(Error::Config { origin: weights.origin().into(), reason });
+        }
+        Self::load_for(Kernels { isa: Isa::detected(), precision }, config, weights)
     }
 
-    pub(crate) fn load_for(isa: Isa, config: &Config, weights: &Weights<'_>) -> Result<Self> {
+    fn load_for(kernels: Kernels, config: &Config, weights: &Weights<'_>) -> Result<Self> {
         let module = Module::new(weights, "distilbert");
         let embeddings = module.child("embeddings");
         let words = [config.vocab_size, config.dim];
@@ -37,9 +51,9 @@ impl PackedEncoder {
             dim: config.dim,
             word_embeddings: embeddings.read("word_embeddings.weight", &words)?,
             position_embeddings: embeddings.read("position_embeddings.weight", &positions)?,
-            embedding_norm: Norm::load(isa, &embeddings.child("LayerNorm"), config.dim)?,
+            embedding_norm: Norm::load(kernels.isa, &embeddings.child("LayerNorm"), config.dim)?,
             layers: (0..config.n_layers)
-                .map(|i| Layer::load(isa, config, &module.child(format_args!("transformer.layer.{i}"))))
+                .map(|i| Layer::load(kernels, config, &module.child(format_args!("transformer.layer.{i}"))))
                 .collect::<Result<_>>()?,
         })
     }
@@ -100,6 +114,14 @@ struct Workspace {
     attended: Vec<f32>,
     inner: Vec<f32>,
     attention: AttentionWorkspace,
+    operand: OperandWorkspace,
+}
+
+/// What a layer's products run on and in.
+#[derive(Clone, Copy)]
+struct Kernels {
+    isa: Isa,
+    precision: Precision,
 }
 
 /// One transformer block.
@@ -115,7 +137,8 @@ struct Layer {
 }
 
 impl Layer {
-    fn load(isa: Isa, config: &Config, module: &Module<'_>) -> Result<Self> {
+    fn load(kernels: Kernels, config: &Config, module: &Module<'_>) -> Result<Self> {
+        let Kernels { isa, .. } = kernels;
         let (dim, hidden_dim) = (config.dim, config.hidden_dim);
         let attention = module.child("attention");
         let ffn = module.child("ffn");
@@ -125,12 +148,12 @@ impl Layer {
         };
         Ok(Self {
             attention: Attention { isa, heads: config.n_heads, hidden: dim },
-            query: Linear::load(isa, &attention, &["q_lin"], dim, dim, KernelActivation::None)?,
-            key_value: Linear::load(isa, &attention, &["k_lin", "v_lin"], dim, dim, KernelActivation::None)?,
-            out: Linear::load(isa, &attention, &["out_lin"], dim, dim, KernelActivation::None)?,
+            query: Linear::load(kernels, &attention, &["q_lin"], dim, dim, KernelActivation::None)?,
+            key_value: Linear::load(kernels, &attention, &["k_lin", "v_lin"], dim, dim, KernelActivation::None)?,
+            out: Linear::load(kernels, &attention, &["out_lin"], dim, dim, KernelActivation::None)?,
             attention_norm: Norm::load(isa, &module.child("sa_layer_norm"), dim)?,
-            lin1: Linear::load(isa, &ffn, &["lin1"], dim, hidden_dim, activation)?,
-            lin2: Linear::load(isa, &ffn, &["lin2"], hidden_dim, dim, KernelActivation::None)?,
+            lin1: Linear::load(kernels, &ffn, &["lin1"], dim, hidden_dim, activation)?,
+            lin2: Linear::load(kernels, &ffn, &["lin2"], hidden_dim, dim, KernelActivation::None)?,
             output_norm: Norm::load(isa, &module.child("output_layer_norm"), dim)?,
         })
     }
@@ -138,20 +161,24 @@ impl Layer {
     /// Fills `output` from `hidden` and `queries`; `sequences` gives the rows of each sequence in
     /// the one and in the other.
     fn forward(&self, workspace: &mut Workspace, sequences: impl Iterator<Item = (Range<usize>, Range<usize>)>) {
-        let Workspace { hidden, queries, output, query, key_value, context, attended, inner, attention } = workspace;
+        let Workspace { hidden, queries, output, query, key_value, context, attended, inner, attention, operand } =
+            workspace;
         let dim = self.attention.hidden;
-        self.query.run(queries, query);
-        self.key_value.run(hidden, key_value);
+        let tokens = self.key_value.operand(hidden, operand);
+        self.key_value.run(tokens, key_value);
+        // As many queries as tokens are all the tokens: they need not be rounded twice.
+        let rows = if queries.len() == hidden.len() { tokens } else { self.query.operand(queries, operand) };
+        self.query.run(rows, query);
         context.resize(queries.len(), 0.0);
         for (tokens, rows) in sequences {
             let rows = rows.start * dim..rows.end * dim;
             let key_value = &key_value[tokens.start * 2 * dim..tokens.end * 2 * dim];
             self.attention.run(&query[rows.clone()], key_value, &mut context[rows], attention);
         }
-        self.out.run(context, attended);
+        self.out.run(self.out.operand(context, operand), attended);
         self.attention_norm.run(attended, queries);
-        self.lin1.run(attended, inner);
-        self.lin2.run(inner, output);
+        self.lin1.run(self.lin1.operand(attended, operand), inner);
+        self.lin2.run(self.lin2.operand(inner, operand), output);
         self.output_norm.run(output, attended);
     }
 }
@@ -165,7 +192,7 @@ struct Linear {
 impl Linear {
     /// One matrix of the named ones, of `outputs` rows each, on top of one another.
     fn load(
-        isa: Isa,
+        Kernels { isa, precision }: Kernels,
         module: &Module<'_>,
         names: &[&str],
         inputs: usize,
@@ -178,13 +205,18 @@ impl Linear {
             weight.extend(linear.read("weight", &[outputs, inputs])?);
             bias.extend(linear.read("bias", &[outputs])?);
         }
-        let weight = PackedMatrix::pack(isa, &weight, bias.len(), inputs);
+        let weight = PackedMatrix::pack(isa, precision, &weight, bias.len(), inputs);
         Ok(Self { weight, bias, activation })
     }
 
+    /// The rows of `x`, ready for this layer and every other of as many inputs.
+    fn operand<'a>(&self, x: &'a [f32], workspace: &'a mut OperandWorkspace) -> Operand<'a> {
+        self.weight.operand(x, workspace)
+    }
+
     /// Fills `y`, of shape `[rows, outputs]`, from `x`, of shape `[rows, inputs]`.
-    fn run(&self, x: &[f32], y: &mut Vec<f32>) {
-        y.resize(x.len() / self.weight.inputs() * self.weight.outputs(), 0.0);
+    fn run(&self, x: Operand<'_>, y: &mut Vec<f32>) {
+        y.resize(x.rows() * self.weight.outputs(), 0.0);
         Matmul { weight: &self.weight, bias: &self.bias, activation: self.activation }.run(x, y);
     }
 }
@@ -230,14 +262,34 @@ mod tests {
             let sequences: Vec<Vec<u32>> = lengths.iter().map(|&n| (n..2 * n).map(id).collect()).collect();
             let batch = Batch::pack(sequences.iter().map(Vec::as_slice));
             let expected = ReferenceEncoder::load(&config, &weights).unwrap().encode(&batch).unwrap();
-            for isa in Isa::available() {
-                let encoder = PackedEncoder::load_for(isa, &config, &weights).unwrap();
-                let states = encoder.encode(&batch).unwrap();
-                assert_eq!(states.len(), expected.len());
-                for (ours, reference) in states.iter().zip(&expected) {
-                    assert!((ours - reference).abs() < 1e-4, "{name} on {}: {ours} {reference}", isa.name());
+            for (precision, tolerance) in Precision::ALL.into_iter().zip([1e-4, 0.1, 0.3]) {
+                let states = Isa::available().into_iter().map(|isa| {
+                    let encoder = PackedEncoder::load_for(Kernels { isa, precision }, &config, &weights).unwrap();
+                    encoder.encode(&batch).unwrap()
+                });
+                let states: Vec<Vec<f32>> = states.collect();
+                for states in &states {
+                    assert_eq!(states.len(), expected.len());
+                    for (ours, reference) in states.iter().zip(&expected) {
+                        assert!((ours - reference).abs() < tolerance, "{name} in {precision}: {ours} {reference}");
+                    }
+                }
+                // All but the first, which may lack the fused multiply-add, have the same bits.
+                for pair in states[1..].windows(2) {
+                    assert_eq!(pair[0], pair[1], "{name} in {precision}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn int8_refuses_sums_that_might_overflow() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/gelu-json");
+        let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
+        let mut config = Config::parse("m", &std::fs::read(folder.join("config.json")).unwrap()).unwrap();
+        let weights = Weights::open("m", &bytes).unwrap();
+        config.hidden_dim = PackedMatrix::MAX_INT8_INPUTS + 1;
+        let message = PackedEncoder::load(&config, &weights, Precision::Int8).err().unwrap().to_string();
+        assert!(message.contains("hidden_dim 133145 is above 133144"), "{message}");
     }
 }

@@ -70,6 +70,11 @@ impl<'a> Weights<'a> {
         Ok(values)
     }
 
+    /// What names the model in errors.
+    pub(crate) fn origin(&self) -> &str {
+        self.origin
+    }
+
     fn wrong(&self, reason: String) -> Error {
         Error::Weights { origin: self.origin.into(), reason }
     }

@@ -1,12 +1,16 @@
 //! One row, one answer: a text's prediction has the same bits whatever stands beside it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use distilbert::{Classifier, Prediction};
+use distilbert::{Classifier, Precision, Prediction};
 use proptest::prelude::*;
 
-fn small_model() -> Classifier {
-    Classifier::load(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/gelu-json")).unwrap()
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/gelu-json")
+}
+
+fn small_model(precision: Precision) -> Classifier {
+    Classifier::builder().precision(precision).load(golden()).unwrap()
 }
 
 fn bits(prediction: &Prediction) -> Vec<u32> {
@@ -33,34 +37,44 @@ fn assert_invariant(classifier: &Classifier, text: &str, neighbours: &[String], 
 #[cfg(feature = "default-model")]
 #[test]
 fn default_model_in_a_batch_of_64_with_long_neighbours() {
-    let classifier = Classifier::default_model().unwrap();
     let long = "a long story about fear ".repeat(40);
     let texts = ["", "I like you.", &long];
     let neighbours = neighbours();
     let batch: Vec<&str> = texts.into_iter().chain(neighbours[2..].iter().map(String::as_str)).collect();
     assert_eq!(batch.len(), 64);
-    let together = classifier.classify(&batch).unwrap();
-    for (text, together) in texts.iter().zip(&together) {
-        assert_eq!(bits(together), bits(&alone(&classifier, text)), "{text:?}");
+    for precision in Precision::ALL {
+        let classifier = Classifier::builder().precision(precision).default_model().unwrap();
+        let together = classifier.classify(&batch).unwrap();
+        for (text, together) in texts.iter().zip(&together) {
+            assert_eq!(bits(together), bits(&alone(&classifier, text)), "{text:?} in {precision}");
+        }
     }
 }
 
 #[test]
 fn any_number_of_threads() {
-    let classifier = small_model();
     let texts = neighbours();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let expected = classifier.classify(&texts).unwrap();
-    for threads in [1, 2, 8] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let predictions = pool.install(|| classifier.classify(&texts)).unwrap();
-        assert!(predictions.iter().map(bits).eq(expected.iter().map(bits)), "{threads} threads");
+    for precision in Precision::ALL {
+        let classifier = small_model(precision);
+        let expected = classifier.classify(&texts).unwrap();
+        for threads in [1, 2, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let predictions = pool.install(|| classifier.classify(&texts)).unwrap();
+            assert!(predictions.iter().map(bits).eq(expected.iter().map(bits)), "{threads} threads in {precision}");
+        }
     }
 }
 
 #[test]
+fn a_classifier_knows_its_precision() {
+    assert_eq!(Classifier::builder().precision(Precision::Int8).load(golden()).unwrap().precision(), Precision::Int8);
+    assert_eq!(Classifier::load(golden()).unwrap().precision(), Precision::Float32);
+}
+
+#[test]
 fn no_texts_give_no_predictions() {
-    assert_eq!(small_model().classify(&[]).unwrap(), []);
+    assert_eq!(small_model(Precision::Float32).classify(&[]).unwrap(), []);
 }
 
 proptest! {
@@ -73,6 +87,8 @@ proptest! {
     ) {
         let at = at.index(neighbours.len() + 1);
         neighbours.truncate(64);
-        assert_invariant(&small_model(), &text, &neighbours, at);
+        for precision in Precision::ALL {
+            assert_invariant(&small_model(precision), &text, &neighbours, at);
+        }
     }
 }

@@ -5,38 +5,41 @@
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kernels::{Activation, Isa, Matmul, PackedMatrix};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
 
 /// Six rows by one panel, whose weights fill half of the first-level cache.
 fn tile(criterion: &mut Criterion) {
-    let (rows, inputs, outputs) = (6, 256, 16);
     let mut group = criterion.benchmark_group("tile");
-    group.throughput(Throughput::Elements((rows * inputs * outputs) as u64));
-    for isa in Isa::available() {
-        let weight = PackedMatrix::pack(isa, &vec![0.5; outputs * inputs], outputs, inputs);
-        let (x, mut y) = (vec![0.25; rows * inputs], vec![0.0; rows * outputs]);
-        let matmul = Matmul { weight: &weight, bias: &vec![0.0; outputs], activation: Activation::None };
-        group.bench_function(isa.name(), |bencher| bencher.iter(|| matmul.run(black_box(&x), black_box(&mut y))));
-    }
+    product(&mut group, Precision::Float32, [6, 256, 16]);
     group.finish();
 }
 
+/// In each precision, with the rounding of the rows; the ratio to `matmul/float32` is the gain.
 fn layers(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("matmul");
-    group.sample_size(20);
-    for (rows, inputs, outputs) in [(22, 384, 1536), (512, 384, 1536), (512, 1536, 384), (512, 768, 3072)] {
-        group.throughput(Throughput::Elements((rows * inputs * outputs) as u64));
-        for isa in Isa::available() {
-            let weight = PackedMatrix::pack(isa, &vec![0.5; outputs * inputs], outputs, inputs);
-            let (x, mut y) = (vec![0.25; rows * inputs], vec![0.0; rows * outputs]);
-            let bias = vec![0.0; outputs];
-            let matmul = Matmul { weight: &weight, bias: &bias, activation: Activation::None };
-            let name = BenchmarkId::new(isa.name(), format!("{rows}x{inputs}x{outputs}"));
-            group.bench_function(name, |bencher| bencher.iter(|| matmul.run(black_box(&x), black_box(&mut y))));
+    for precision in Precision::ALL {
+        let mut group = criterion.benchmark_group(format!("matmul/{precision}"));
+        group.sample_size(20);
+        for shape in [[1, 384, 1536], [22, 384, 1536], [512, 384, 1536], [512, 1536, 384], [512, 768, 3072]] {
+            product(&mut group, precision, shape);
         }
+        group.finish();
     }
-    group.finish();
+}
+
+fn product(group: &mut BenchmarkGroup<'_, WallTime>, precision: Precision, [rows, inputs, outputs]: [usize; 3]) {
+    group.throughput(Throughput::Elements((rows * inputs * outputs) as u64));
+    for isa in Isa::available() {
+        let weight = PackedMatrix::pack(isa, precision, &vec![0.5; outputs * inputs], outputs, inputs);
+        let (x, bias, mut y) = (vec![0.25; rows * inputs], vec![0.0; outputs], vec![0.0; rows * outputs]);
+        let matmul = Matmul { weight: &weight, bias: &bias, activation: Activation::None };
+        let mut workspace = OperandWorkspace::default();
+        let name = BenchmarkId::new(isa.name(), format!("{rows}x{inputs}x{outputs}"));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| matmul.run(weight.operand(black_box(&x), &mut workspace), black_box(&mut y)));
+        });
+    }
 }
 
 criterion_group!(benches, tile, layers);

@@ -15,11 +15,13 @@ pub(crate) enum Level {
     Avx2,
     /// AVX-512 F: 16 lanes.
     Avx512,
+    /// AVX-512 VNNI besides, which has products of bytes.
+    Avx512Vnni,
 }
 
 impl Isa {
     /// The environment variable that holds the name of the best instruction set to use:
-    /// `portable`, `avx2` or `avx512`. For tests and for finding faults; read once a process,
+    /// `portable`, `avx2`, `avx512` or `avx512vnni`. For tests and for finding faults; read once a process,
     /// and ignored if it names none that this machine has.
     pub const VARIABLE: &str = "EMOTION_ISA";
 
@@ -38,7 +40,7 @@ impl Isa {
     /// Every instruction set that this machine can run, from the least to the best.
     #[must_use]
     pub fn available() -> Vec<Self> {
-        let levels = [Level::Portable, Level::Avx2, Level::Avx512];
+        let levels = [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Vnni];
         levels.into_iter().filter(|level| level.is_available()).map(Self).collect()
     }
 
@@ -49,6 +51,7 @@ impl Isa {
             Level::Portable => "portable",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
+            Level::Avx512Vnni => "avx512vnni",
         }
     }
 
@@ -65,8 +68,10 @@ impl Level {
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => Self::Avx2.is_available() && is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => Self::Avx512.is_available() && is_x86_feature_detected!("avx512vnni"),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512 => false,
+            Self::Avx2 | Self::Avx512 | Self::Avx512Vnni => false,
         }
     }
 }
@@ -93,7 +98,7 @@ macro_rules! dispatch {
             $crate::isa::Level::Avx2 => unsafe { avx2($($name),*) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            $crate::isa::Level::Avx512 => unsafe { avx512($($name),*) },
+            $crate::isa::Level::Avx512 | $crate::isa::Level::Avx512Vnni => unsafe { avx512($($name),*) },
             _ => $generic::<$crate::arithmetic::Native>($($name),*),
         }
     }};

@@ -9,12 +9,15 @@
 //! and the same bits on every instruction set with a fused multiply-add.
 //!
 //! ```
-//! use kernels::{Activation, Isa, Matmul, PackedMatrix};
+//! use kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
 //!
 //! // Two outputs of three inputs each; one row in.
-//! let weight = PackedMatrix::pack(Isa::detected(), &[1.0, 2.0, 3.0, 0.0, 0.0, 1.0], 2, 3);
+//! let weight = [1.0, 2.0, 3.0, 0.0, 0.0, 1.0];
+//! let weight = PackedMatrix::pack(Isa::detected(), Precision::Float32, &weight, 2, 3);
+//! let mut workspace = OperandWorkspace::default();
+//! let x = weight.operand(&[1.0, 1.0, 1.0], &mut workspace);
 //! let mut y = [0.0; 2];
-//! Matmul { weight: &weight, bias: &[0.5, 0.0], activation: Activation::None }.run(&[1.0, 1.0, 1.0], &mut y);
+//! Matmul { weight: &weight, bias: &[0.5, 0.0], activation: Activation::None }.run(x, &mut y);
 //! assert_eq!(y, [6.5, 1.0]);
 //! ```
 
@@ -23,11 +26,18 @@
 
 mod arithmetic;
 mod attention;
+mod bfloat16;
+mod dot;
+mod int8;
 mod isa;
 mod matmul;
 mod norm;
+mod operand;
+mod precision;
 
 pub use attention::{Attention, AttentionWorkspace};
 pub use isa::Isa;
 pub use matmul::{Activation, Matmul, PackedMatrix};
 pub use norm::LayerNorm;
+pub use operand::{Operand, OperandWorkspace};
+pub use precision::{Precision, UnknownPrecision};

@@ -1,6 +1,9 @@
-use crate::Isa;
 use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu};
+use crate::bfloat16::{self, Bfloat16};
+use crate::int8::{self, Int8Panels};
 use crate::isa::dispatch;
+use crate::operand::Values;
+use crate::{Isa, Operand, OperandWorkspace, Precision};
 
 /// Rows of a tile: with two registers a row and one for the broadcast, what AVX2's sixteen hold.
 const TILE_ROWS: usize = 6;
@@ -9,30 +12,39 @@ const BLOCK_ROWS: usize = 16 * TILE_ROWS;
 
 /// A weight matrix of shape `[outputs, inputs]`, packed once for [`Matmul`].
 ///
-/// Format: panels of 16 outputs; within a panel, for each input, its 16 weights side by side. The
-/// last panel is filled up with zeros.
+/// Format: panels of 16 outputs; within a panel, for each input (in int8, for each four), its
+/// weights for the 16 outputs side by side. The last panel is filled up with zeros.
 pub struct PackedMatrix {
     isa: Isa,
     outputs: usize,
     inputs: usize,
-    panels: Vec<Lanes>,
+    panels: Panels,
+}
+
+enum Panels {
+    Float32(Vec<Lanes>),
+    Bfloat16(Vec<[Bfloat16; LANES]>),
+    Int8(Int8Panels),
 }
 
 impl PackedMatrix {
+    /// The most inputs a matrix may have in [`Precision::Int8`]: with one more, a sum of products
+    /// might leave 32 bits.
+    pub const MAX_INT8_INPUTS: usize = int8::MAX_INPUTS;
+
     /// Packs a row-major matrix of shape `[outputs, inputs]`, as Hugging Face stores weights.
     ///
     /// # Panics
-    /// If `weight` does not have `outputs · inputs` values.
+    /// If `weight` does not have `outputs · inputs` values, or if in [`Precision::Int8`] there are
+    /// more than [`Self::MAX_INT8_INPUTS`].
     #[must_use]
-    pub fn pack(isa: Isa, weight: &[f32], outputs: usize, inputs: usize) -> Self {
+    pub fn pack(isa: Isa, precision: Precision, weight: &[f32], outputs: usize, inputs: usize) -> Self {
         assert_eq!(weight.len(), outputs * inputs);
-        let mut panels = vec![[0.0; LANES]; outputs.div_ceil(LANES) * inputs];
-        for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
-            let panel = &mut panels[output / LANES * inputs..][..inputs];
-            for (lanes, value) in panel.iter_mut().zip(row) {
-                lanes[output % LANES] = *value;
-            }
-        }
+        let panels = match precision {
+            Precision::Float32 => Panels::Float32(pack(weight, inputs, |value| value)),
+            Precision::Bfloat16 => Panels::Bfloat16(pack(weight, inputs, Bfloat16::round)),
+            Precision::Int8 => Panels::Int8(Int8Panels::pack(isa, weight, inputs)),
+        };
         Self { isa, outputs, inputs, panels }
     }
 
@@ -47,6 +59,39 @@ impl PackedMatrix {
     pub fn inputs(&self) -> usize {
         self.inputs
     }
+
+    /// What products with the matrix are computed in.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        match self.panels {
+            Panels::Float32(_) => Precision::Float32,
+            Panels::Bfloat16(_) => Precision::Bfloat16,
+            Panels::Int8(_) => Precision::Int8,
+        }
+    }
+
+    /// Makes rows of activations, `x` of shape `[rows, inputs]`, ready for products with this matrix
+    /// and with every other of as many inputs, the same precision and the same instruction set.
+    ///
+    /// # Panics
+    /// If `x` is not of whole rows.
+    pub fn operand<'a>(&self, x: &'a [f32], workspace: &'a mut OperandWorkspace) -> Operand<'a> {
+        assert!(x.len().is_multiple_of(self.inputs));
+        Operand::new(self.isa, self.precision(), x, self.inputs, workspace)
+    }
+}
+
+/// Panels of 16 outputs: for each input, its 16 weights side by side.
+fn pack<W: Copy + Default>(weight: &[f32], inputs: usize, convert: impl Fn(f32) -> W) -> Vec<[W; LANES]> {
+    let outputs = weight.len() / inputs.max(1);
+    let mut panels = vec![[W::default(); LANES]; outputs.div_ceil(LANES) * inputs];
+    for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
+        let panel = &mut panels[output / LANES * inputs..][..inputs];
+        for (lanes, value) in panel.iter_mut().zip(row) {
+            lanes[output % LANES] = convert(*value);
+        }
+    }
+    panels
 }
 
 /// What is applied to each value of a product.
@@ -71,26 +116,53 @@ pub struct Matmul<'a> {
 }
 
 impl Matmul<'_> {
-    /// Writes `y`, of shape `[rows, outputs]`, for `x`, of shape `[rows, inputs]`; both row-major.
+    /// Writes `y`, of shape `[rows, outputs]`, for the rows of `x`; both row-major.
     ///
-    /// Each value is the bias plus the products in the order of the inputs, one after the other.
+    /// In float32 and bfloat16 each value is the bias plus the products in the order of the inputs,
+    /// one after the other; in int8 the exact sum of the products, scaled, plus the bias.
     ///
     /// # Panics
-    /// If the lengths of `x`, `y` and the bias do not fit the weight.
-    pub fn run(&self, x: &[f32], y: &mut [f32]) {
+    /// If `x` was made for another kind of matrix, or if the lengths of `x`, `y` and the bias do
+    /// not fit the weight.
+    pub fn run(&self, x: Operand<'_>, y: &mut [f32]) {
         let Self { weight, bias, activation } = *self;
-        let rows = y.len() / weight.outputs.max(1);
-        assert_eq!((x.len(), y.len()), (rows * weight.inputs, rows * weight.outputs));
-        assert_eq!(bias.len(), weight.outputs);
-        let x = Rows { values: x, stride: weight.inputs, count: rows, width: weight.inputs };
-        let y = RowsMut { values: y, stride: weight.outputs, width: weight.outputs };
-        product(weight.isa, x, &weight.panels, bias, activation, y);
+        let PackedMatrix { isa, outputs, inputs, .. } = *weight;
+        assert!(x.isa == isa && x.width == inputs && bias.len() == outputs);
+        assert_eq!(y.len(), x.count * outputs);
+        let y = RowsMut { values: y, stride: outputs, width: outputs };
+        match (&weight.panels, x.values) {
+            (Panels::Float32(panels), Values::Float32(values)) => {
+                product(isa, x.matrix(values), panels, bias, activation, y);
+            }
+            (Panels::Bfloat16(panels), Values::Bfloat16(values)) => {
+                bfloat16::product(isa, x.matrix(values), panels, bias, activation, y);
+            }
+            (Panels::Int8(panels), Values::Int8(rows)) => int8::product(isa, rows, panels, bias, activation, y),
+            _ => panic!("the operand was made for a matrix of another precision"),
+        }
     }
 }
 
 /// The product over panels of shape `[y.width / 16, x.width, 16]`, rounded up; an empty `bias` is zero.
 pub(crate) fn product(isa: Isa, x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
-    dispatch!(isa, multiply(x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>));
+    dispatch!(isa, multiply_lanes(x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>));
+}
+
+#[inline(always)]
+fn multiply_lanes<A: Arithmetic>(x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
+    multiply::<A, f32>(x, panels, bias, activation, y);
+}
+
+/// A weight as panels hold it.
+pub(crate) trait Weight: Copy {
+    fn widen(self) -> f32;
+}
+
+impl Weight for f32 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
 }
 
 /// A matrix inside a larger one: row `i` is `values[i · stride..][..width]`.
@@ -117,7 +189,13 @@ pub(crate) struct RowsMut<'a> {
 }
 
 #[inline(always)]
-fn multiply<A: Arithmetic>(x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
+pub(crate) fn multiply<A: Arithmetic, W: Weight>(
+    x: Rows<'_>,
+    panels: &[[W; LANES]],
+    bias: &[f32],
+    activation: Activation,
+    y: RowsMut<'_>,
+) {
     let inputs = x.width;
     let RowsMut { values, stride, width } = y;
     for block in (0..x.count).step_by(BLOCK_ROWS) {
@@ -125,21 +203,18 @@ fn multiply<A: Arithmetic>(x: Rows<'_>, panels: &[Lanes], bias: &[f32], activati
         for first in (0..width).step_by(LANES) {
             let panel = &panels[first / LANES * inputs..][..inputs];
             let columns = LANES.min(width - first);
-            let mut start = [0.0; LANES];
-            if !bias.is_empty() {
-                start[..columns].copy_from_slice(&bias[first..first + columns]);
-            }
+            let start = lanes_at(bias, first);
             let mut row = block;
             while row < end {
                 let count = TILE_ROWS.min(end - row);
                 let out = &mut values[row * stride + first..];
                 match count {
-                    6 => tile::<A, 6>(x, row, panel, start, activation, out, stride, columns),
-                    5 => tile::<A, 5>(x, row, panel, start, activation, out, stride, columns),
-                    4 => tile::<A, 4>(x, row, panel, start, activation, out, stride, columns),
-                    3 => tile::<A, 3>(x, row, panel, start, activation, out, stride, columns),
-                    2 => tile::<A, 2>(x, row, panel, start, activation, out, stride, columns),
-                    _ => tile::<A, 1>(x, row, panel, start, activation, out, stride, columns),
+                    6 => tile::<A, W, 6>(x, row, panel, start, activation, out, stride, columns),
+                    5 => tile::<A, W, 5>(x, row, panel, start, activation, out, stride, columns),
+                    4 => tile::<A, W, 4>(x, row, panel, start, activation, out, stride, columns),
+                    3 => tile::<A, W, 3>(x, row, panel, start, activation, out, stride, columns),
+                    2 => tile::<A, W, 2>(x, row, panel, start, activation, out, stride, columns),
+                    _ => tile::<A, W, 1>(x, row, panel, start, activation, out, stride, columns),
                 }
                 row += count;
             }
@@ -150,10 +225,10 @@ fn multiply<A: Arithmetic>(x: Rows<'_>, panels: &[Lanes], bias: &[f32], activati
 /// `ROWS` rows by one panel. The sums stay in registers from the first input to the last.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the innermost loop, inlined into its one caller")]
-fn tile<A: Arithmetic, const ROWS: usize>(
+fn tile<A: Arithmetic, W: Weight, const ROWS: usize>(
     x: Rows<'_>,
     first_row: usize,
-    panel: &[Lanes],
+    panel: &[[W; LANES]],
     start: Lanes,
     activation: Activation,
     out: &mut [f32],
@@ -163,6 +238,7 @@ fn tile<A: Arithmetic, const ROWS: usize>(
     let rows: [&[f32]; ROWS] = std::array::from_fn(|i| x.row(first_row + i));
     let mut sums = [start; ROWS];
     for (input, weights) in panel.iter().enumerate() {
+        let weights: Lanes = std::array::from_fn(|lane| weights[lane].widen());
         for (sum, row) in sums.iter_mut().zip(rows) {
             // SAFETY: `row` has `x.width` values, and so many inputs has `panel`.
             let value = unsafe { *row.get_unchecked(input) };
@@ -171,17 +247,32 @@ fn tile<A: Arithmetic, const ROWS: usize>(
             }
         }
     }
-    for (index, sum) in sums.iter_mut().enumerate() {
-        match activation {
-            Activation::None => {}
-            Activation::Gelu => sum.iter_mut().for_each(|value| *value = gelu::<A>(*value)),
-            Activation::Relu => sum.iter_mut().for_each(|value| *value = value.max(0.0)),
-        }
-        let out = &mut out[index * stride..];
-        match out.first_chunk_mut() {
-            Some(whole) if columns == LANES => *whole = *sum,
-            _ => out[..columns].copy_from_slice(&sum[..columns]),
-        }
+    for (index, sum) in sums.into_iter().enumerate() {
+        store::<A>(sum, activation, &mut out[index * stride..], columns);
+    }
+}
+
+/// Sixteen values of `bias` from `first` on, with zeros for those that it does not have.
+#[inline(always)]
+pub(crate) fn lanes_at(bias: &[f32], first: usize) -> Lanes {
+    let mut lanes = [0.0; LANES];
+    for (lane, value) in lanes.iter_mut().zip(bias.get(first..).unwrap_or_default()) {
+        *lane = *value;
+    }
+    lanes
+}
+
+/// Applies the activation to a row of a tile and writes its first `columns` values.
+#[inline(always)]
+pub(crate) fn store<A: Arithmetic>(mut values: Lanes, activation: Activation, out: &mut [f32], columns: usize) {
+    match activation {
+        Activation::None => {}
+        Activation::Gelu => values.iter_mut().for_each(|value| *value = gelu::<A>(*value)),
+        Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
+    }
+    match out.first_chunk_mut() {
+        Some(whole) if columns == LANES => *whole = values,
+        _ => out[..columns].copy_from_slice(&values[..columns]),
     }
 }
 
@@ -215,9 +306,22 @@ mod tests {
     }
 
     fn run(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32], inputs: usize, activation: Activation) -> Vec<f32> {
-        let packed = PackedMatrix::pack(isa, weight, bias.len(), inputs);
+        run_in(Precision::Float32, isa, x, weight, bias, inputs, activation)
+    }
+
+    fn run_in(
+        precision: Precision,
+        isa: Isa,
+        x: &[f32],
+        weight: &[f32],
+        bias: &[f32],
+        inputs: usize,
+        activation: Activation,
+    ) -> Vec<f32> {
+        let packed = PackedMatrix::pack(isa, precision, weight, bias.len(), inputs);
         let mut y = vec![f32::NAN; x.len() / inputs * bias.len()];
-        Matmul { weight: &packed, bias, activation }.run(x, &mut y);
+        let mut workspace = OperandWorkspace::default();
+        Matmul { weight: &packed, bias, activation }.run(packed.operand(x, &mut workspace), &mut y);
         y
     }
 
@@ -248,13 +352,13 @@ mod tests {
         ) {
             let (x, weight) = (values(rows * inputs, seed), values(outputs * inputs, !seed));
             let bias = values(outputs, seed ^ 5);
-            let packed = PackedMatrix::pack(Isa::available()[0], &weight, outputs, inputs);
+            let panels = pack(&weight, inputs, |value| value);
             for activation in [Activation::None, Activation::Gelu, Activation::Relu] {
                 // The fused path compiled without its instructions: the oracle of those that have them.
                 let mut oracle = vec![0.0; rows * outputs];
-                multiply::<Fused>(
+                multiply::<Fused, f32>(
                     Rows { values: &x, stride: inputs, count: rows, width: inputs },
-                    &packed.panels,
+                    &panels,
                     &bias,
                     activation,
                     RowsMut { values: &mut oracle, stride: outputs, width: outputs },
@@ -271,5 +375,48 @@ mod tests {
                 }
             }
         }
+
+        #[test]
+        fn a_row_has_the_same_bits_alone_in_every_precision(
+            rows in 1_usize..40, inputs in 1_usize..80, outputs in 1_usize..70, seed: u32,
+        ) {
+            let (x, weight) = (values(rows * inputs, seed), values(outputs * inputs, !seed));
+            let bias = values(outputs, seed ^ 5);
+            for precision in Precision::ALL {
+                for isa in Isa::available() {
+                    let together = run_in(precision, isa, &x, &weight, &bias, inputs, Activation::Gelu);
+                    for (row, expected) in x.chunks_exact(inputs).zip(together.chunks_exact(outputs)) {
+                        let alone = run_in(precision, isa, row, &weight, &bias, inputs, Activation::Gelu);
+                        prop_assert_eq!(bits(&alone), bits(expected), "{} on {}", precision, isa.name());
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn bfloat16_has_the_bits_of_float32_over_rounded_values(
+            rows in 1_usize..130, inputs in 1_usize..80, outputs in 1_usize..70, seed: u32,
+        ) {
+            let (x, weight) = (values(rows * inputs, seed), values(outputs * inputs, !seed));
+            let bias = values(outputs, seed ^ 5);
+            let rounded = |values: &[f32]| -> Vec<f32> { values.iter().map(|v| Bfloat16::round(*v).widen()).collect() };
+            for isa in Isa::available() {
+                for activation in [Activation::None, Activation::Gelu, Activation::Relu] {
+                    let y = run_in(Precision::Bfloat16, isa, &x, &weight, &bias, inputs, activation);
+                    let expected = run(isa, &rounded(&x), &rounded(&weight), &bias, inputs, activation);
+                    prop_assert_eq!(bits(&y), bits(&expected), "{}", isa.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "another precision")]
+    fn an_operand_of_another_precision_is_refused() {
+        let of = |precision| PackedMatrix::pack(Isa::detected(), precision, &[1.0], 1, 1);
+        let (weight, other) = (of(Precision::Int8), of(Precision::Float32));
+        let mut workspace = OperandWorkspace::default();
+        let x = other.operand(&[1.0], &mut workspace);
+        Matmul { weight: &weight, bias: &[0.0], activation: Activation::None }.run(x, &mut [0.0]);
     }
 }

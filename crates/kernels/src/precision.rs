@@ -1,0 +1,81 @@
+use std::fmt;
+use std::str::FromStr;
+
+/// What a matrix product is computed in. Sums of products are never less than 32 bits wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// Weights and activations as they are.
+    #[default]
+    Float32,
+    /// Weights and activations rounded to bfloat16, summed in float32: half the memory.
+    Bfloat16,
+    /// Weights rounded to 8 bits with a scale an output, activations with a scale a row, summed
+    /// exactly in 32 bits: a quarter of the memory.
+    Int8,
+}
+
+impl Precision {
+    /// Every precision, from the finest to the coarsest.
+    pub const ALL: [Self; 3] = [Self::Float32, Self::Bfloat16, Self::Int8];
+
+    /// The name that [`Precision::from_str`] takes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Bfloat16 => "bfloat16",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = UnknownPrecision;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPrecision> {
+        let found = Self::ALL.into_iter().find(|precision| precision.name() == name);
+        found.ok_or_else(|| UnknownPrecision { given: name.into() })
+    }
+}
+
+/// A name that is no [`Precision`]'s; the message lists those there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownPrecision {
+    given: String,
+}
+
+impl fmt::Display for UnknownPrecision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let choices = Precision::ALL.map(Precision::name).join(", ");
+        write!(formatter, "there is no precision '{}': choose one of {choices}", self.given)
+    }
+}
+
+impl std::error::Error for UnknownPrecision {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_there_and_back() {
+        for precision in Precision::ALL {
+            assert_eq!(precision.to_string().parse(), Ok(precision));
+        }
+        assert_eq!(Precision::default(), Precision::Float32);
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_the_choices() {
+        for name in ["", "INT8", "fp16"] {
+            let message = name.parse::<Precision>().unwrap_err().to_string();
+            assert_eq!(message, format!("there is no precision '{name}': choose one of float32, bfloat16, int8"));
+        }
+    }
+}
