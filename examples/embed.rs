@@ -3,15 +3,17 @@
 //! Run it from the root of the repository: `cargo run --example embed`
 
 use datafusion::common::Result;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::prelude::*;
+use datafusion_emotion::EmotionExt;
 use datafusion_emotion::expr_fn::{emotion_classify, emotion_scores};
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let mut ctx = SessionContext::new();
-    datafusion_emotion::register_all(&mut ctx)?;
+    let state = SessionStateBuilder::new().with_default_features().with_emotion().build();
+    let ctx = SessionContext::new_with_state(state);
     let reviews = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/reviews.parquet");
     ctx.register_parquet("reviews", reviews, ParquetReadOptions::default()).await?;
 

@@ -1,34 +1,63 @@
 //! Builders of expressions for the DataFrame API, over the model that is built in.
 //!
-//! For a model of one's own, register it with [`register_all_with`](crate::register_all_with) and
-//! take the function from the registry: `ctx.udf("emotion_classify")?.call(vec![col("text")])`.
+//! They heed the session's options, but for `emotion.model`. For another model take the function
+//! from the registry: `ctx.udf("emotion_classify")?.call(vec![col("text")])`.
 //!
 //! ```
 //! use datafusion::prelude::*;
-//! use datafusion_emotion::expr_fn::emotion_classify;
+//! use datafusion_emotion::expr_fn::{emotion_classify, emotion_score_of};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> datafusion::error::Result<()> {
 //! let df = dataframe!("text" => ["I miss her so much.", "This is outrageous!"])?;
-//! let labels = df.select(vec![emotion_classify(col("text")).alias("emotion")])?;
+//! let labels = df.select(vec![
+//!     emotion_classify(col("text")).alias("emotion"),
+//!     emotion_score_of(col("text"), lit("anger")).alias("anger"),
+//! ])?;
 //! assert_eq!(labels.count().await?, 2);
 //! # Ok(())
 //! # }
 //! ```
 
+use std::sync::{Arc, LazyLock};
+
 use datafusion::logical_expr::{Expr, ScalarUDF};
 
+use crate::functions;
 use crate::model::Model;
-use crate::{EmotionClassify, EmotionScores};
+use crate::session::Session;
 
 /// The most probable label of a text: `emotion_classify(text)`.
 #[must_use]
 pub fn emotion_classify(text: Expr) -> Expr {
-    ScalarUDF::from(EmotionClassify::new(Model::Default)).call(vec![text])
+    call(functions::emotion_classify::udf, vec![text])
+}
+
+/// The most probable label's probability: `emotion_score(text)`.
+#[must_use]
+pub fn emotion_score(text: Expr) -> Expr {
+    call(functions::emotion_score::udf, vec![text])
+}
+
+/// The probability of one label: `emotion_score(text, label)`.
+#[must_use]
+pub fn emotion_score_of(text: Expr, label: Expr) -> Expr {
+    call(functions::emotion_score::udf, vec![text, label])
 }
 
 /// The probability of every label of a text, as a struct: `emotion_scores(text)`.
 #[must_use]
 pub fn emotion_scores(text: Expr) -> Expr {
-    ScalarUDF::from(EmotionScores::new(Model::Default)).call(vec![text])
+    call(functions::emotion_scores::udf, vec![text])
+}
+
+/// All that the model says of a text, as a struct: `emotion_annotate(text)`.
+#[must_use]
+pub fn emotion_annotate(text: Expr) -> Expr {
+    call(functions::emotion_annotate::udf, vec![text])
+}
+
+fn call(udf: impl Fn(&Arc<Session>, &Arc<Model>) -> ScalarUDF, args: Vec<Expr>) -> Expr {
+    static SESSION: LazyLock<Arc<Session>> = LazyLock::new(Arc::default);
+    udf(&SESSION, SESSION.models.built_in()).call(args)
 }

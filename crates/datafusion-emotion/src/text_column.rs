@@ -1,8 +1,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 
 /// Whether a column of this type holds texts; one of NULL's own type holds none, and is one.
 pub(crate) fn is_text(data_type: &DataType) -> bool {
@@ -20,6 +22,8 @@ pub(crate) fn is_text(data_type: &DataType) -> bool {
 pub(crate) struct TextColumn<'a> {
     /// Each distinct non-null text once, in order of first occurrence.
     pub distinct: Vec<&'a str>,
+    /// The row of each one's first occurrence.
+    pub first_rows: Vec<usize>,
     /// For each row its index into `distinct`, or `None` for NULL.
     pub rows: Vec<Option<usize>>,
 }
@@ -32,7 +36,7 @@ impl<'a> TextColumn<'a> {
         if let Some(dictionary) = column.as_any_dictionary_opt() {
             let values = texts(dictionary.values().as_ref())?;
             if values.is_empty() {
-                return Some(Self { distinct: vec![], rows: vec![None; column.len()] });
+                return Some(Self { distinct: vec![], first_rows: vec![], rows: vec![None; column.len()] });
             }
             let keys = dictionary.keys();
             let rows = dictionary.normalized_keys().into_iter().enumerate();
@@ -42,17 +46,44 @@ impl<'a> TextColumn<'a> {
     }
 
     fn from_texts(texts: impl Iterator<Item = Option<&'a str>>) -> Self {
-        let mut distinct = Vec::new();
+        let (mut distinct, mut first_rows) = (Vec::new(), Vec::new());
         let mut seen = HashMap::new();
-        let mut index_of = |text| match seen.entry(text) {
+        let mut index_of = |row, text| match seen.entry(text) {
             Entry::Occupied(index) => *index.get(),
             Entry::Vacant(vacant) => {
                 distinct.push(text);
+                first_rows.push(row);
                 *vacant.insert(distinct.len() - 1)
             }
         };
-        let rows = texts.map(|text| text.map(&mut index_of)).collect();
-        Self { distinct, rows }
+        let rows = texts.enumerate().map(|(row, text)| text.map(|text| index_of(row, text))).collect();
+        Self { distinct, first_rows, rows }
+    }
+
+    /// How many rows are NULL.
+    pub(crate) fn null_count(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_none()).count()
+    }
+}
+
+/// The column without its dictionary, if it has one, for [`text_at`].
+pub(crate) fn plain(column: ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        DataType::Dictionary(_, values) => cast(&column, values),
+        _ => Ok(column),
+    }
+}
+
+/// The text in one row of a plain column; `None` for NULL, and in a column of another type.
+pub(crate) fn text_at(column: &dyn Array, row: usize) -> Option<&str> {
+    if column.is_null(row) {
+        return None;
+    }
+    match column.data_type() {
+        DataType::Utf8 => Some(column.as_string::<i32>().value(row)),
+        DataType::LargeUtf8 => Some(column.as_string::<i64>().value(row)),
+        DataType::Utf8View => Some(column.as_string_view().value(row)),
+        _ => None,
     }
 }
 
@@ -70,9 +101,7 @@ fn texts(column: &dyn Array) -> Option<Vec<Option<&str>>> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{
-        ArrayRef, DictionaryArray, Int8Array, Int64Array, LargeStringArray, StringArray, StringViewArray,
-    };
+    use arrow::array::{DictionaryArray, Int8Array, Int64Array, LargeStringArray, StringArray, StringViewArray};
     use arrow::datatypes::Int8Type;
 
     use super::*;
@@ -80,7 +109,11 @@ mod tests {
     const TEXTS: [Option<&str>; 5] = [Some("b"), None, Some(""), Some("b"), Some("a")];
 
     fn expected() -> TextColumn<'static> {
-        TextColumn { distinct: vec!["b", "", "a"], rows: vec![Some(0), None, Some(1), Some(0), Some(2)] }
+        TextColumn {
+            distinct: vec!["b", "", "a"],
+            first_rows: vec![0, 2, 4],
+            rows: vec![Some(0), None, Some(1), Some(0), Some(2)],
+        }
     }
 
     #[test]
@@ -94,6 +127,9 @@ mod tests {
         for array in arrays {
             assert!(is_text(array.data_type()));
             assert_eq!(TextColumn::read(&array), Some(expected()), "{}", array.data_type());
+            let array = plain(array).unwrap();
+            let rows: Vec<_> = (0..TEXTS.len()).map(|row| text_at(&array, row)).collect();
+            assert_eq!(rows, TEXTS, "{}", array.data_type());
         }
     }
 

@@ -1,9 +1,10 @@
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use clap::Args;
-use distilbert::Classifier;
+use distilbert::{Classifier, Precision};
 
-/// Which model to use.
+/// Which model to use, and how.
 #[derive(Args)]
 pub struct ModelArguments {
     /// A model other than the built-in one: a folder in Hugging Face layout, or a hub id such as
@@ -13,26 +14,38 @@ pub struct ModelArguments {
 
     /// Cut texts to this many tokens [default: as many as the model takes, 512 for most]
     #[arg(long, value_name = "TOKENS")]
-    max_length: Option<usize>,
+    max_length: Option<NonZeroUsize>,
+
+    /// Compute in float32, bfloat16 or int8 [default: float32]
+    #[arg(long)]
+    precision: Option<Precision>,
 }
 
 impl ModelArguments {
-    /// Loads the model that was chosen; `None` if it is the built-in one, as it is.
-    pub fn chosen(&self) -> distilbert::Result<Option<Arc<Classifier>>> {
-        let builder = match self.max_length {
-            Some(tokens) => Classifier::builder().max_length(tokens),
-            None => Classifier::builder(),
-        };
-        let classifier = match &self.model {
-            Some(model) => builder.open(model)?,
-            None if self.max_length.is_some() => builder.default_model()?,
-            None => return Ok(None),
-        };
-        Ok(Some(Arc::new(classifier)))
-    }
-
     /// Loads the model that was chosen, or the built-in one.
     pub fn load(&self) -> distilbert::Result<Arc<Classifier>> {
-        self.chosen()?.map_or_else(Classifier::default_model, Ok)
+        if self.max_length.is_none() && self.precision.is_none() && self.model.is_none() {
+            return Classifier::default_model();
+        }
+        let mut builder = Classifier::builder().precision(self.precision.unwrap_or_default());
+        if let Some(tokens) = self.max_length {
+            builder = builder.max_length(tokens.get());
+        }
+        let classifier = match &self.model {
+            Some(model) => builder.open(model)?,
+            None => builder.default_model()?,
+        };
+        Ok(Arc::new(classifier))
+    }
+
+    /// The choices as options of a session.
+    pub fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let options = [
+            // Before the model, which is then loaded in it.
+            ("emotion.precision", self.precision.map(|precision| precision.to_string())),
+            ("emotion.model", self.model.clone()),
+            ("emotion.max_length", self.max_length.map(|tokens| tokens.to_string())),
+        ];
+        options.into_iter().filter_map(|(option, value)| Some((option, value?)))
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::ExplainFormat;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -15,13 +16,14 @@ use datafusion_cli::functions::ParquetMetadataFunc;
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use datafusion_cli::print_format::PrintFormat;
 use datafusion_cli::print_options::{MaxRows, PrintOptions};
+use datafusion_emotion::EmotionExt;
 
 use crate::model::ModelArguments;
 
 /// Endings of files that are tables.
 const EXTENSIONS: &str = ".parquet, .csv, .json, .arrow or .avro";
 
-/// Run SQL over files, with emotion_classify(text) and emotion_scores(text)
+/// Run SQL over files, with emotion_classify(text) and its like
 ///
 /// A file is a table: SELECT emotion_classify(text), count(*) FROM 'data/reviews.parquet' GROUP BY 1.
 /// Without -c or -f, SQL is read from the terminal, with history and completion, or from a pipe.
@@ -102,17 +104,18 @@ async fn session(
     }
     let config = SessionConfig::from(options).with_information_schema(true);
     let runtime = RuntimeEnvBuilder::new().with_object_store_registry(object_stores).build_arc()?;
-    let mut context = SessionContext::new_with_config_rt(config, runtime).enable_url_table();
+    let mut builder =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().with_emotion();
+    for (option, value) in model.options() {
+        builder.config().get_or_insert_default().options_mut().set(option, &value)?;
+    }
+    let context = SessionContext::new_with_state(builder.build()).enable_url_table();
     context.refresh_catalogs().await?;
     context.register_catalog_list(Arc::new(DynamicObjectStoreCatalog::new(
         Arc::clone(context.state().catalog_list()),
         context.state_weak_ref(),
     )));
     context.register_udtf("parquet_metadata", Arc::new(ParquetMetadataFunc {}));
-    match model.chosen()? {
-        Some(classifier) => datafusion_emotion::register_all_with(&mut context, classifier)?,
-        None => datafusion_emotion::register_all(&mut context)?,
-    }
     Ok(context)
 }
 

@@ -1,0 +1,140 @@
+//! Predictions as Arrow arrays, and the types of these.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Float32Array, Int32Array, ListBuilder, StringArray, StringBuilder, StructArray,
+};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field, Fields};
+use datafusion::error::Result;
+use distilbert::{Classifier, Prediction, ProblemType};
+
+/// What a row gets of its prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Output {
+    /// The most probable label; of a multi-label model NULL if not even that one holds.
+    Label,
+    /// All labels that hold, as a list.
+    Labels,
+    /// The most probable label's probability.
+    Score,
+    /// The probability of the label with this id.
+    ScoreOf(usize),
+    /// A struct of the probabilities of all labels.
+    Scores,
+    /// A struct of label, score, scores, tokens and truncated.
+    Annotation,
+}
+
+/// How the predictions of one model are written.
+pub(crate) struct Writer {
+    classifier: Arc<Classifier>,
+    threshold: f32,
+}
+
+impl Writer {
+    pub(crate) fn new(classifier: Arc<Classifier>, threshold: f32) -> Self {
+        Self { classifier, threshold }
+    }
+
+    /// The column of each row's result, NULL where there is no prediction.
+    pub(crate) fn write(&self, output: Output, rows: &[Option<&Prediction>]) -> Result<ArrayRef> {
+        Ok(match output {
+            Output::Label => Arc::new(self.labels(rows)),
+            Output::Labels => Arc::new(self.label_lists(rows)),
+            Output::Score => Arc::new(floats(rows, |prediction| prediction.score)),
+            Output::ScoreOf(label_id) => Arc::new(floats(rows, |prediction| prediction.probabilities[label_id])),
+            Output::Scores => Arc::new(self.scores(rows)?),
+            Output::Annotation => Arc::new(self.annotations(rows)?),
+        })
+    }
+
+    fn labels(&self, rows: &[Option<&Prediction>]) -> StringArray {
+        let label = |prediction: &&Prediction| self.holds(prediction.score);
+        rows.iter().map(|row| row.filter(label).map(|prediction| &*prediction.label)).collect()
+    }
+
+    fn label_lists(&self, rows: &[Option<&Prediction>]) -> arrow::array::ListArray {
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        for row in rows {
+            let labels = row.map(|prediction| {
+                let scored = self.classifier.labels().iter().zip(&prediction.probabilities).enumerate();
+                let held = scored.filter(|(id, (_, score))| match self.classifier.config().problem_type {
+                    ProblemType::SingleLabel => *id == prediction.label_id,
+                    ProblemType::MultiLabel => self.holds(**score),
+                });
+                held.map(|(_, (label, _))| Some(label.to_string()))
+            });
+            lists.append_option(labels);
+        }
+        lists.finish()
+    }
+
+    /// Whether a label of this probability holds; in a single-label model the most probable does.
+    fn holds(&self, score: f32) -> bool {
+        match self.classifier.config().problem_type {
+            ProblemType::SingleLabel => true,
+            ProblemType::MultiLabel => score >= self.threshold,
+        }
+    }
+
+    fn scores(&self, rows: &[Option<&Prediction>]) -> Result<StructArray> {
+        let fields = score_fields(&self.classifier);
+        let column = |id: usize| -> ArrayRef { Arc::new(floats(rows, |prediction| prediction.probabilities[id])) };
+        let columns = (0..fields.len()).map(column).collect();
+        Ok(StructArray::try_new(fields, columns, Some(validity(rows)))?)
+    }
+
+    fn annotations(&self, rows: &[Option<&Prediction>]) -> Result<StructArray> {
+        let tokens = |prediction: &Prediction| i32::try_from(prediction.tokens).unwrap_or(i32::MAX);
+        let tokens: Int32Array = rows.iter().map(|row| row.map(tokens)).collect();
+        let truncated: BooleanArray = rows.iter().map(|row| row.map(|prediction| prediction.truncated)).collect();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.labels(rows)),
+            Arc::new(floats(rows, |prediction| prediction.score)),
+            Arc::new(self.scores(rows)?),
+            Arc::new(tokens),
+            Arc::new(truncated),
+        ];
+        Ok(StructArray::try_new(annotation_fields(&self.classifier), columns, Some(validity(rows)))?)
+    }
+}
+
+fn floats(rows: &[Option<&Prediction>], value: impl Fn(&Prediction) -> f32) -> Float32Array {
+    rows.iter().map(|row| row.map(&value)).collect()
+}
+
+fn validity(rows: &[Option<&Prediction>]) -> NullBuffer {
+    rows.iter().map(Option::is_some).collect()
+}
+
+/// The type of an output, which depends on the model's labels.
+pub(crate) fn data_type(output: Output, classifier: &Classifier) -> DataType {
+    match output {
+        Output::Label => DataType::Utf8,
+        Output::Labels => DataType::new_list(DataType::Utf8, true),
+        Output::Score | Output::ScoreOf(_) => DataType::Float32,
+        Output::Scores => DataType::Struct(score_fields(classifier)),
+        Output::Annotation => DataType::Struct(annotation_fields(classifier)),
+    }
+}
+
+/// Whether an output can be NULL although there is a text.
+pub(crate) fn is_nullable(output: Output, classifier: &Classifier) -> bool {
+    output == Output::Label && classifier.config().problem_type == ProblemType::MultiLabel
+}
+
+fn score_fields(classifier: &Classifier) -> Fields {
+    classifier.labels().iter().map(|label| Field::new(&**label, DataType::Float32, false)).collect()
+}
+
+fn annotation_fields(classifier: &Classifier) -> Fields {
+    Fields::from(vec![
+        Field::new("label", DataType::Utf8, is_nullable(Output::Label, classifier)),
+        Field::new("score", DataType::Float32, false),
+        Field::new("scores", DataType::Struct(score_fields(classifier)), false),
+        Field::new("tokens", DataType::Int32, false),
+        Field::new("truncated", DataType::Boolean, false),
+    ])
+}

@@ -1,0 +1,56 @@
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arrow::array::ArrayRef;
+use datafusion::error::Result;
+use distilbert::{ClassifyOptions, Counts, Prediction, Statistics};
+
+use crate::Error;
+use crate::annotation::{Output, Writer};
+use crate::model::Model;
+use crate::options::EmotionOptions;
+use crate::usage::Usage;
+
+/// A model with the options of the query that uses it.
+pub(crate) struct Inference {
+    classifier: Arc<distilbert::Classifier>,
+    classify: ClassifyOptions,
+    threshold: f32,
+    usage: Arc<Usage>,
+}
+
+impl Inference {
+    /// Loads the model in the precision that the options ask for; without options, as it is.
+    pub(crate) fn new(model: &Model, options: Option<&EmotionOptions>, usage: &Arc<Usage>) -> Result<Self, Error> {
+        let usage = Arc::clone(usage);
+        Ok(match options {
+            Some(options) => Self {
+                classifier: model.in_precision(options.precision)?,
+                classify: options.classify.clone(),
+                threshold: options.threshold,
+                usage,
+            },
+            None => {
+                let threshold = EmotionOptions::default().threshold;
+                Self { classifier: model.classifier()?, classify: ClassifyOptions::default(), threshold, usage }
+            }
+        })
+    }
+
+    /// Infers each of these texts, which differ; counts what that took.
+    pub(crate) fn run(&self, texts: &[&str], cancelled: &AtomicBool) -> (Result<Vec<Arc<Prediction>>, Error>, Counts) {
+        let statistics = Statistics::default();
+        let predictions = self.classifier.classify_with(texts, &self.classify, cancelled, &statistics);
+        let counts = statistics.snapshot();
+        self.usage.inference.add(&counts);
+        (predictions.map_err(Error::from), counts)
+    }
+
+    pub(crate) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    pub(crate) fn write(&self, output: Output, rows: &[Option<&Prediction>]) -> Result<ArrayRef> {
+        Writer::new(Arc::clone(&self.classifier), self.threshold).write(output, rows)
+    }
+}

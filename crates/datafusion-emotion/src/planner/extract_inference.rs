@@ -1,0 +1,287 @@
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema};
+use datafusion::error::Result;
+use datafusion::functions::core::expr_fn::get_field;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, SubqueryAlias};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
+
+use super::InferenceNode;
+use super::defer::defer;
+use crate::annotation::Output;
+use crate::functions::text_function::TextFunction;
+use crate::model::Model;
+use crate::session::Session;
+
+/// Takes calls of this crate's functions out of expressions and into an [`InferenceNode`] below.
+///
+/// Calls over the same text and model share one node. Conjuncts of a filter that need no inference
+/// go below it, and so does a sort that keeps only some rows. A call that is evaluated for some
+/// rows only, as in a branch of CASE, is left where it is.
+#[derive(Debug)]
+pub(crate) struct ExtractInference {
+    session: Arc<Session>,
+}
+
+impl ExtractInference {
+    /// Adds the rule before the first that would move or copy a call.
+    pub(crate) fn install(session: &Arc<Session>, optimizer: &mut Optimizer) {
+        let before = optimizer.rules.iter().position(|rule| rule.name() == "push_down_filter");
+        let at = before.unwrap_or(optimizer.rules.len());
+        optimizer.rules.insert(at, Arc::new(Self { session: Arc::clone(session) }));
+    }
+
+    fn extract(&self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        match plan {
+            LogicalPlan::Projection(projection) => self.extract_from_projection(projection),
+            LogicalPlan::Filter(filter) => self.extract_from_filter(filter),
+            LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_) => self.extract_below(plan),
+            other => Ok(Transformed::no(other)),
+        }
+    }
+
+    fn extract_from_projection(&self, projection: Projection) -> Result<Transformed<LogicalPlan>> {
+        let calls = calls(&projection.expr, projection.input.schema())?;
+        let Some((input, columns)) = self.annotate(&projection.input, &calls)? else {
+            return Ok(Transformed::no(LogicalPlan::Projection(projection)));
+        };
+        let names = NamePreserver::new_for_projection();
+        let exprs = projection.expr.into_iter().map(|expr| {
+            let name = names.save(&expr);
+            Ok(name.restore(replace(expr, &columns)?))
+        });
+        let exprs = exprs.collect::<Result<_>>()?;
+        Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?)))
+    }
+
+    fn extract_from_filter(&self, filter: Filter) -> Result<Transformed<LogicalPlan>> {
+        let found = calls(std::slice::from_ref(&filter.predicate), filter.input.schema())?;
+        if found.is_empty() {
+            return Ok(Transformed::no(LogicalPlan::Filter(filter)));
+        }
+        let (costly, cheap): (Vec<_>, Vec<_>) =
+            split_conjunction_owned(filter.predicate.clone()).into_iter().partition(has_call);
+        let schema = Arc::clone(filter.input.schema());
+        let input = match conjunction(cheap) {
+            Some(cheap) => LogicalPlan::Filter(Filter::try_new(cheap, Arc::clone(&filter.input))?),
+            None => filter.input.as_ref().clone(),
+        };
+        let Some((input, columns)) = self.annotate(&input, &found)? else {
+            return Ok(Transformed::no(LogicalPlan::Filter(filter)));
+        };
+        let Some(predicate) = conjunction(costly) else { return Ok(Transformed::no(LogicalPlan::Filter(filter))) };
+        let filter = Filter::try_new(replace(predicate, &columns)?, Arc::new(input))?;
+        Ok(Transformed::yes(only(&schema, LogicalPlan::Filter(filter))?))
+    }
+
+    /// Computes the calls of a node in a projection below it, and takes them out of that.
+    fn extract_below(&self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        let [input] = plan.inputs()[..] else { return Ok(Transformed::no(plan)) };
+        let schema = Arc::clone(plan.schema());
+        let found = calls(&plan.expressions(), input.schema())?;
+        // A column of the same name would be mistaken for the call.
+        let fresh = |name: &str| input.schema().fields().iter().all(|field| field.name() != name);
+        let named = found.iter().map(|call| (call.expr.schema_name().to_string(), call));
+        let found: Vec<(String, &Call)> = named.filter(|(name, _)| fresh(name)).collect();
+        if found.is_empty() {
+            return Ok(Transformed::no(plan));
+        }
+        let columns = input.schema().columns().into_iter().map(Expr::Column);
+        let exprs = columns.chain(found.iter().map(|(_, call)| call.expr.clone())).collect();
+        let projection = Projection::try_new(exprs, Arc::new(input.clone()))?;
+        let projection = self.extract_from_projection(projection)?.data;
+        let replaced: Vec<(Expr, Expr)> =
+            found.iter().map(|(name, call)| (call.expr.clone(), Expr::Column(Column::new_unqualified(name)))).collect();
+        let exprs = plan.expressions().into_iter().map(|expr| replace(expr, &replaced)).collect::<Result<_>>()?;
+        let plan = plan.with_new_exprs(exprs, vec![projection])?;
+        Ok(Transformed::yes(only(&schema, plan)?))
+    }
+
+    /// The plan with a column for each text and model that the calls need, and what each call
+    /// becomes; `None` if there is nothing to do.
+    #[expect(clippy::type_complexity, reason = "a pair of a plan and replacements")]
+    fn annotate(&self, input: &LogicalPlan, calls: &[Call]) -> Result<Option<(LogicalPlan, Vec<(Expr, Expr)>)>> {
+        let mut plan = input.clone();
+        let mut replaced = Vec::new();
+        for call in calls {
+            let column = match exposed(&plan, &call.text, &call.model)? {
+                Some((exposing, column)) => {
+                    plan = exposing;
+                    column
+                }
+                None => {
+                    let (text, model) = (call.text.clone(), Arc::clone(&call.model));
+                    let node = InferenceNode::try_new(plan.clone(), text, model, Arc::clone(&self.session))?;
+                    let Some(node) = node else { continue };
+                    let column = node.column();
+                    plan = node.into_plan();
+                    column
+                }
+            };
+            replaced.push((call.expr.clone(), call.field(column)?));
+        }
+        Ok((!replaced.is_empty()).then_some((plan, replaced)))
+    }
+}
+
+impl OptimizerRule for ExtractInference {
+    fn name(&self) -> &'static str {
+        "extract_inference"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        self.extract(plan)?.transform_data(defer)
+    }
+}
+
+/// A call of one of this crate's functions.
+struct Call {
+    expr: Expr,
+    text: Expr,
+    model: Arc<Model>,
+    output: Output,
+}
+
+impl Call {
+    fn of(function: &ScalarFunction, schema: &DFSchema) -> Option<Self> {
+        let (model, output) = text_function(function)?.planned(&function.args, schema)?;
+        let text = function.args[0].clone();
+        let expr = Expr::ScalarFunction(function.clone());
+        // Without a column it is folded, or costs one inference.
+        (!text.column_refs().is_empty()).then_some(Self { expr, text, model, output })
+    }
+
+    /// The field of the annotation that the call is.
+    fn field(&self, annotation: Column) -> Result<Expr> {
+        let annotation = Expr::Column(annotation);
+        Ok(match self.output {
+            Output::Label => get_field(annotation, "label"),
+            Output::Score => get_field(annotation, "score"),
+            Output::Scores => get_field(annotation, "scores"),
+            Output::ScoreOf(id) => {
+                let label = self.model.classifier()?.labels()[id].to_string();
+                get_field(get_field(annotation, "scores"), label)
+            }
+            Output::Annotation | Output::Labels => annotation,
+        })
+    }
+}
+
+fn text_function(function: &ScalarFunction) -> Option<&TextFunction> {
+    function.func.inner().downcast_ref()
+}
+
+fn has_call(expr: &Expr) -> bool {
+    expr.exists(|expr| Ok(matches!(expr, Expr::ScalarFunction(function) if text_function(function).is_some())))
+        .unwrap_or(true)
+}
+
+/// The calls in these expressions that are evaluated for every row.
+fn calls(exprs: &[Expr], schema: &DFSchema) -> Result<Vec<Call>> {
+    let mut calls: Vec<Call> = Vec::new();
+    for expr in exprs {
+        expr.apply(|expr| {
+            Ok(match expr {
+                Expr::Case(_) | Expr::HigherOrderFunction(_) | Expr::Lambda(_) => TreeNodeRecursion::Jump,
+                Expr::ScalarFunction(function) => match Call::of(function, schema) {
+                    Some(call) => {
+                        if !calls.iter().any(|known| known.expr == call.expr) {
+                            calls.push(call);
+                        }
+                        TreeNodeRecursion::Jump
+                    }
+                    None if function.func.short_circuits() => TreeNodeRecursion::Jump,
+                    None => TreeNodeRecursion::Continue,
+                },
+                _ => TreeNodeRecursion::Continue,
+            })
+        })?;
+    }
+    Ok(calls)
+}
+
+/// The expression with each call that was taken out replaced.
+fn replace(expr: Expr, replaced: &[(Expr, Expr)]) -> Result<Expr> {
+    let transformed = expr.transform_down(|expr| {
+        Ok(match replaced.iter().find(|(call, _)| *call == expr) {
+            Some((_, by)) => Transformed::new(by.clone(), true, TreeNodeRecursion::Jump),
+            None => Transformed::no(expr),
+        })
+    });
+    Ok(transformed?.data)
+}
+
+/// The plan without the columns that were added, if it would show them.
+fn only(schema: &DFSchema, plan: LogicalPlan) -> Result<LogicalPlan> {
+    if plan.schema().fields().len() == schema.fields().len() {
+        return Ok(plan);
+    }
+    let columns = schema.columns().into_iter().map(Expr::Column).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?))
+}
+
+/// The plan with the column of an inference that it does already, let through to the top.
+fn exposed(plan: &LogicalPlan, text: &Expr, model: &Arc<Model>) -> Result<Option<(LogicalPlan, Column)>> {
+    match plan {
+        LogicalPlan::Extension(extension) => {
+            let Some(node) = InferenceNode::of(extension.node.as_ref()) else { return Ok(None) };
+            if node.text == *text && node.model == *model {
+                return Ok(Some((plan.clone(), node.column())));
+            }
+            let Some((input, column)) = exposed(&node.input, text, model)? else { return Ok(None) };
+            Ok(Some((node.with_input(node.text.clone(), input)?.into_plan(), column)))
+        }
+        LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => {
+            let Some((input, column)) = exposed(plan.inputs()[0], text, model)? else { return Ok(None) };
+            Ok(Some((plan.with_new_exprs(plan.expressions(), vec![input])?, column)))
+        }
+        LogicalPlan::Projection(projection) => {
+            let Some(text) = below(text, projection.schema.as_ref(), &projection.expr)? else { return Ok(None) };
+            let Some((input, column)) = exposed(&projection.input, &text, model)? else { return Ok(None) };
+            let is_column = |expr: &Expr| expr.clone().unalias_nested().data == Expr::Column(column.clone());
+            if let Some(index) = projection.expr.iter().position(is_column) {
+                return Ok(Some((plan.clone(), Column::from(projection.schema.qualified_field(index)))));
+            }
+            if projection.schema.fields().iter().any(|field| *field.name() == column.name) {
+                return Ok(None);
+            }
+            let exprs = projection.expr.iter().cloned().chain([Expr::Column(column.clone())]).collect();
+            Ok(Some((LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?), column)))
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            let columns: Vec<_> = alias.input.schema().columns().into_iter().map(Expr::Column).collect();
+            let Some(text) = below(text, alias.schema.as_ref(), &columns)? else { return Ok(None) };
+            let Some((input, column)) = exposed(&alias.input, &text, model)? else { return Ok(None) };
+            let plan = SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?;
+            let column = Column::new(Some(alias.alias.clone()), column.name);
+            Ok(Some((LogicalPlan::SubqueryAlias(plan), column)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// An expression over a node's output in terms of its input, if it only renames columns there.
+pub(super) fn below(expr: &Expr, output: &DFSchema, exprs: &[Expr]) -> Result<Option<Expr>> {
+    let mut renamed_only = true;
+    let below = expr.clone().transform(|expr| {
+        let Expr::Column(column) = &expr else { return Ok(Transformed::no(expr)) };
+        let source = output.maybe_index_of_column(column).map(|index| exprs[index].clone().unalias_nested().data);
+        Ok(match source {
+            Some(source @ Expr::Column(_)) => Transformed::yes(source),
+            _ => {
+                renamed_only = false;
+                Transformed::no(expr)
+            }
+        })
+    })?;
+    Ok(renamed_only.then_some(below.data))
+}

@@ -1,0 +1,53 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::error::Result;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+
+use super::{InferenceExec, InferenceNode};
+
+/// DataFusion's planner, which can plan inference too.
+#[derive(Debug)]
+pub(crate) struct EmotionQueryPlanner;
+
+#[async_trait]
+impl QueryPlanner for EmotionQueryPlanner {
+    async fn create_physical_plan(
+        &self,
+        logical_plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(InferencePlanner)]);
+        planner.create_physical_plan(logical_plan, session).await
+    }
+}
+
+/// Plans the inference that [`EmotionExt::with_emotion`](crate::EmotionExt::with_emotion) puts into
+/// logical plans; for engines with a query planner of their own.
+#[derive(Debug, Clone, Copy)]
+pub struct InferencePlanner;
+
+#[async_trait]
+impl ExtensionPlanner for InferencePlanner {
+    async fn plan_extension(
+        &self,
+        planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        session: &dyn Session,
+        context: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let (Some(node), [logical], [physical]) = (InferenceNode::of(node), logical_inputs, physical_inputs) else {
+            return Ok(None);
+        };
+        let text = planner.create_physical_expr(&node.text, logical.schema(), session, context)?;
+        let exec = InferenceExec::try_new(Arc::clone(physical), text, node.column_name(), &node.model, &node.session)?;
+        Ok(Some(Arc::new(exec)))
+    }
+}
