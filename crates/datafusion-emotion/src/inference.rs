@@ -23,18 +23,12 @@ impl Inference {
     /// Loads the model in the precision that the options ask for; without options, as it is.
     pub(crate) fn new(model: &Model, options: Option<&EmotionOptions>, usage: &Arc<Usage>) -> Result<Self, Error> {
         let usage = Arc::clone(usage);
-        Ok(match options {
-            Some(options) => Self {
-                classifier: model.in_precision(options.precision)?,
-                classify: options.classify.clone(),
-                threshold: options.threshold,
-                usage,
-            },
-            None => {
-                let threshold = EmotionOptions::default().threshold;
-                Self { classifier: model.classifier()?, classify: ClassifyOptions::default(), threshold, usage }
-            }
-        })
+        let Some(options) = options else {
+            let (classify, threshold) = (ClassifyOptions::default(), EmotionOptions::default().threshold);
+            return Ok(Self { classifier: model.classifier()?, classify, threshold, usage });
+        };
+        let classifier = model.in_precision(options.precision)?;
+        Ok(Self { classifier, classify: options.classify.clone(), threshold: options.threshold, usage })
     }
 
     /// Infers each of these texts, which differ; counts what that took.

@@ -85,13 +85,13 @@ impl TextCache {
         let mut wanted: Vec<usize> = (0..keys.len()).collect();
         let mut inferred = 0;
         while !wanted.is_empty() {
-            let (mut promised, mut promises, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut promised, mut guards, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
             for at in wanted {
                 match self.look_up(keys[at]) {
                     Known::Hit(prediction) => found[at] = Some(prediction),
                     Known::Promised(promise) => {
                         promised.push(at);
-                        promises.push(promise);
+                        guards.push(promise);
                     }
                     Known::Awaited => awaited.push(at),
                 }
@@ -99,7 +99,7 @@ impl TextCache {
             // Nobody waits while holding a promise, so no two threads wait for each other.
             if !promised.is_empty() {
                 inferred += promised.len();
-                for ((at, promise), prediction) in promised.iter().zip(promises).zip(infer(&promised)?) {
+                for ((at, promise), prediction) in promised.iter().zip(guards).zip(infer(&promised)?) {
                     let prediction = Arc::new(prediction);
                     // Refused only if the entry was removed meanwhile: then it is simply not kept.
                     let _ = promise.insert(Arc::clone(&prediction));
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    const NEVER: AtomicBool = AtomicBool::new(false);
+    static NEVER: AtomicBool = AtomicBool::new(false);
 
     fn prediction(score: f32) -> Prediction {
         Prediction { label: "a".into(), label_id: 0, score, probabilities: vec![score], tokens: 2, truncated: false }

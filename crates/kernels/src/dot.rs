@@ -67,7 +67,10 @@ pub(crate) use x86::{Avx2, Vnni};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{
+        __m256i, __m512i, _mm256_abs_epi8, _mm256_add_epi32, _mm256_madd_epi16, _mm256_maddubs_epi16,
+        _mm256_set1_epi16, _mm256_set1_epi32, _mm256_sign_epi8, _mm512_dpbusd_epi32, _mm512_set1_epi32,
+    };
     use std::mem::transmute;
 
     use super::{Dot, Group, LANES, Layout, Quad};

@@ -94,7 +94,8 @@ fn quantize(row: &[f32], offset: u8, bytes: &mut [u8]) -> f32 {
         let value = value * inverse;
         let value = if value > -limit { value } else { -limit };
         let value = if value < limit { value } else { limit };
-        *byte = ((value + ROUND).to_bits() as u8).wrapping_add(offset);
+        let [low, ..] = (value + ROUND).to_bits().to_le_bytes();
+        *byte = low.wrapping_add(offset);
     }
     largest / limit
 }
@@ -262,6 +263,7 @@ mod tests {
         if inverse.is_infinite() {
             return (vec![0; row.len()], 0.0);
         }
+        #[expect(clippy::cast_possible_truncation, reason = "clamped")]
         let round = |value: f32| (value * inverse).round_ties_even().clamp(-127.0, 127.0) as i64;
         (row.iter().copied().map(round).collect(), largest / 127.0)
     }

@@ -186,11 +186,11 @@ fn label_id(model: &Model, label: &str) -> Result<usize, Error> {
 
 fn scores_of_rows(model: &Model, rows: &[Option<&Prediction>], labels: &ArrayRef) -> Result<ArrayRef> {
     let labels = plain(Arc::clone(labels))?;
-    let score = |(row, prediction): (usize, &Option<&Prediction>)| {
+    let score = |(row, prediction): (usize, Option<&Prediction>)| {
         let (Some(prediction), Some(label)) = (prediction, text_at(&labels, row)) else { return Ok(None) };
         Ok(Some(prediction.probabilities[label_id(model, label)?]))
     };
-    let scores = rows.iter().enumerate().map(score).collect::<Result<Float32Array, Error>>()?;
+    let scores = rows.iter().copied().enumerate().map(score).collect::<Result<Float32Array, Error>>()?;
     Ok(Arc::new(scores))
 }
 

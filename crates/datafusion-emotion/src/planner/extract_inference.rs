@@ -109,23 +109,25 @@ impl ExtractInference {
         let mut plan = input.clone();
         let mut replaced = Vec::new();
         for call in calls {
-            let column = match exposed(&plan, &call.text, &call.model)? {
-                Some((exposing, column)) => {
-                    plan = exposing;
-                    column
-                }
-                None => {
-                    let (text, model) = (call.text.clone(), Arc::clone(&call.model));
-                    let node = InferenceNode::try_new(plan.clone(), text, model, Arc::clone(&self.session))?;
-                    let Some(node) = node else { continue };
-                    let column = node.column();
-                    plan = node.into_plan();
-                    column
-                }
-            };
+            let Some((annotated, column)) = self.annotate_for(call, &plan)? else { continue };
+            plan = annotated;
             replaced.push((call.expr.clone(), call.field(column)?));
         }
         Ok((!replaced.is_empty()).then_some((plan, replaced)))
+    }
+
+    /// The plan with the column that a call needs, which may be there already; `None` if another
+    /// column has its name.
+    fn annotate_for(&self, call: &Call, plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Column)>> {
+        if let Some(found) = exposed(plan, &call.text, &call.model)? {
+            return Ok(Some(found));
+        }
+        let (text, model) = (call.text.clone(), Arc::clone(&call.model));
+        let node = InferenceNode::try_new(plan.clone(), text, model, Arc::clone(&self.session))?;
+        Ok(node.map(|node| {
+            let column = node.column();
+            (node.into_plan(), column)
+        }))
     }
 }
 
@@ -275,13 +277,11 @@ pub(super) fn below(expr: &Expr, output: &DFSchema, exprs: &[Expr]) -> Result<Op
     let below = expr.clone().transform(|expr| {
         let Expr::Column(column) = &expr else { return Ok(Transformed::no(expr)) };
         let source = output.maybe_index_of_column(column).map(|index| exprs[index].clone().unalias_nested().data);
-        Ok(match source {
-            Some(source @ Expr::Column(_)) => Transformed::yes(source),
-            _ => {
-                renamed_only = false;
-                Transformed::no(expr)
-            }
-        })
+        if let Some(source @ Expr::Column(_)) = source {
+            return Ok(Transformed::yes(source));
+        }
+        renamed_only = false;
+        Ok(Transformed::no(expr))
     })?;
     Ok(renamed_only.then_some(below.data))
 }
