@@ -389,3 +389,114 @@ async fn running_queries_keep_the_model_that_is_replaced() -> Result<()> {
     assert!(replaced.iter().all(|label| ["a", "b", "c", "d", "e"].contains(label)), "{replaced:?}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planning_changes_no_result() -> Result<()> {
+    let planned = {
+        let config = SessionConfig::new().with_target_partitions(4);
+        let state = SessionStateBuilder::new().with_config(config).with_default_features().with_emotion().build();
+        SessionContext::new_with_state(state)
+    };
+    let mut plain = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(4));
+    datafusion_emotion::register_all(&mut plain)?;
+    for context in [&planned, &plain] {
+        context.register_batch("t", table("same", 50_000, 50_000 / 60))?;
+        context.register_batch("u", table("same", 60, 1))?;
+    }
+    for (sql, ordered) in [
+        ("SELECT id, emotion_classify(text), emotion_score(text) FROM t ORDER BY ts LIMIT 30000", true),
+        ("SELECT id, emotion_classify(text) FROM t ORDER BY cheap DESC, ts LIMIT 20 OFFSET 12000", true),
+        ("SELECT emotion_classify(text) AS e, id FROM t WHERE cheap < 3 ORDER BY e, id DESC LIMIT 7", true),
+        ("SELECT id FROM t WHERE emotion_classify(text) = 'joy' ORDER BY ts LIMIT 25", true),
+        (
+            "SELECT id, emotion_score(text) AS s FROM t WHERE emotion_classify(text) <> 'joy' ORDER BY s, id LIMIT 9",
+            true,
+        ),
+        (
+            "SELECT e, count(*) FROM (SELECT emotion_classify(text) AS e FROM t ORDER BY ts LIMIT 12000) GROUP BY e",
+            false,
+        ),
+        ("SELECT DISTINCT ON (e) emotion_classify(text) AS e, id FROM t ORDER BY e, id", true),
+        (
+            "SELECT a.id, emotion_classify(a.text) FROM u a LEFT JOIN u b ON a.id = b.id + 30 AND emotion_classify(a.text) = emotion_classify(b.text)",
+            false,
+        ),
+        (
+            "SELECT a.id FROM u a WHERE NOT EXISTS (SELECT 1 FROM u b WHERE emotion_classify(b.text) = emotion_classify(a.text) AND b.id < a.id)",
+            false,
+        ),
+        (
+            "SELECT id, (SELECT count(*) FROM u b WHERE emotion_classify(b.text) = emotion_classify(u.text)) FROM u",
+            false,
+        ),
+        (
+            "SELECT a.e, b.e, count(*) FROM (SELECT emotion_classify(text) AS e, cheap FROM u) a, (SELECT emotion_classify(text) AS e, cheap FROM u) b WHERE a.cheap = b.cheap GROUP BY 1, 2",
+            false,
+        ),
+        (
+            "SELECT emotion_classify(text) AS e FROM u WHERE cheap < 3 INTERSECT SELECT emotion_classify(text) FROM u WHERE cheap > 5",
+            false,
+        ),
+        (
+            "SELECT emotion_classify(text), cheap, count(*) FROM t GROUP BY ROLLUP (emotion_classify(text), cheap)",
+            false,
+        ),
+        (
+            "SELECT id, sum(emotion_score(text)) OVER (PARTITION BY emotion_classify(text) ORDER BY id ROWS 2 PRECEDING) FROM u",
+            false,
+        ),
+        (
+            "SELECT * FROM (SELECT id, row_number() OVER (PARTITION BY emotion_classify(text) ORDER BY emotion_score(text), id) AS n FROM u) WHERE n <= 2",
+            false,
+        ),
+        (
+            "SELECT upper(emotion_classify(text)) || '!' AS e, count(DISTINCT cheap) FROM t GROUP BY upper(emotion_classify(text)) || '!'",
+            false,
+        ),
+        ("SELECT CASE emotion_classify(text) WHEN 'joy' THEN emotion_score(text, 'joy') ELSE -1 END FROM u", false),
+        ("SELECT id FROM u WHERE emotion_classify(text) = 'joy' OR cheap = 3", false),
+        ("SELECT id FROM u WHERE NOT (emotion_classify(text) = 'joy' AND cheap = 3)", false),
+        ("SELECT emotion_classify(upper(text)), emotion_classify(text || '!') FROM u", false),
+        (
+            "SELECT s.e, s.text FROM (SELECT text, emotion_classify(text) AS e FROM u UNION SELECT text, 'none' FROM u) s WHERE s.e IN ('joy', 'none')",
+            false,
+        ),
+        ("SELECT text AS emotion, emotion_classify(text) AS text FROM u", false),
+        ("SELECT emotion_annotate(text) AS \"emotion_annotate(u.text)\", emotion_classify(text) FROM u", false),
+        (
+            "SELECT \"emotion_annotate(v.text)\", emotion_classify(text) FROM (SELECT text, id AS \"emotion_annotate(v.text)\" FROM u) v",
+            false,
+        ),
+        (
+            "WITH RECURSIVE r AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n, emotion_classify(u.text) FROM r JOIN u ON r.n = u.id",
+            false,
+        ),
+        (
+            "SELECT emotion_classify(text) FROM u WHERE id = (SELECT max(id) FROM u WHERE emotion_classify(text) = 'fear')",
+            false,
+        ),
+        ("SELECT count(*) FROM u HAVING min(emotion_classify(text)) = 'anger'", false),
+        ("SELECT emotion_classify(text) FROM u WHERE false", false),
+        ("SELECT e FROM (SELECT emotion_classify(text) AS e, unnest([1, 2]) AS n FROM u) WHERE n = 2", false),
+        (
+            "SELECT a.e FROM (SELECT id, emotion_classify(text) AS e FROM u) a FULL JOIN (SELECT id FROM u WHERE cheap = 1) b USING (id) WHERE a.e = 'joy'",
+            false,
+        ),
+    ] {
+        let [ours, theirs] = [rows(&planned, sql, ordered).await?, rows(&plain, sql, ordered).await?];
+        assert_eq!(ours, theirs, "{sql}: {}", plan(&planned, sql).await);
+    }
+    Ok(())
+}
+
+/// The rows of a query's result, sorted where SQL does not say their order.
+async fn rows(context: &SessionContext, sql: &str, ordered: bool) -> Result<Vec<String>> {
+    let frame = context.sql(sql).await.map_err(|e| e.context(sql.to_string()))?;
+    let batches = frame.collect().await.map_err(|e| e.context(sql.to_string()))?;
+    let mut rows: Vec<String> =
+        pretty_format_batches(&batches)?.to_string().lines().skip(3).map(String::from).collect();
+    if !ordered {
+        rows.sort_unstable();
+    }
+    Ok(rows)
+}

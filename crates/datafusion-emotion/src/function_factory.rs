@@ -54,6 +54,9 @@ impl FunctionFactory for EmotionFunctionFactory {
             let reason = "there is such a function already; CREATE OR REPLACE FUNCTION replaces it";
             return Err(wrong(&statement, reason).into());
         }
+        if statement.name == Model::BUILT_IN {
+            return Err(wrong(&statement, "that is the name of the built-in model").into());
+        }
         check_arguments(&statement)?;
         let source = source(&statement)?;
         let precision = options(state.config_options()).precision;
@@ -104,9 +107,8 @@ fn output(returns: Option<&DataType>, classifier: &Classifier) -> Result<Output,
 
 fn struct_output(fields: &Fields, classifier: &Classifier) -> Result<Output, String> {
     let choices = [Output::Scores, Output::Annotation];
-    let same =
-        |output: &Output| matches!(data_type(*output, classifier), DataType::Struct(ours) if same_names(&ours, fields));
-    choices.into_iter().find(same).ok_or_else(|| {
+    let said = DataType::Struct(fields.clone());
+    choices.into_iter().find(|output| fits(&said, &data_type(*output, classifier))).ok_or_else(|| {
         format!(
             "no struct of these fields can be returned: all scores are {}, the annotation is {}",
             sql_type(&data_type(Output::Scores, classifier)),
@@ -115,8 +117,16 @@ fn struct_output(fields: &Fields, classifier: &Classifier) -> Result<Output, Str
     })
 }
 
-fn same_names(one: &Fields, other: &Fields) -> bool {
-    one.iter().map(|field| field.name()).eq(other.iter().map(|field| field.name()))
+/// Whether a type that was written in SQL can stand for one of ours: any string type is one.
+fn fits(said: &DataType, ours: &DataType) -> bool {
+    match (said, ours) {
+        (DataType::Struct(said), DataType::Struct(ours)) => {
+            let pairs = || said.iter().zip(ours);
+            said.len() == ours.len()
+                && pairs().all(|(said, ours)| said.name() == ours.name() && fits(said.data_type(), ours.data_type()))
+        }
+        _ => said == ours || (is_text(said) && is_text(ours)),
+    }
 }
 
 /// A type of ours as one writes it in SQL.

@@ -29,7 +29,10 @@ impl TableFunctionImpl for EmotionModels {
 
 impl EmotionModels {
     fn models(&self, options: &EmotionOptions) -> Result<RecordBatch> {
-        let models = self.session.models.all();
+        let mut models = self.session.models.all();
+        if !models.iter().any(|model| model.name() == options.model.name()) {
+            models.insert(0, Arc::clone(&options.model));
+        }
         let classifiers: Vec<Arc<Classifier>> =
             models.iter().map(|model| model.classifier()).collect::<Result<_, Error>>()?;
         let strings = |value: &dyn Fn(&Classifier) -> String| -> ArrayRef {

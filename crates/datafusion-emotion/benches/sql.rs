@@ -1,0 +1,79 @@
+//! Texts a second through SQL beside the classifier alone, over the same distinct texts in Parquet.
+//!
+//! `cargo bench --workspace --bench sql`. The ratio of `sql/select` to `sql/classifier` is what SQL costs.
+
+use std::hint::black_box;
+use std::sync::atomic::AtomicBool;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::dataframe::DataFrameWriteOptions;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use datafusion_emotion::EmotionExt;
+use datafusion_emotion::distilbert::{Classifier, ClassifyOptions, Statistics};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const TEXTS: usize = 1024;
+
+/// Texts of 22 tokens, special tokens included.
+fn texts() -> Vec<String> {
+    let words = ["happy", "angry", "sad", "day", "friend", "work", "rain", "never", "love", "fear", "home"];
+    let text = |text: usize| -> Vec<&str> {
+        (0..20).map(|word| words[(text / 11_usize.pow(word % 3) + word as usize) % 11]).collect()
+    };
+    (0..TEXTS).map(|at| text(at).join(" ")).collect()
+}
+
+async fn session(folder: &TempDir, cache: bool) -> SessionContext {
+    let state = SessionStateBuilder::new().with_default_features().with_emotion().build();
+    let context = SessionContext::new_with_state(state);
+    let path = folder.path().join("texts.parquet").display().to_string();
+    let column: ArrayRef = std::sync::Arc::new(StringArray::from(texts()));
+    let batch = RecordBatch::try_from_iter([("text", column)]).expect("a column is a batch");
+    let frame = context.read_batch(batch).expect("a batch is a table");
+    let single = DataFrameWriteOptions::new().with_single_file_output(true);
+    frame.write_parquet(&path, single, None).await.expect("Parquet is written");
+    context.register_parquet("texts", &path, ParquetReadOptions::default()).await.expect("Parquet is read");
+    if !cache {
+        context.sql("SET emotion.cache_entries = 0").await.expect("the option is there");
+    }
+    context
+}
+
+async fn run(context: &SessionContext, sql: &str) {
+    let frame = context.sql(sql).await.expect("the query is planned");
+    black_box(frame.collect().await.expect("the query runs"));
+}
+
+fn sql(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime starts");
+    let folder = TempDir::new().expect("there is room for a folder");
+    let uncached = runtime.block_on(session(&folder, false));
+    let cached = runtime.block_on(session(&folder, true));
+    let classifier = Classifier::default_model().expect("the built-in model loads");
+    let options = ClassifyOptions { cache: false, ..ClassifyOptions::default() };
+    let texts = texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+
+    let mut group = criterion.benchmark_group("sql");
+    group.sample_size(10).throughput(Throughput::Elements(TEXTS as u64));
+    group.bench_function("classifier", |bencher| {
+        bencher.iter(|| {
+            let (never, counts) = (AtomicBool::new(false), Statistics::default());
+            black_box(classifier.classify_with(&texts, &options, &never, &counts).expect("texts are classified"))
+        });
+    });
+    for (name, context, query) in [
+        ("select", &uncached, "SELECT emotion_classify(text) FROM texts"),
+        ("group", &uncached, "SELECT emotion_classify(text), count(*) FROM texts GROUP BY 1"),
+        ("remembered", &cached, "SELECT emotion_classify(text) FROM texts"),
+    ] {
+        group.bench_function(name, |bencher| bencher.iter(|| runtime.block_on(run(context, query))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, sql);
+criterion_main!(benches);
