@@ -2,8 +2,9 @@
 
     bench/compare.sh [--texts FILE] [--model FOLDER] [--base] [--threads N]
 
-Peers: PyTorch float32 and ONNX Runtime float32, each with texts sorted by length, in padded batches of
-32, tokenized by the `tokenizers` library. Rounds alternate, the best of three counts, and loading does not.
+Peers: PyTorch, ONNX Runtime (in int8 too, quantized dynamically) and OpenVINO, in bfloat16 too where the machine
+computes in it. Each gets the texts sorted by length, in padded batches of 32, tokenized by the `tokenizers` library.
+Rounds alternate, the best of three counts, and loading does not.
 `--base` makes a model of DistilBERT base's size with seeded random weights instead of the default one.
 """
 
@@ -16,13 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import openvino
 import pyarrow.parquet as pq
 import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers import Tokenizer
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 ROOT = Path(__file__).parent.parent
 BATCH = 32
+PRECISIONS = ["float32", "bfloat16", "int8"]
 
 
 def base_model(folder: Path) -> Path:
@@ -46,29 +50,56 @@ def batches(tokenizer: Tokenizer, texts: list[str]):
         yield ids, mask
 
 
-def pytorch(folder: Path, threads: int):
-    torch.set_num_threads(threads)
-    model = DistilBertForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+def pytorch(folder: Path, dtype: torch.dtype):
+    model = DistilBertForSequenceClassification.from_pretrained(folder, dtype=dtype).eval()
 
     @torch.inference_mode()
     def run(ids, mask):
-        return model(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.numpy()
+        return model(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.float().numpy()
 
-    return model, run
+    return run
 
 
-def onnx_runtime(model, threads: int, folder: Path):
-    path = folder / "model.onnx"
+def export(folder: Path, path: Path) -> Path:
+    model = DistilBertForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     example = torch.ones(2, 8, dtype=torch.int64)
     torch.onnx.export(
         model, (example, example), path, dynamo=False, opset_version=17,
         input_names=["ids", "mask"], output_names=["logits"],
         dynamic_axes={"ids": {0: "batch", 1: "length"}, "mask": {0: "batch", 1: "length"}, "logits": {0: "batch"}},
     )
+    return path
+
+
+def onnx_runtime(path: Path, threads: int):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda ids, mask: session.run(None, {"ids": ids, "mask": mask})[0]
+
+
+def open_vino(core: openvino.Core, path: Path, threads: int, precision: str):
+    config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
+    compiled = core.compile_model(core.read_model(path), "CPU", config)
+    return lambda ids, mask: compiled({"ids": ids, "mask": mask})[0]
+
+
+def all_peers(model: Path, folder: Path, threads: int) -> dict:
+    torch.set_num_threads(threads)
+    core = openvino.Core()
+    exported = export(model, folder / "model.onnx")
+    quantized = folder / "int8.onnx"
+    quantize_dynamic(exported, quantized, weight_type=QuantType.QInt8)
+    peers = {
+        "PyTorch float32": pytorch(model, torch.float32),
+        "ONNX Runtime float32": onnx_runtime(exported, threads),
+        "OpenVINO float32": open_vino(core, exported, threads, "f32"),
+        "ONNX Runtime int8": onnx_runtime(quantized, threads),
+    }
+    if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        peers["PyTorch bfloat16"] = pytorch(model, torch.bfloat16)
+        peers["OpenVINO bfloat16"] = open_vino(core, exported, threads, "bf16")
+    return peers
 
 
 def rate(tokenizer: Tokenizer, texts: list[str], run) -> float:
@@ -78,9 +109,9 @@ def rate(tokenizer: Tokenizer, texts: list[str], run) -> float:
     return len(texts) / (time.perf_counter() - started)
 
 
-def ours(folder: Path, file: Path, threads: int) -> float:
-    program = ROOT / "target/release/examples/throughput"
-    output = subprocess.run([program, folder, file, str(threads)], check=True, capture_output=True, text=True)
+def ours(folder: Path, file: Path, threads: int, precision: str) -> float:
+    command = [ROOT / "target/release/examples/throughput", folder, file, str(threads), precision]
+    output = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(output.stdout)["texts_per_second"]
 
 
@@ -110,18 +141,20 @@ def main() -> None:
         tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
         tokenizer.enable_truncation(512)
         tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(texts)) / len(texts)
-        torch_model, torch_run = pytorch(model, args.threads)
-        peers = {"PyTorch float32": torch_run, "ONNX Runtime float32": onnx_runtime(torch_model, args.threads, folder)}
-        best = {name: 0.0 for name in ["emotion float32", *peers]}
+        peers = all_peers(model, folder, args.threads)
+        best = dict.fromkeys([*PRECISIONS, *peers], 0.0)
         for _ in range(3):
-            best["emotion float32"] = max(best["emotion float32"], ours(model, file, args.threads))
+            for precision in PRECISIONS:
+                best[precision] = max(best[precision], ours(model, file, args.threads, precision))
             for name, run in peers.items():
                 best[name] = max(best[name], rate(tokenizer, texts, run))
 
     name = "DistilBERT base size" if args.base else "default model"
     print(f"{name}, {len(texts)} texts, {tokens:.1f} tokens a text, {args.threads} threads")
-    for peer, value in best.items():
-        print(f"{peer:22} {value:8.1f} texts/s   ours / this: {best['emotion float32'] / value:.2f}")
+    print(f"{'':22}{'texts/s':>9}" + "".join(f"{'ours ' + precision + ' is':>18}" for precision in PRECISIONS))
+    for rival, value in best.items():
+        ratios = "".join(f"{best[precision] / value:17.2f}x" for precision in PRECISIONS)
+        print(f"{'ours ' * (rival in PRECISIONS) + rival:22}{value:9.1f}{ratios}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures this project beside PyTorch and ONNX Runtime in one run; see compare.py for its options.
+# Measures this project beside PyTorch, ONNX Runtime and OpenVINO in one run; see compare.py for its options.
 set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
 "$root/training/setup.sh"
