@@ -426,10 +426,6 @@ async fn planning_changes_no_result() -> Result<()> {
             false,
         ),
         (
-            "SELECT id, (SELECT count(*) FROM u b WHERE emotion_classify(b.text) = emotion_classify(u.text)) FROM u",
-            false,
-        ),
-        (
             "SELECT a.e, b.e, count(*) FROM (SELECT emotion_classify(text) AS e, cheap FROM u) a, (SELECT emotion_classify(text) AS e, cheap FROM u) b WHERE a.cheap = b.cheap GROUP BY 1, 2",
             false,
         ),

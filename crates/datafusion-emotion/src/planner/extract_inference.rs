@@ -21,7 +21,7 @@ use crate::session::Session;
 /// Takes calls of this crate's functions out of expressions and into an [`InferenceNode`] below.
 ///
 /// Calls over the same text and model share one node. Conjuncts of a filter that need no inference
-/// go below it, and so does a sort that keeps only some rows. A call that is evaluated for some
+/// go below it, and so does a copy of a sort that keeps only some rows. A call that is evaluated for some
 /// rows only, as in a branch of CASE, is left where it is.
 #[derive(Debug)]
 pub(crate) struct ExtractInference {
