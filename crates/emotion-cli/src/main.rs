@@ -1,8 +1,12 @@
-//! The `emotion` program: SQL with emotion labels, and labels for lines of text.
+//! The `emotion` program: SQL with emotion labels, labels for lines of text, and how good they are.
 
+mod atomic_file;
 mod classify;
+mod eval;
 mod model;
+mod session;
 mod sql;
+mod table;
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -27,6 +31,7 @@ struct Program {
 enum Command {
     Sql(sql::Arguments),
     Classify(classify::Arguments),
+    Eval(eval::Arguments),
 }
 
 #[tokio::main]
@@ -34,6 +39,7 @@ async fn main() -> ExitCode {
     let result = match Program::parse().command {
         Command::Sql(arguments) => sql::run(arguments).await,
         Command::Classify(arguments) => classify::run(&arguments),
+        Command::Eval(arguments) => eval::run(arguments).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,7 +53,11 @@ async fn main() -> ExitCode {
 
 /// The error and its causes, without those that an outer message repeats.
 fn message(error: &anyhow::Error) -> String {
-    error.chain().skip(1).fold(error.to_string(), |message, cause| {
+    let first = match error.downcast_ref() {
+        Some(DataFusionError::External(ours)) => ours.to_string(),
+        _ => error.to_string(),
+    };
+    error.chain().skip(1).fold(first, |message, cause| {
         let cause = cause.to_string();
         if message.contains(&cause) { message } else { format!("{message}: {cause}") }
     })

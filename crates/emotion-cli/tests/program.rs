@@ -193,3 +193,42 @@ fn help_and_version() {
     }
     assert_eq!(run(&[]).status.code(), Some(2));
 }
+
+#[test]
+fn eval_measures_a_model() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("labeled.csv");
+    let rows = "text,feeling\nI am so happy for you!,joy\nI am so happy for you!,sadness\n,joy\n\
+                I was terrified of the dark.,fear\n\"Go away, I hate you!\",anger\nno label,\n";
+    fs::write(&file, rows).unwrap();
+    let (file, page) = (file.display().to_string(), folder.path().join("page.html"));
+    let arguments = ["eval", &file, "--text", "text", "--label", "feeling"];
+
+    let printed = run(&arguments);
+    let printed = output_of(&printed);
+    assert!(printed.contains("accuracy 0.7500   F1 0.6667 (weighted) 0.6667 (macro)"), "{printed}");
+
+    let json = run(&[&arguments[..], &["--format", "json", "--html", page.to_str().unwrap()]].concat());
+    let json: serde_json::Value = serde_json::from_str(output_of(&json)).unwrap();
+    assert_eq!((&json["test_samples"], &json["skipped_rows"]), (&4.into(), &2.into()));
+    assert_eq!(json["test_accuracy"], 0.75);
+    assert_eq!(json["confusion_matrix"][0][1], 1, "a text of sadness was given joy");
+    for key in ["test_f1", "test_loss", "test_runtime", "test_samples_per_second", "peak_memory_bytes"] {
+        assert!(json[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("0.7500") && !page.contains("http"), "{page}");
+
+    assert_fails(
+        &run(&["eval", &file, "--text", "texts", "--label", "feeling"]),
+        &["no column 'texts'", "text, feeling"],
+    );
+    assert_fails(
+        &run(&["eval", &file, "--text", "feeling", "--label", "text"]),
+        &["row 1", "'I am so happy for you!'", "joy"],
+    );
+    assert_fails(&run(&["eval", "nowhere.csv", "--text", "text", "--label", "feeling"]), &["no file 'nowhere.csv'"]);
+    let page = folder.path().join("nowhere/page.html");
+    let page = [&arguments[..], &["--html", page.to_str().unwrap()]].concat();
+    assert_fails(&run(&page), &["cannot write", "nowhere/page.html"]);
+}

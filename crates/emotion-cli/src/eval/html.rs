@@ -1,0 +1,98 @@
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::summary::{LabelFacts, Summary};
+
+const STYLE: &str = include_str!("page.css");
+
+/// The figures as a page that needs nothing else.
+pub fn page(summary: &Summary) -> Markup {
+    let model = &summary.model;
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Evaluation of " (model.origin) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    h1 { "Evaluation of " (model.origin) }
+                    p { (summary.files.join(", ")) }
+                    (figures(summary))
+                    h2 { "Labels" }
+                    (labels(&summary.labels))
+                    h2 { "Confusion" }
+                    p { "Each row is a label of the file; the columns are what the model gave its texts." }
+                    (confusion(summary))
+                    h2 { "Measured" }
+                    p {
+                        (summary.test_samples) " texts in " (format!("{:.1}", summary.test_runtime)) " s, "
+                        (format!("{:.0}", summary.test_samples_per_second)) " texts/s; "
+                        (summary.skipped_rows) " rows left out for lack of a text or label, "
+                        (summary.truncated_texts) " texts cut to " (model.max_length) " tokens; " (model.precision) "."
+                    }
+                    p.small { "weights " (model.weights_sha256) " · tokenizer " (model.tokenizer_sha256) }
+                }
+            }
+        }
+    }
+}
+
+fn figures(summary: &Summary) -> Markup {
+    let figures = [
+        ("accuracy", summary.test_accuracy),
+        ("F1, weighted", summary.test_f1),
+        ("F1, macro", summary.test_f1_macro),
+        ("loss", summary.test_loss),
+    ];
+    html! {
+        dl.figures {
+            @for (name, value) in figures {
+                div { dt { (name) } dd { (format!("{value:.4}")) } }
+            }
+        }
+    }
+}
+
+fn labels(labels: &[LabelFacts]) -> Markup {
+    html! {
+        div.wide { table {
+            thead { tr { th { "label" } th { "precision" } th { "recall" } th { "F1" } th { "texts" } } }
+            tbody {
+                @for label in labels {
+                    tr {
+                        th scope="row" { (label.label) }
+                        @for value in [label.precision, label.recall, label.f1] {
+                            td.bar style=(format!("--share: {:.1}%", 100.0 * value)) { (format!("{value:.3}")) }
+                        }
+                        td { (label.samples) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+fn confusion(summary: &Summary) -> Markup {
+    html! {
+        div.wide { table.confusion {
+            thead { tr { th {} @for label in &summary.labels { th { (label.label) } } } }
+            tbody {
+                @for (label, row) in summary.labels.iter().zip(&summary.confusion_matrix) {
+                    tr {
+                        th scope="row" { (label.label) }
+                        @for count in row { (cell(*count, row.iter().sum())) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+/// A count, on a ground as strong as its share of the row.
+fn cell(count: u64, of: u64) -> Markup {
+    let share = 100.0 * count as f64 / of.max(1) as f64;
+    html! { td.heat style=(format!("--share: {share:.1}%")) title=(format!("{share:.1} %")) { (count) } }
+}

@@ -1,0 +1,72 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use datafusion::config::ConfigOptions;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::ExplainFormat;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion_cli::catalog::DynamicObjectStoreCatalog;
+use datafusion_cli::functions::ParquetMetadataFunc;
+use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
+use datafusion_emotion::EmotionExt;
+
+/// Endings of files that are tables.
+const EXTENSIONS: &str = ".parquet, .csv, .json, .arrow or .avro";
+
+/// A session in which file names and object-store addresses are tables, with these options set.
+pub async fn session(
+    options: impl IntoIterator<Item = (&'static str, String)>,
+    object_stores: Arc<InstrumentedObjectStoreRegistry>,
+) -> Result<SessionContext> {
+    let mut config = ConfigOptions::from_env()?;
+    if std::env::var_os("DATAFUSION_EXPLAIN_FORMAT").is_none() {
+        config.explain.format = ExplainFormat::Tree;
+    }
+    if std::env::var_os("DATAFUSION_FORMAT_NULL").is_none() {
+        config.format.null = "NULL".into();
+    }
+    let config = SessionConfig::from(config).with_information_schema(true);
+    let runtime = RuntimeEnvBuilder::new().with_object_store_registry(object_stores).build_arc()?;
+    let mut builder =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().with_emotion();
+    for (option, value) in options {
+        builder.config().get_or_insert_default().options_mut().set(option, &value)?;
+    }
+    let context = SessionContext::new_with_state(builder.build()).enable_url_table();
+    context.refresh_catalogs().await?;
+    context.register_catalog_list(Arc::new(DynamicObjectStoreCatalog::new(
+        Arc::clone(context.state().catalog_list()),
+        context.state_weak_ref(),
+    )));
+    context.register_udtf("parquet_metadata", Arc::new(ParquetMetadataFunc {}));
+    Ok(context)
+}
+
+/// Says what to do about a table that is not there although its name is that of a file.
+pub fn explain(error: DataFusionError) -> anyhow::Error {
+    let message = error.to_string();
+    let path = missing_table(&message).filter(|table| table.contains(['/', '.'])).map(Path::new);
+    let Some(path) = path else { return error.into() };
+    let name = path.display();
+    if path.is_dir() {
+        anyhow!("'{name}' is a folder in which no file is of a known type: its files must end in {EXTENSIONS}")
+    } else if path.exists() {
+        anyhow!("'{name}' is not a table: the name of a file must end in {EXTENSIONS}")
+    } else {
+        anyhow!("there is no file '{name}': check the path, which starts from the current folder")
+    }
+}
+
+/// The name of the table that an error of DataFusion says is not there.
+fn missing_table(message: &str) -> Option<&str> {
+    if let Some((_, rest)) = message.split_once("No table named '") {
+        return rest.strip_suffix('\'');
+    }
+    let (_, rest) = message.split_once("table '")?;
+    let (table, rest) = rest.split_once('\'')?;
+    let table = table.strip_prefix("datafusion.public.").unwrap_or(table);
+    rest.starts_with(" not found").then_some(table)
+}

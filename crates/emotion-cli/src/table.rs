@@ -1,0 +1,61 @@
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use datafusion::common::{Column, TableReference};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::Expr;
+use datafusion::prelude::{CsvReadOptions, DataFrame, SessionContext};
+use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
+
+use crate::session::{explain, session};
+
+/// Which files to read.
+#[derive(Args)]
+pub struct TableArguments {
+    /// Files or folders: Parquet, CSV, JSON, Arrow or Avro by their endings; also at s3:// and https://
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+
+    /// Read the files as CSV with this character between fields, whatever their endings
+    #[arg(long, value_name = "CHARACTER")]
+    delimiter: Option<char>,
+}
+
+impl TableArguments {
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+
+    /// The rows of these columns of one of the files, in their order.
+    pub async fn columns(&self, file: &str, columns: &[&str]) -> Result<SendableRecordBatchStream> {
+        let in_order = [("datafusion.execution.target_partitions", "1".to_string())];
+        let context = session(in_order, Arc::new(InstrumentedObjectStoreRegistry::new())).await?;
+        let frame = self.open(&context, file).await?;
+        for name in columns {
+            check_column(&frame, name, file)?;
+        }
+        let columns = columns.iter().map(|name| Expr::Column(Column::new_unqualified(*name)));
+        let frame = frame.select(columns.collect::<Vec<_>>());
+        let cannot = || format!("cannot read '{file}'");
+        frame.with_context(cannot)?.execute_stream().await.with_context(cannot)
+    }
+
+    async fn open(&self, context: &SessionContext, file: &str) -> Result<DataFrame> {
+        let Some(delimiter) = self.delimiter else {
+            return context.table(TableReference::bare(file)).await.map_err(explain);
+        };
+        let Ok(delimiter) = u8::try_from(delimiter) else { bail!("--delimiter must be a plain character") };
+        let options = CsvReadOptions::new().delimiter(delimiter).file_extension("");
+        let frame = context.read_csv(file, options).await;
+        frame.with_context(|| format!("cannot read '{file}' as CSV"))
+    }
+}
+
+fn check_column(frame: &DataFrame, name: &str, file: &str) -> Result<()> {
+    let names: Vec<&str> = frame.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    if names.contains(&name) {
+        return Ok(());
+    }
+    bail!("'{file}' has no column '{name}': it has {}", names.join(", "))
+}
