@@ -53,25 +53,32 @@ impl Batch {
     }
 }
 
+/// Fewer tokens than this are not worth a worker of their own, which would read all weights for them.
+const LEAST_SHARE: usize = 64;
+
 /// Splits texts into micro-batches of at most `token_budget` tokens (a longer text stands alone),
 /// similar lengths together, longest first so that the last to run are the quickest.
 ///
-/// Each micro-batch is a list of indices into `texts`; every index occurs in exactly one.
-pub(crate) fn micro_batches(texts: &[TokenIds], token_budget: usize) -> Vec<Vec<usize>> {
+/// They are made so small that all workers are busy to the end. Each micro-batch is a list of
+/// indices into `texts`; every index occurs in exactly one.
+pub(crate) fn micro_batches(texts: &[TokenIds], token_budget: usize, workers: usize) -> Vec<Vec<usize>> {
+    let total: usize = texts.iter().map(|text| text.ids.len()).sum();
+    let rounds = total.div_ceil(token_budget.saturating_mul(workers)).max(1);
+    let share = total.div_ceil(rounds * workers).max(LEAST_SHARE);
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|&row| std::cmp::Reverse(texts[row].ids.len()));
     let mut batches: Vec<Vec<usize>> = Vec::new();
-    let mut room = 0;
+    let mut filled = 0;
     for row in order {
         let tokens = texts[row].ids.len();
         match batches.last_mut() {
-            Some(batch) if tokens <= room => batch.push(row),
+            Some(batch) if filled < share && filled + tokens <= token_budget => batch.push(row),
             _ => {
                 batches.push(vec![row]);
-                room = token_budget;
+                filled = 0;
             }
         }
-        room = room.saturating_sub(tokens);
+        filled += tokens;
     }
     batches
 }
@@ -87,10 +94,11 @@ mod tests {
         fn micro_batches_hold_every_text_once_within_the_budget(
             lengths in prop::collection::vec(1_usize..600, 0..200),
             budget in 1_usize..4096,
+            workers in 1_usize..20,
         ) {
             let texts: Vec<_> =
                 lengths.iter().map(|&n| TokenIds { ids: vec![0; n], truncated: false }).collect();
-            let batches = micro_batches(&texts, budget);
+            let batches = micro_batches(&texts, budget, workers);
             let mut rows: Vec<_> = batches.concat();
             rows.sort_unstable();
             prop_assert!(rows.into_iter().eq(0..lengths.len()));
@@ -99,5 +107,18 @@ mod tests {
                 prop_assert!(tokens <= budget || batch.len() == 1);
             }
         }
+    }
+
+    #[test]
+    fn few_texts_are_shared_evenly() {
+        let sizes = |texts: usize, workers| -> Vec<usize> {
+            let texts = vec![TokenIds { ids: vec![0; 22], truncated: false }; texts];
+            micro_batches(&texts, 512, workers).iter().map(Vec::len).collect()
+        };
+        assert_eq!(sizes(32, 2), [16, 16]);
+        assert_eq!(sizes(64, 2), [16; 4]);
+        assert_eq!(sizes(32, 1), [16, 16]);
+        assert_eq!(sizes(2, 2), [2], "too little to share");
+        assert!(sizes(0, 2).is_empty());
     }
 }

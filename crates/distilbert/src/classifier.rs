@@ -313,7 +313,7 @@ impl Classifier {
 
     fn forward(&self, sequences: &[TokenIds], job: Job<'_>) -> Result<Vec<Vec<f32>>> {
         let mut logits = vec![Vec::new(); sequences.len()];
-        let batches: Vec<_> = micro_batches(sequences, job.options.batch_tokens)
+        let batches: Vec<_> = micro_batches(sequences, job.options.batch_tokens, rayon::current_num_threads())
             .into_par_iter()
             .map(|rows| {
                 job.check()?;
