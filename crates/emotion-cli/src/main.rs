@@ -1,9 +1,11 @@
-//! The `emotion` program: SQL with emotion labels, labels for lines of text, and how good they are.
+//! The `emotion` program: SQL with emotion labels, labels for lines of text, how good they are, and what they show.
 
 mod atomic_file;
 mod classify;
 mod eval;
 mod model;
+mod page;
+mod report;
 mod session;
 mod sql;
 mod table;
@@ -32,6 +34,7 @@ enum Command {
     Sql(sql::Arguments),
     Classify(classify::Arguments),
     Eval(eval::Arguments),
+    Report(report::Arguments),
 }
 
 #[tokio::main]
@@ -40,6 +43,7 @@ async fn main() -> ExitCode {
         Command::Sql(arguments) => sql::run(arguments).await,
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Eval(arguments) => eval::run(arguments).await,
+        Command::Report(arguments) => report::run(arguments).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -41,6 +41,21 @@ impl TableArguments {
         frame.with_context(cannot)?.execute_stream().await.with_context(cannot)
     }
 
+    /// The rows of all files, one after the other.
+    pub async fn union(&self, context: &SessionContext) -> Result<DataFrame> {
+        let mut all: Option<DataFrame> = None;
+        for file in &self.files {
+            let frame = self.open(context, file).await?;
+            all = Some(match all {
+                Some(all) => {
+                    all.union(frame).with_context(|| format!("'{file}' has other columns than the files before"))?
+                }
+                None => frame,
+            });
+        }
+        all.context("no file was named")
+    }
+
     async fn open(&self, context: &SessionContext, file: &str) -> Result<DataFrame> {
         let Some(delimiter) = self.delimiter else {
             return context.table(TableReference::bare(file)).await.map_err(explain);
@@ -52,7 +67,8 @@ impl TableArguments {
     }
 }
 
-fn check_column(frame: &DataFrame, name: &str, file: &str) -> Result<()> {
+/// Refuses the name of a column that is not there.
+pub fn check_column(frame: &DataFrame, name: &str, file: &str) -> Result<()> {
     let names: Vec<&str> = frame.schema().fields().iter().map(|field| field.name().as_str()).collect();
     if names.contains(&name) {
         return Ok(());

@@ -232,3 +232,51 @@ fn eval_measures_a_model() {
     let page = [&arguments[..], &["--html", page.to_str().unwrap()]].concat();
     assert_fails(&run(&page), &["cannot write", "nowhere/page.html"]);
 }
+
+#[test]
+fn report_draws_a_page() {
+    let folder = TempDir::new().unwrap();
+    let page = folder.path().join("page.html");
+    let output = page.to_str().unwrap();
+    let sample = "data/reviews.parquet";
+    let drawn = run(&[
+        "report",
+        sample,
+        "--text",
+        "text",
+        "--time",
+        "timestamp",
+        "--by",
+        "source",
+        "-o",
+        output,
+        "--title",
+        "A <b>",
+    ]);
+    assert_eq!(output_of(&drawn), "", "the standard output stays clean");
+    let html = fs::read_to_string(&page).unwrap();
+    assert!(html.starts_with("<!DOCTYPE html>") && html.contains("<h1>A &lt;b&gt;</h1>"), "{html}");
+    for part in ["270 labeled texts, 12 rows without a label", "Most doubtful", "product review", "<svg"] {
+        assert!(html.contains(part), "no '{part}'");
+    }
+    assert!(!html.contains("http"), "nothing from elsewhere");
+
+    // Labels that are there already need no model.
+    let labeled = folder.path().join("labeled.csv");
+    fs::write(&labeled, "feeling,sure\njoy,0.9\njoy,0.5\nanger,1\n,\n").unwrap();
+    let labeled = labeled.to_str().unwrap();
+    output_of(&run(&["report", labeled, "--label", "feeling", "--score", "sure", "-o", output]));
+    let html = fs::read_to_string(&page).unwrap();
+    assert!(html.contains("3 labeled texts, 1 rows without a label") && html.contains("66.7 %"), "{html}");
+
+    assert_fails(
+        &run(&["report", sample, "--text", "text", "--time", "id", "-o", output]),
+        &["'id' holds Int64", "--time"],
+    );
+    assert_fails(
+        &run(&["report", sample, "--label", "feeling", "-o", output]),
+        &["no column 'feeling'", "source, text"],
+    );
+    assert_fails(&run(&["report", "nowhere.csv", "--label", "feeling"]), &["no file 'nowhere.csv'"]);
+    assert_eq!(fs::read_to_string(&page).unwrap(), html, "a report that fails leaves the page as it was");
+}

@@ -1,43 +1,29 @@
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::summary::{LabelFacts, Summary};
+use crate::page::document;
 
-const STYLE: &str = include_str!("page.css");
-
-/// The figures as a page that needs nothing else.
+/// The figures as a page.
 pub fn page(summary: &Summary) -> Markup {
     let model = &summary.model;
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Evaluation of " (model.origin) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                main {
-                    h1 { "Evaluation of " (model.origin) }
-                    p { (summary.files.join(", ")) }
-                    (figures(summary))
-                    h2 { "Labels" }
-                    (labels(&summary.labels))
-                    h2 { "Confusion" }
-                    p { "Each row is a label of the file; the columns are what the model gave its texts." }
-                    (confusion(summary))
-                    h2 { "Measured" }
-                    p {
-                        (summary.test_samples) " texts in " (format!("{:.1}", summary.test_runtime)) " s, "
-                        (format!("{:.0}", summary.test_samples_per_second)) " texts/s; "
-                        (summary.skipped_rows) " rows left out for lack of a text or label, "
-                        (summary.truncated_texts) " texts cut to " (model.max_length) " tokens; " (model.precision) "."
-                    }
-                    p.small { "weights " (model.weights_sha256) " · tokenizer " (model.tokenizer_sha256) }
-                }
-            }
+    let body = html! {
+        p { (summary.files.join(", ")) }
+        (figures(summary))
+        h2 { "Labels" }
+        (labels(&summary.labels))
+        h2 { "Confusion" }
+        p { "Each row is a label of the file; the columns are what the model gave its texts." }
+        (confusion(summary))
+        h2 { "Measured" }
+        p {
+            (summary.test_samples) " texts in " (format!("{:.1}", summary.test_runtime)) " s, "
+            (format!("{:.0}", summary.test_samples_per_second)) " texts/s; "
+            (summary.skipped_rows) " rows left out for lack of a text or label, "
+            (summary.truncated_texts) " texts cut to " (model.max_length) " tokens; " (model.precision) "."
         }
-    }
+        p.small { "weights " (model.weights_sha256) " · tokenizer " (model.tokenizer_sha256) }
+    };
+    document(&format!("Evaluation of {}", model.origin), &body)
 }
 
 fn figures(summary: &Summary) -> Markup {

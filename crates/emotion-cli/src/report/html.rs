@@ -1,0 +1,184 @@
+use maud::{Markup, html};
+
+use super::figures::{Counts, Example, Figures, OverTime, SCORE_BINS};
+use crate::page::document;
+
+/// Colors there are; further labels begin again with the first.
+const COLORS: usize = 8;
+
+pub fn page(title: &str, files: &[String], figures: &Figures) -> Markup {
+    let labeled = figures.rows - figures.unlabeled;
+    let body = html! {
+        p { (files.join(", ")) ": " (grouped(labeled)) " labeled texts" @if figures.unlabeled > 0 {
+            ", " (grouped(figures.unlabeled)) " rows without a label"
+        } "." }
+        h2 { "How many" }
+        (distribution(figures, labeled))
+        @if let Some(over_time) = &figures.over_time {
+            h2 { "When: texts a " (over_time.unit) }
+            (legend(figures))
+            (time_chart(over_time))
+        }
+        @if !figures.groups.is_empty() {
+            h2 { "Where" }
+            (legend(figures))
+            (groups(&figures.groups))
+            @if figures.other_groups > 0 { p.small { (figures.other_groups) " smaller groups are not shown." } }
+        }
+        @if !figures.scores.is_empty() {
+            h2 { "How sure: texts by the score of their label" }
+            (histogram(&figures.scores))
+        }
+        @if !figures.confident.is_empty() {
+            h2 { "Most confident" }
+            (examples(&figures.confident))
+            h2 { "Most doubtful" }
+            (examples(&figures.doubtful))
+        }
+    };
+    document(title, &body)
+}
+
+fn color(id: usize) -> String {
+    format!("var(--color-{})", id % COLORS)
+}
+
+fn percent(part: u64, of: u64) -> f64 {
+    100.0 * part as f64 / of.max(1) as f64
+}
+
+/// A number with its thousands set apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = (digits.len() + 2) % 3 + 1;
+    let (head, tail) = digits.split_at(first);
+    tail.as_bytes().chunks(3).fold(head.to_string(), |text, three| text + "," + &String::from_utf8_lossy(three))
+}
+
+fn legend(figures: &Figures) -> Markup {
+    html! {
+        ul.legend { @for (id, (label, _)) in figures.labels.iter().enumerate() {
+            li { span.swatch style=(format!("background: {}", color(id))) {} (label) }
+        } }
+    }
+}
+
+fn distribution(figures: &Figures, labeled: u64) -> Markup {
+    let most = figures.labels.first().map_or(1, |(_, texts)| *texts);
+    html! {
+        table.chart { tbody { @for (id, (label, texts)) in figures.labels.iter().enumerate() {
+            tr {
+                th scope="row" { (label) }
+                td.track { div.block style=(format!("width: {:.2}%; background: {}", percent(*texts, most), color(id))) {} }
+                td { (grouped(*texts)) }
+                td { (format!("{:.1} %", percent(*texts, labeled))) }
+            }
+        } } }
+    }
+}
+
+/// Columns of 1,000 by 240 units, stacked by label.
+fn time_chart(over_time: &OverTime) -> Markup {
+    let most = over_time.columns.iter().map(|(_, column)| column.total()).max().unwrap_or(1).max(1);
+    let width = (1000.0 * over_time.width * 0.9).max(1.0);
+    let names = [over_time.columns.first(), over_time.columns.last()];
+    html! {
+        figure {
+            svg viewBox="0 0 1000 240" preserveAspectRatio="none" role="img" aria-label="texts over time" {
+                @for (at, column) in &over_time.columns {
+                    g { title { (column.name) ": " (grouped(column.total())) }
+                        @for (id, top, height) in stacked(column, most) {
+                            rect x=(format!("{:.2}", 1000.0 * at)) width=(format!("{width:.2}")) y=(format!("{top:.2}"))
+                                height=(format!("{height:.2}")) style=(format!("fill: {}", color(id))) {}
+                        }
+                    }
+                }
+            }
+            figcaption.ends {
+                @for (_, column) in names.into_iter().flatten() { span { (column.name) } }
+            }
+            p.small { "The highest column has " (grouped(most)) " texts." }
+        }
+    }
+}
+
+/// Each label's id, upper edge and height in a column that is 240 high for `most` texts.
+fn stacked(column: &Counts, most: u64) -> Vec<(usize, f64, f64)> {
+    let mut bottom = 240.0;
+    let present = column.counts.iter().enumerate().filter(|(_, texts)| **texts > 0);
+    let blocks = present.map(|(id, texts)| {
+        let height = 240.0 * *texts as f64 / most as f64;
+        bottom -= height;
+        (id, bottom, height)
+    });
+    blocks.collect()
+}
+
+fn groups(groups: &[Counts]) -> Markup {
+    html! {
+        table.chart { tbody { @for group in groups {
+            tr {
+                th scope="row" { (group.name) }
+                td.track { div.stack { @for (id, texts) in group.counts.iter().enumerate() { @if *texts > 0 {
+                    div.block title=(format!("{:.1} %", percent(*texts, group.total())))
+                        style=(format!("width: {:.2}%; background: {}", percent(*texts, group.total()), color(id))) {}
+                } } } }
+                td { (grouped(group.total())) }
+            }
+        } } }
+    }
+}
+
+fn histogram(bins: &[u64]) -> Markup {
+    let most = bins.iter().copied().max().unwrap_or(1);
+    html! {
+        figure {
+            div.columns { @for (bin, texts) in bins.iter().enumerate() {
+                div.block title=(format!("{:.2} and above: {}", bin as f64 / SCORE_BINS as f64, grouped(*texts)))
+                    style=(format!("height: {:.2}%", percent(*texts, most))) {}
+            } }
+            figcaption.ends { @for end in ["0", "0.25", "0.5", "0.75", "1"] { span { (end) } } }
+        }
+    }
+}
+
+fn examples(examples: &[Example]) -> Markup {
+    html! {
+        table.examples { tbody { @for example in examples {
+            tr { th scope="row" { (example.label) } td { (format!("{:.3}", example.score)) } td { (shortened(&example.text)) } }
+        } } }
+    }
+}
+
+/// The first 280 characters of a text.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(280) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let numbers = [0, 12, 123, 1234, 12_345, 123_456, 1_234_567];
+        let texts = ["0", "12", "123", "1,234", "12,345", "123,456", "1,234,567"];
+        assert_eq!(numbers.map(grouped), texts);
+    }
+
+    #[test]
+    fn markup_in_texts_stays_text() {
+        let example = Example { label: "joy".into(), score: 0.5, text: "<script>alert(1)</script>".into() };
+        let page = examples(&[example]).into_string();
+        assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"), "{page}");
+    }
+
+    #[test]
+    fn stacked_blocks_fill_the_column() {
+        let column = Counts { name: String::new(), counts: vec![1, 0, 3] };
+        assert_eq!(stacked(&column, 4), [(0, 180.0, 60.0), (2, 0.0, 180.0)]);
+    }
+}

@@ -1,0 +1,122 @@
+//! `emotion report`: one page that shows what emotions a table of texts holds.
+
+mod figures;
+mod html;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use arrow::datatypes::{DataType, TimeUnit};
+use clap::Args;
+use datafusion::common::Column;
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::{Expr, cast, lit};
+use datafusion::prelude::{DataFrame, SessionContext, coalesce};
+use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
+
+use crate::atomic_file;
+use crate::model::ModelArguments;
+use crate::session::session;
+use crate::table::{TableArguments, check_column};
+use figures::Figures;
+
+/// Draw a page of the emotions in texts: how many, when, where, and how sure
+///
+/// The labels are in a column of the file, or, without --label, are found on the way for the texts of --text. The
+/// page is one file that needs no network.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    table: TableArguments,
+
+    /// The column that holds the labels; without it, texts are labeled first
+    #[arg(long, value_name = "COLUMN", required_unless_present = "text")]
+    label: Option<String>,
+
+    /// The column that holds the labels' scores, for the histogram
+    #[arg(long, value_name = "COLUMN", requires = "label")]
+    score: Option<String>,
+
+    /// The column that holds the texts, for the most confident and most doubtful of them
+    #[arg(long, value_name = "COLUMN")]
+    text: Option<String>,
+
+    /// The column that holds times or dates, for the chart over time
+    #[arg(long, value_name = "COLUMN")]
+    time: Option<String>,
+
+    /// The column whose values are shown side by side
+    #[arg(long, value_name = "COLUMN")]
+    by: Option<String>,
+
+    /// The page's file
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    output: PathBuf,
+
+    /// The page's title
+    #[arg(long, default_value = "Emotions")]
+    title: String,
+
+    #[command(flatten)]
+    model: ModelArguments,
+}
+
+pub async fn run(arguments: Arguments) -> Result<()> {
+    let context = session(arguments.model.options(), Arc::new(InstrumentedObjectStoreRegistry::new())).await?;
+    let table = arguments.table.union(&context).await?;
+    let labeled = arguments.labeled(&context, table).await?;
+    context.register_table("labeled", labeled.into_view())?;
+    let figures = Figures::of(&context).await?;
+    let page = html::page(&arguments.title, arguments.table.files(), &figures);
+    atomic_file::write(&arguments.output, page.into_string().as_bytes())?;
+    eprintln!("{} texts: see {}", figures.rows - figures.unlabeled, arguments.output.display());
+    Ok(())
+}
+
+impl Arguments {
+    /// The columns that the figures are drawn from, by the names they know.
+    async fn labeled(&self, context: &SessionContext, table: DataFrame) -> Result<DataFrame> {
+        let chosen = [&self.label, &self.score, &self.text, &self.time, &self.by];
+        for name in chosen.into_iter().flatten() {
+            check_column(&table, name, &self.table.files().join(", "))?;
+        }
+        self.check_time(&table)?;
+        let function = |name: &str| -> Result<Expr> {
+            let text = self.text.as_deref().context("clap asks for --text where there is no --label")?;
+            Ok(context.udf(name)?.call(vec![column(text)]))
+        };
+        let text = |name: &str| cast(column(name), DataType::Utf8);
+        let mut columns = vec![match &self.label {
+            Some(label) => text(label).alias("label"),
+            None => function("emotion_classify")?.alias("label"),
+        }];
+        match (&self.score, &self.label) {
+            (Some(score), _) => columns.push(cast(column(score), DataType::Float64).alias("score")),
+            (None, None) => columns.push(cast(function("emotion_score")?, DataType::Float64).alias("score")),
+            (None, Some(_)) => {}
+        }
+        columns.extend(self.text.as_deref().map(|name| text(name).alias("text")));
+        let time = |name: &str| cast(column(name), DataType::Timestamp(TimeUnit::Microsecond, None));
+        columns.extend(self.time.as_deref().map(|name| time(name).alias("time")));
+        columns.extend(self.by.as_deref().map(|name| coalesce(vec![text(name), lit("(none)")]).alias("group")));
+        let labeled = table.select(columns)?;
+        if self.label.is_some() {
+            return Ok(labeled);
+        }
+        labeled.cache().await.context("cannot label the texts")
+    }
+
+    fn check_time(&self, table: &DataFrame) -> Result<()> {
+        let Some(name) = &self.time else { return Ok(()) };
+        let data_type = table.schema().field_with_unqualified_name(name)?.data_type();
+        if data_type.is_temporal() || data_type.is_string() {
+            return Ok(());
+        }
+        bail!("the column '{name}' holds {data_type}, not times or dates: name another with --time")
+    }
+}
+
+fn column(name: &str) -> Expr {
+    Expr::Column(Column::new_unqualified(name))
+}
