@@ -7,10 +7,10 @@ pub enum Precision {
     /// Weights and activations as they are.
     #[default]
     Float32,
-    /// Weights and activations rounded to bfloat16, summed in float32: half the memory.
+    /// Weights and activations rounded to bfloat16, summed in float32: half the memory for weights of matrix products.
     Bfloat16,
     /// Weights rounded to 8 bits with a scale an output, activations with a scale a row, summed
-    /// exactly in 32 bits: a quarter of the memory.
+    /// exactly in 32 bits: a quarter of that memory.
     Int8,
 }
 
