@@ -3,11 +3,15 @@
 mod atomic_file;
 mod classify;
 mod eval;
+mod label;
+mod memory;
 mod model;
+mod numbers;
 mod page;
 mod report;
 mod session;
 mod sql;
+mod stores;
 mod table;
 
 use std::io::ErrorKind;
@@ -33,6 +37,7 @@ struct Program {
 enum Command {
     Sql(sql::Arguments),
     Classify(classify::Arguments),
+    Label(label::Arguments),
     Eval(eval::Arguments),
     Report(report::Arguments),
 }
@@ -40,13 +45,14 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Program::parse().command {
-        Command::Sql(arguments) => sql::run(arguments).await,
-        Command::Classify(arguments) => classify::run(&arguments),
-        Command::Eval(arguments) => eval::run(arguments).await,
-        Command::Report(arguments) => report::run(arguments).await,
+        Command::Sql(arguments) => sql::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Classify(arguments) => classify::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Label(arguments) => label::run(arguments).await,
+        Command::Eval(arguments) => eval::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Report(arguments) => report::run(arguments).await.map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("Error: {}", message(&error));

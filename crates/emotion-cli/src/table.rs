@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use clap::Args;
 use datafusion::common::{Column, TableReference};
 use datafusion::execution::SendableRecordBatchStream;
@@ -74,4 +77,20 @@ pub fn check_column(frame: &DataFrame, name: &str, file: &str) -> Result<()> {
         return Ok(());
     }
     bail!("'{file}' has no column '{name}': it has {}", names.join(", "))
+}
+
+/// Whether a column of this type holds texts.
+pub fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => values.is_string(),
+        other => other.is_string() || *other == DataType::Null,
+    }
+}
+
+/// A column of texts in the plainest of their types.
+pub fn strings(column: &ArrayRef, name: &str) -> Result<StringArray> {
+    if !is_text(column.data_type()) {
+        bail!("the column '{name}' holds {}, not texts: name another", column.data_type());
+    }
+    Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
 }

@@ -1,51 +1,19 @@
 //! The program as a person meets it: arguments, pipes, files, and the wrong input too.
 
+mod common;
+
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
+use common::{assert_fails, emotion, output_of, root, run, text};
 use tempfile::TempDir;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn emotion(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_emotion"));
-    command.args(arguments).current_dir(root()).stdin(Stdio::null());
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    emotion(arguments).output().unwrap()
-}
 
 fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
     let mut child =
         emotion(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-#[track_caller]
-fn output_of(output: &Output) -> &str {
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-#[track_caller]
-fn assert_fails(output: &Output, parts: &[&str]) {
-    let message = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    for part in parts {
-        assert!(message.contains(part), "no '{part}' in: {message}");
-    }
-    assert!(!message.contains("panicked"), "{message}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use clap::{Args, ValueEnum};
@@ -19,7 +19,7 @@ use futures::StreamExt;
 
 use crate::atomic_file;
 use crate::model::ModelArguments;
-use crate::table::TableArguments;
+use crate::table::{TableArguments, strings};
 use metrics::Tally;
 use summary::Summary;
 
@@ -162,16 +162,4 @@ impl Evaluation {
             &self.statistics.snapshot(),
         ))
     }
-}
-
-/// A column of texts in the plainest of their types.
-fn strings(column: &ArrayRef, name: &str) -> Result<StringArray> {
-    let is_text = match column.data_type() {
-        DataType::Dictionary(_, values) => values.is_string(),
-        other => other.is_string() || *other == DataType::Null,
-    };
-    if !is_text {
-        bail!("the column '{name}' holds {}, not texts: name another", column.data_type());
-    }
-    Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
 }

@@ -5,6 +5,7 @@ use distilbert::{Classifier, Counts};
 use serde::Serialize;
 
 use super::metrics::Tally;
+use crate::memory::peak_memory;
 
 /// What an evaluation found; its names in JSON are those of Hugging Face's model cards.
 #[derive(Serialize)]
@@ -160,12 +161,4 @@ impl ModelFacts {
             max_length: model.max_length(),
         }
     }
-}
-
-/// The process's largest resident set, which Linux tells in kilobytes.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }

@@ -1,6 +1,7 @@
 use maud::{Markup, html};
 
 use super::figures::{Counts, Example, Figures, OverTime, SCORE_BINS};
+use crate::numbers::grouped;
 use crate::page::document;
 
 /// Colors there are; further labels begin again with the first.
@@ -45,14 +46,6 @@ fn color(id: usize) -> String {
 
 fn percent(part: u64, of: u64) -> f64 {
     100.0 * part as f64 / of.max(1) as f64
-}
-
-/// A number with its thousands set apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let first = (digits.len() + 2) % 3 + 1;
-    let (head, tail) = digits.split_at(first);
-    tail.as_bytes().chunks(3).fold(head.to_string(), |text, three| text + "," + &String::from_utf8_lossy(three))
 }
 
 fn legend(figures: &Figures) -> Markup {
@@ -161,13 +154,6 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        let numbers = [0, 12, 123, 1234, 12_345, 123_456, 1_234_567];
-        let texts = ["0", "12", "123", "1,234", "12,345", "123,456", "1,234,567"];
-        assert_eq!(numbers.map(grouped), texts);
-    }
 
     #[test]
     fn markup_in_texts_stays_text() {

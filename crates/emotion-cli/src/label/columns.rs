@@ -1,0 +1,169 @@
+//! The columns that are added.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, StructArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field, Fields, Schema};
+use distilbert::{Classifier, Prediction, ProblemType};
+
+use super::format::OutputFormat;
+
+/// Probability from which a label of a multi-label model holds.
+const THRESHOLD: f32 = 0.5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Label,
+    Score,
+    Scores,
+    Truncated,
+}
+
+impl Kind {
+    const ALL: [(Self, &str); 4] =
+        [(Self::Label, "label"), (Self::Score, "score"), (Self::Scores, "scores"), (Self::Truncated, "truncated")];
+}
+
+/// Which columns are added, and under which names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Columns(Vec<(Kind, String)>);
+
+impl FromStr for Columns {
+    type Err = String;
+
+    /// Reads `label,score=confidence`.
+    fn from_str(list: &str) -> Result<Self, String> {
+        let column = |item: &str| {
+            let (kind, name) = item.split_once('=').unwrap_or((item, item));
+            let found = Kind::ALL.iter().find(|(_, known)| *known == kind.trim());
+            match (found, name.trim()) {
+                (Some(_), "") => Err(format!("'{item}' gives no name")),
+                (Some((kind, _)), name) => Ok((*kind, name.to_string())),
+                (None, _) => Err(format!("'{kind}' is none of label, score, scores and truncated")),
+            }
+        };
+        let columns: Vec<_> = list.split(',').map(column).collect::<Result<_, String>>()?;
+        for (at, (_, name)) in columns.iter().enumerate() {
+            if columns[..at].iter().any(|(_, other)| is_same(other, name)) {
+                return Err(format!("'{name}' stands there twice"));
+            }
+        }
+        Ok(Self(columns))
+    }
+}
+
+impl std::fmt::Display for Columns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let items = self.0.iter().map(|(kind, name)| format!("{kind:?}={name}"));
+        f.write_str(&items.collect::<Vec<_>>().join(",").to_lowercase())
+    }
+}
+
+/// Whether two names are one to engines that do not tell capitals apart.
+fn is_same(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+impl Columns {
+    /// Refuses names that the input has already.
+    pub fn check(&self, added: &Schema, input: &Schema, file: &str) -> Result<()> {
+        let clash = added.fields().iter().find_map(|new| {
+            input.fields().iter().find(|field| is_same(field.name(), new.name())).map(|field| field.name())
+        });
+        let Some(name) = clash else { return Ok(()) };
+        bail!(
+            "'{file}' has a column '{name}' already: choose names for the new ones, for example --columns {}",
+            self.0
+                .iter()
+                .map(|(kind, name)| format!("{}=emotion_{name}", format!("{kind:?}").to_lowercase()))
+                .collect::<Vec<_>>()
+                .join(",")
+        )
+    }
+
+    /// The columns' names and types.
+    pub fn schema(&self, classifier: &Classifier, format: OutputFormat) -> Schema {
+        let fields = self.0.iter().flat_map(|(kind, name)| match kind {
+            Kind::Label => vec![Field::new(name, DataType::Utf8, true)],
+            Kind::Score => vec![Field::new(name, DataType::Float32, true)],
+            Kind::Truncated => vec![Field::new(name, DataType::Boolean, true)],
+            Kind::Scores if format == OutputFormat::Csv => {
+                let column = |label: &Arc<str>| Field::new(format!("{name}_{label}"), DataType::Float32, true);
+                classifier.labels().iter().map(column).collect()
+            }
+            Kind::Scores => vec![Field::new(name, DataType::Struct(score_fields(classifier)), true)],
+        });
+        Schema::new(fields.collect::<Vec<_>>())
+    }
+
+    /// The columns' values for rows of these predictions.
+    pub fn arrays(
+        &self,
+        classifier: &Classifier,
+        format: OutputFormat,
+        rows: &[Option<Arc<Prediction>>],
+    ) -> Vec<ArrayRef> {
+        let column = |kind: Kind| -> Vec<ArrayRef> {
+            match kind {
+                Kind::Label => {
+                    let labels = rows.iter().map(|row| row.as_deref().and_then(|row| label(classifier, row)));
+                    vec![Arc::new(labels.collect::<StringArray>())]
+                }
+                Kind::Score => {
+                    let scores = rows.iter().map(|row| row.as_deref().map(|row| row.score));
+                    vec![Arc::new(scores.collect::<Float32Array>())]
+                }
+                Kind::Truncated => {
+                    let truncated = rows.iter().map(|row| row.as_deref().map(|row| row.truncated));
+                    vec![Arc::new(truncated.collect::<BooleanArray>())]
+                }
+                Kind::Scores if format == OutputFormat::Csv => scores(classifier, rows),
+                Kind::Scores => {
+                    let nulls: NullBuffer = rows.iter().map(Option::is_some).collect();
+                    let scores = scores(classifier, rows);
+                    vec![Arc::new(StructArray::new(score_fields(classifier), scores, Some(nulls)))]
+                }
+            }
+        };
+        self.0.iter().flat_map(|(kind, _)| column(*kind)).collect()
+    }
+}
+
+/// The label that holds of a text, if any does.
+pub fn label<'a>(classifier: &Classifier, prediction: &'a Prediction) -> Option<&'a str> {
+    let is_multi = classifier.config().problem_type == ProblemType::MultiLabel;
+    (!is_multi || prediction.score >= THRESHOLD).then_some(&*prediction.label)
+}
+
+fn score_fields(classifier: &Classifier) -> Fields {
+    classifier.labels().iter().map(|label| Field::new(&**label, DataType::Float32, true)).collect()
+}
+
+fn scores(classifier: &Classifier, rows: &[Option<Arc<Prediction>>]) -> Vec<ArrayRef> {
+    let column = |id: usize| -> ArrayRef {
+        let scores = rows.iter().map(|row| row.as_deref().map(|row| row.probabilities[id]));
+        Arc::new(scores.collect::<Float32Array>())
+    };
+    (0..classifier.labels().len()).map(column).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(list: &str) -> String {
+        list.parse::<Columns>().unwrap_err()
+    }
+
+    #[test]
+    fn columns_and_their_names_are_read() {
+        let columns: Columns = "label, score=confidence".parse().unwrap();
+        assert_eq!(columns.to_string(), "label=label,score=confidence");
+        assert_eq!(refusal("label,feeling"), "'feeling' is none of label, score, scores and truncated");
+        assert_eq!(refusal("label="), "'label=' gives no name");
+        assert_eq!(refusal("label=a,score=A"), "'A' stands there twice");
+    }
+}

@@ -1,0 +1,203 @@
+//! Which files there are to label.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use object_store::{ObjectMeta, ObjectStore};
+
+use super::format::InputFormat;
+use super::storage::Storage;
+use crate::stores::object_store;
+
+/// A file to label.
+pub struct Input {
+    /// Its path under the folder or before the pattern that it was found by.
+    pub name: String,
+    /// What messages call it.
+    pub shown: String,
+    pub format: InputFormat,
+    pub url: ListingTableUrl,
+    pub store: Arc<dyn ObjectStore>,
+    pub meta: ObjectMeta,
+}
+
+/// The files of these folders, patterns and names, in the order of theirs; those of other types are left out and
+/// counted, and so are what the job itself writes.
+pub async fn find(
+    context: &SessionContext,
+    arguments: &[String],
+    is_csv: bool,
+    output: &Storage,
+) -> Result<(Vec<Input>, usize)> {
+    let (mut inputs, mut others) = (BTreeMap::new(), 0);
+    for argument in arguments {
+        let found = Found::by(context, argument).await?;
+        let mut is_empty = true;
+        for meta in &found.files {
+            let input = found.input(meta, is_csv)?;
+            let Some(input) = input else {
+                others += usize::from(!found.is_hidden(meta));
+                continue;
+            };
+            if output.holds(&input.url) {
+                if found.is_one_file() {
+                    bail!("'{argument}' is in the output itself: choose another --output");
+                }
+                continue;
+            }
+            is_empty = false;
+            let url = input.url.as_str().to_string();
+            if let Some(other) = inputs.insert(input.name.clone(), input)
+                && other.url.as_str() != url
+            {
+                bail!(
+                    "'{}' and '{url}' would both be labeled into '{}': name a folder that holds both",
+                    other.shown,
+                    other.name
+                );
+            }
+        }
+        if is_empty {
+            bail!(
+                "there is nothing to label in '{argument}': no file outside the output ends in {}",
+                InputFormat::ENDINGS
+            );
+        }
+    }
+    Ok((inputs.into_values().collect(), others))
+}
+
+/// What one argument names.
+struct Found {
+    argument: String,
+    url: ListingTableUrl,
+    store: Arc<dyn ObjectStore>,
+    files: Vec<ObjectMeta>,
+}
+
+impl Found {
+    async fn by(context: &SessionContext, argument: &str) -> Result<Self> {
+        let url = address(argument)?;
+        let store = object_store(context, &url).await?;
+        let cannot = || format!("cannot list '{argument}'");
+        let state = context.state();
+        let files = url.list_all_files(&state, store.as_ref(), "").await.with_context(cannot)?;
+        let files: Vec<ObjectMeta> = files.try_collect().await.with_context(cannot)?;
+        if files.is_empty() {
+            bail!("there is no file '{argument}': check the path, which starts from the current folder");
+        }
+        Ok(Self { argument: argument.into(), url, store, files })
+    }
+
+    fn is_one_file(&self) -> bool {
+        self.files.len() == 1 && self.files[0].location == *self.url.prefix()
+    }
+
+    /// Path of a file under the argument; of a file that is the argument, its name.
+    fn name(&self, file: &ObjectMeta) -> String {
+        let parts: Vec<&str> = self.url.strip_prefix(&file.location).into_iter().flatten().collect();
+        if parts.is_empty() { file.location.filename().unwrap_or_default().into() } else { parts.join("/") }
+    }
+
+    /// Whether the file is none that people mean, such as `_SUCCESS`, or in a folder of such.
+    fn is_hidden(&self, file: &ObjectMeta) -> bool {
+        !self.is_one_file() && self.name(file).split('/').any(|part| part.starts_with(['.', '_']))
+    }
+
+    fn input(&self, file: &ObjectMeta, is_csv: bool) -> Result<Option<Input>> {
+        let name = self.name(file);
+        if self.is_hidden(file) {
+            return Ok(None);
+        }
+        let format = if is_csv { Some(InputFormat::Csv) } else { InputFormat::of(&name) };
+        let Some(format) = format else {
+            if self.is_one_file() {
+                bail!("'{}' is no table: the name of a file must end in {}", self.argument, InputFormat::ENDINGS);
+            }
+            return Ok(None);
+        };
+        Ok(Some(Input {
+            shown: self.shown(&name),
+            name,
+            format,
+            url: url_of(&self.url, file)?,
+            store: Arc::clone(&self.store),
+            meta: file.clone(),
+        }))
+    }
+
+    fn shown(&self, name: &str) -> String {
+        if self.is_one_file() {
+            return self.argument.clone();
+        }
+        let (base, _) = split_pattern(&self.argument);
+        format!("{}/{name}", base.trim_end_matches('/')).trim_start_matches("./").to_string()
+    }
+}
+
+/// The address of a folder, a pattern or a file.
+pub fn address(argument: &str) -> Result<ListingTableUrl> {
+    let (base, pattern) = split_pattern(argument);
+    let cannot = || format!("'{argument}' is neither a path nor an address");
+    let is_remote = argument.contains("://");
+    let base = if is_remote || pattern.is_some() || Path::new(argument).exists() { base } else { argument };
+    if !is_remote && !Path::new(base).exists() && !base.is_empty() {
+        bail!("there is no file '{argument}': check the path, which starts from the current folder");
+    }
+    let base = if base.is_empty() { "." } else { base };
+    let path = Path::new(base);
+    let url = if is_remote {
+        ListingTableUrl::parse(base).with_context(cannot)?
+    } else {
+        // Not by name, in which a bracket would be a pattern.
+        let path = path.canonicalize().with_context(cannot)?;
+        local(&path)?
+    };
+    match pattern {
+        Some(pattern) => url.with_glob(pattern).with_context(cannot),
+        None => Ok(url),
+    }
+}
+
+/// The address of a path on this machine, which need not be there.
+pub fn local(path: &Path) -> Result<ListingTableUrl> {
+    let root = ListingTableUrl::parse("file:///").context("files have addresses")?;
+    let mut url = root.get_url().clone();
+    let parts =
+        path.iter().skip(1).map(|part| part.to_str().with_context(|| format!("'{}' is no text", part.display())));
+    let mut parts = parts.collect::<Result<Vec<_>>>()?;
+    if path.is_dir() {
+        parts.push("");
+    }
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.clear().extend(parts);
+    }
+    Ok(ListingTableUrl::try_new(url, None)?)
+}
+
+/// A pattern, and the folder that it is looked for in; a path that is there is none.
+fn split_pattern(argument: &str) -> (&str, Option<&str>) {
+    let is_remote = argument.contains("://");
+    let wild: &[char] = if is_remote { &['*'] } else { &['*', '?', '['] };
+    match argument.find(wild) {
+        Some(at) if is_remote || !Path::new(argument).exists() => {
+            let start = argument[..at].rfind('/').map_or(0, |slash| slash + 1);
+            (&argument[..start], Some(&argument[start..]))
+        }
+        _ => (argument, None),
+    }
+}
+
+/// The address of a file that was found under another.
+fn url_of(found: &ListingTableUrl, file: &ObjectMeta) -> Result<ListingTableUrl> {
+    let mut url = found.get_url().clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.clear().extend(file.location.as_ref().split('/'));
+    }
+    Ok(ListingTableUrl::try_new(url, None)?)
+}

@@ -1,0 +1,367 @@
+//! `emotion label`: labels for files of any size, which survive whatever happens on the way.
+
+mod columns;
+mod counts;
+mod estimate;
+mod format;
+mod inputs;
+mod job;
+mod journal;
+mod labeler;
+mod lock;
+mod parquet_object;
+mod progress;
+mod source;
+mod storage;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use datafusion::prelude::SessionContext;
+use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
+use distilbert::{Classifier, ClassifyOptions, LongText};
+use futures::{StreamExt, TryStreamExt};
+
+use crate::memory::peak_memory;
+use crate::model::ModelArguments;
+use crate::session::session;
+use columns::Columns;
+use format::{Codec, OutputFormat, WriteOptions};
+use inputs::Input;
+use job::{Choices, Content, Failure, Job, Outcome, Task, cores, cure, open};
+use journal::{JobKey, Journal, State};
+use labeler::Labeler;
+use progress::Progress;
+use storage::Storage;
+use summary::{SetAside, Summary};
+
+/// Exit code of a job that is complete but for what was set aside.
+const SET_ASIDE: u8 = 3;
+
+/// Exit code of a job that was asked to stop, as shells have it.
+const STOPPED: u8 = 130;
+
+/// Files that are looked at side by side before the work begins.
+const LOOKED_AT: usize = 16;
+
+/// Label the texts of whole files: every column, type and row is kept, and labels are added
+///
+/// A job that was stopped, killed or cut off goes on where it was when the same command is given again, and ends
+/// with the same bytes. A job that is done does nothing, or labels the files that have come since.
+///
+/// Exit codes: 0 all is labeled; 1 an error, after which the same command goes on; 2 wrong arguments;
+/// 3 all is labeled but for what --keep-going set aside; 130 stopped by Ctrl-C.
+#[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct Arguments {
+    /// Files, folders (with all that is in them) or patterns; also at s3://, gs://, az:// and https://
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<String>,
+
+    /// The column that holds the texts
+    #[arg(long, value_name = "COLUMN")]
+    text: String,
+
+    /// The folder to write to, a file there for each input; for one input a file; also at s3://, gs:// and az://
+    #[arg(short, long)]
+    output: String,
+
+    /// Which columns to add, under which names: label, score, scores (of all labels), truncated
+    #[arg(long, value_name = "COLUMN[=NAME],…", default_value = "label,score")]
+    columns: Columns,
+
+    /// What to write [default: what the input is, or what the output's name ends in]
+    #[arg(long, value_enum)]
+    format: Option<OutputFormat>,
+
+    /// How to compress Parquet
+    #[arg(long, value_enum, default_value_t = Codec::Zstd)]
+    compression: Codec,
+
+    /// Rows of a Parquet row group [default: as in the input, at most 1,048,576 rows and 128 MiB]
+    #[arg(long, value_name = "ROWS")]
+    row_group_rows: Option<NonZeroUsize>,
+
+    /// Read the files as CSV with this character between fields, whatever their endings
+    #[arg(long, value_name = "CHARACTER")]
+    delimiter: Option<char>,
+
+    /// Texts with more tokens than the model takes: cut them, or average over windows
+    #[arg(long, value_name = "truncate|window", default_value_t)]
+    long_text: LongText,
+
+    /// Go on after a file or a row group that cannot be read, and list it in an errors file
+    #[arg(long)]
+    keep_going: bool,
+
+    /// Label again what was labeled otherwise, or has changed
+    #[arg(long)]
+    restart: bool,
+
+    /// Say what would be done and how long it would take, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Seconds of work that a kill may cost
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    commit_every: u64,
+
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Show no progress and no summary
+    #[arg(short, long)]
+    quiet: bool,
+
+    #[command(flatten)]
+    model: ModelArguments,
+}
+
+pub async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let options = [
+        // Rows in the order of the file, and all that is in a folder.
+        ("datafusion.execution.target_partitions", "1".to_string()),
+        ("datafusion.execution.listing_table_ignore_subdirectory", "false".to_string()),
+    ];
+    let context = session(options, Arc::new(InstrumentedObjectStoreRegistry::new())).await?;
+    let storage = Storage::open(&context, &arguments.output).await?;
+    let classifier = arguments.model.load()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_when_asked(&stop);
+    run_in(&context, storage, &arguments, classifier, stop).await
+}
+
+/// The whole job, with everything given that comes from outside.
+async fn run_in(
+    context: &SessionContext,
+    storage: Storage,
+    arguments: &Arguments,
+    classifier: Arc<Classifier>,
+    stop: Arc<AtomicBool>,
+) -> Result<ExitCode> {
+    let (inputs, other_files) =
+        inputs::find(context, &arguments.inputs, arguments.delimiter.is_some(), &storage).await?;
+    let format = arguments.output_format(&inputs, storage.file())?;
+    let choices = arguments.choices()?;
+    let key = arguments.key(&classifier, format);
+    let model = footer(&classifier);
+    let options = ClassifyOptions { long_text: arguments.long_text, ..ClassifyOptions::default() };
+    let labeler = Arc::new(Labeler::new(classifier, options, arguments.columns.clone(), format));
+    let outputs = outputs(&inputs, format, storage.file())?;
+    let planned = inputs.into_iter().zip(outputs);
+    if arguments.dry_run {
+        let journal = Journal::look(storage, &key, arguments.restart).await?;
+        let tasks = plan(context, &journal, &labeler, &choices, planned).await?;
+        print!("{}", estimate::describe(context, &tasks, &labeler, &choices, journal.storage()).await?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut journal = Journal::open(storage, &key, arguments.restart).await?;
+    let result = async {
+        let tasks = plan(context, &journal, &labeler, &choices, planned).await?;
+        journal.claim(&key).await?;
+        let files = tasks.len();
+        let rows = tasks.iter().map(Task::rows).sum();
+        let before = tasks.iter().map(Task::rows_done).sum();
+        let progress = Progress::new(files, rows, before, arguments.quiet);
+        let (choices, journal) = (&choices, &journal);
+        let mut job = Job { context, journal, labeler, choices, model, stop, progress };
+        let outcome = job.run(tasks).await?;
+        list_errors(journal.storage(), &outcome.set_aside).await?;
+        Ok::<_, anyhow::Error>((outcome, files, job.progress))
+    };
+    let result = result.await;
+    let output = journal.storage().shown().to_string();
+    journal.close().await;
+    let (outcome, files, progress) = result?;
+    Ok(arguments.conclude(outcome, &progress, files, other_files, output))
+}
+
+impl Arguments {
+    fn output_format(&self, inputs: &[Input], file: Option<&str>) -> Result<OutputFormat> {
+        if let Some(format) = self.format.or_else(|| file.and_then(OutputFormat::of)) {
+            return Ok(format);
+        }
+        let mut formats = inputs.iter().map(|input| input.format.output());
+        let first = formats.next().context("there is nothing to label")?;
+        if formats.any(|format| format != first) {
+            bail!("the files are of several formats: choose one for all labeled files with --format");
+        }
+        Ok(first)
+    }
+
+    fn choices(&self) -> Result<Choices> {
+        let delimiter = u8::try_from(self.delimiter.unwrap_or(','));
+        let Ok(delimiter) = delimiter else { bail!("--delimiter must be a plain character") };
+        let row_group_rows = self.row_group_rows.map(NonZeroUsize::get);
+        Ok(Choices {
+            text: self.text.clone(),
+            write: WriteOptions { codec: self.compression, row_group_rows, delimiter },
+            keep_going: self.keep_going,
+            commit_every: Duration::from_secs(self.commit_every),
+            threads: cores(),
+        })
+    }
+
+    /// All that the bytes of the output depend on, but for the input.
+    fn key(&self, classifier: &Classifier, format: OutputFormat) -> JobKey {
+        let mut key = JobKey::from(
+            [
+                ("program version", env!("CARGO_PKG_VERSION").to_string()),
+                ("model weights", classifier.weights_sha256()),
+                ("tokenizer", classifier.tokenizer_sha256()),
+                ("--precision", classifier.precision().to_string()),
+                ("--max-length", classifier.max_length().to_string()),
+                ("--long-text", self.long_text.to_string()),
+                ("--text", self.text.clone()),
+                ("--columns", self.columns.to_string()),
+                ("--format", format.name().to_string()),
+            ]
+            .map(|(name, value)| (name.to_string(), value)),
+        );
+        if format == OutputFormat::Parquet {
+            let rows = self.row_group_rows.map_or("as in the input".into(), |rows| rows.to_string());
+            key.extend([("--compression".into(), self.compression.name().into()), ("--row-group-rows".into(), rows)]);
+        }
+        key.extend(self.delimiter.map(|delimiter| ("--delimiter".into(), delimiter.to_string())));
+        key
+    }
+
+    /// Says how it ended.
+    fn conclude(
+        &self,
+        outcome: Outcome,
+        progress: &Progress,
+        files: usize,
+        other_files: usize,
+        output: String,
+    ) -> ExitCode {
+        let Outcome { counts, set_aside, is_stopped } = outcome;
+        if is_stopped {
+            eprintln!("Stopped. What is labeled so far is kept: the same command goes on from there.");
+            return ExitCode::from(STOPPED);
+        }
+        let code = if set_aside.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SET_ASIDE) };
+        let (seconds, rows_per_second) = (progress.elapsed().as_secs_f64(), progress.rate());
+        let peak_memory_bytes = peak_memory();
+        let summary =
+            Summary { output, files, other_files, counts, seconds, rows_per_second, peak_memory_bytes, set_aside };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&summary).expect("names and numbers have a form in JSON"));
+        } else if !self.quiet {
+            print!("{}", summary.text());
+        }
+        code
+    }
+}
+
+/// What each input is labeled into.
+fn outputs(inputs: &[Input], format: OutputFormat, file: Option<&str>) -> Result<Vec<String>> {
+    if let Some(file) = file {
+        if inputs.len() > 1 {
+            bail!("{} files cannot be labeled into the one file '{file}': name a folder with --output", inputs.len());
+        }
+        return Ok(vec![file.to_string()]);
+    }
+    let outputs: Vec<String> = inputs.iter().map(|input| format.rename(&input.name)).collect();
+    for (at, output) in outputs.iter().enumerate() {
+        if let Some(other) = outputs[..at].iter().position(|other| other == output) {
+            let (one, two) = (&inputs[other].shown, &inputs[at].shown);
+            bail!("'{one}' and '{two}' would both be labeled into '{output}': label them into different folders");
+        }
+    }
+    Ok(outputs)
+}
+
+/// Looks at every file before the work begins, so that it does not end in the middle for what could be seen before.
+async fn plan(
+    context: &SessionContext,
+    journal: &Journal,
+    labeler: &Labeler,
+    choices: &Choices,
+    files: impl Iterator<Item = (Input, String)>,
+) -> Result<Vec<Task>> {
+    let look = |(input, output): (Input, String)| async move {
+        let state = journal.state(&input, &output).await?;
+        let found = match &state {
+            State::Done(_) => Content::Unread,
+            State::New | State::Begun(_) => match open(context, &input, choices, labeler).await {
+                Ok(source) if source.is_cheap_to_open() => Content::RowGroups(source.row_groups),
+                Ok(source) => Content::Open(Box::new(source)),
+                Err(Failure::Input(_, error)) if choices.keep_going => Content::Unreadable(error),
+                Err(Failure::Input(_, error)) => return Err(cure(&input.shown, None, error)),
+                Err(Failure::Other(error)) => return Err(error),
+                Err(Failure::Stopped) => bail!("stopped"),
+            },
+        };
+        Ok(Task { input, output, state, content: found })
+    };
+    futures::stream::iter(files.map(look)).buffered(LOOKED_AT).try_collect().await
+}
+
+/// What a Parquet footer tells of the model.
+fn footer(classifier: &Classifier) -> Vec<(String, String)> {
+    let entries = [
+        ("emotion.model", classifier.origin().to_string()),
+        ("emotion.model_sha256", classifier.weights_sha256()),
+        ("emotion.tokenizer_sha256", classifier.tokenizer_sha256()),
+        ("emotion.labels", classifier.labels().join(",")),
+        ("emotion.precision", classifier.precision().to_string()),
+        ("emotion.max_length", classifier.max_length().to_string()),
+        ("emotion.version", env!("CARGO_PKG_VERSION").to_string()),
+    ];
+    entries.map(|(key, value)| (key.to_string(), value)).into()
+}
+
+/// Writes down what was set aside, a JSON object a line; nothing if that is nothing.
+async fn list_errors(storage: &Storage, set_aside: &[SetAside]) -> Result<()> {
+    let name = match storage.file() {
+        Some(file) => format!("{file}.errors.jsonl"),
+        None => "_errors.jsonl".into(),
+    };
+    if set_aside.is_empty() {
+        return storage.remove(&name).await;
+    }
+    let mut lines = Vec::new();
+    for entry in set_aside {
+        serde_json::to_writer(&mut lines, entry)?;
+        lines.push(b'\n');
+    }
+    storage.write(&name, lines).await
+}
+
+/// Sets `stop` when the process is asked to end; when asked again, ends it.
+fn stop_when_asked(stop: &Arc<AtomicBool>) {
+    let stop = Arc::clone(stop);
+    tokio::spawn(async move {
+        while asked_to_end().await.is_ok() {
+            if stop.swap(true, Relaxed) {
+                std::process::exit(STOPPED.into());
+            }
+            eprintln!("Stopping; once more to stop at once.");
+        }
+    });
+}
+
+#[cfg(unix)]
+async fn asked_to_end() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn asked_to_end() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

@@ -1,0 +1,322 @@
+//! Where labeled files go, and what a job remembers: a folder, or a place in an object store.
+//!
+//! Nothing stands under its name before it is complete and will outlast a power failure.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::io::AsyncWriteExt;
+
+use super::format::OutputFormat;
+use super::inputs::local;
+use crate::stores::object_store;
+
+pub struct Storage {
+    place: Place,
+    address: ListingTableUrl,
+    /// The one file to write, if the output is no folder.
+    file: Option<String>,
+    shown: String,
+}
+
+enum Place {
+    Folder(PathBuf),
+    Store { store: Arc<dyn ObjectStore>, prefix: Path },
+}
+
+impl Storage {
+    /// The output as it was named: a file if that is one's name, else a folder.
+    pub async fn open(context: &SessionContext, output: &str) -> Result<Self> {
+        let shown = output.trim_end_matches('/').to_string();
+        let is_file = OutputFormat::of(output).is_some() && !FilePath::new(output).is_dir();
+        let file = is_file.then(|| shown.rsplit('/').next().unwrap_or_default().to_string());
+        if output.contains("://") {
+            let address = ListingTableUrl::parse(&shown).with_context(|| format!("'{output}' is no address"))?;
+            if address.scheme().starts_with("http") {
+                bail!("'{output}' cannot be written to: choose a folder or an s3://, gs:// or az:// address");
+            }
+            let store = object_store(context, &address).await?;
+            return Ok(Self::in_store(store, address, file, shown));
+        }
+        let path = absolute(FilePath::new(&shown)).with_context(|| format!("cannot write to '{output}'"))?;
+        let address = local(&path)?;
+        let folder = if is_file { path.parent().unwrap_or(FilePath::new("/")).to_path_buf() } else { path };
+        Ok(Self { place: Place::Folder(folder), address, file, shown })
+    }
+
+    pub fn in_store(
+        store: Arc<dyn ObjectStore>,
+        address: ListingTableUrl,
+        file: Option<String>,
+        shown: String,
+    ) -> Self {
+        let parts: Vec<_> = address.prefix().parts().collect();
+        let folder = parts.len() - usize::from(file.is_some());
+        let prefix = parts.into_iter().take(folder).collect();
+        Self { place: Place::Store { store, prefix }, address, file, shown }
+    }
+
+    /// The one file to write, if the output is no folder.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// What messages call a file of it.
+    pub fn shown_file(&self, name: &str) -> String {
+        if self.file.is_some() {
+            return match self.shown.rsplit_once('/') {
+                Some((folder, _)) => format!("{folder}/{name}"),
+                None => name.into(),
+            };
+        }
+        format!("{}/{name}", self.shown)
+    }
+
+    /// Whether what stands at this address is part of the output.
+    pub fn holds(&self, url: &ListingTableUrl) -> bool {
+        url.object_store() == self.address.object_store() && url.prefix().prefix_matches(self.address.prefix())
+    }
+
+    /// The name of a file of the job's own, which readers of the output pass over.
+    pub fn journal(&self, name: &str) -> String {
+        match &self.file {
+            Some(file) => format!(".{file}.emotion/{name}"),
+            None => format!(".emotion/{name}"),
+        }
+    }
+
+    /// The store and the path there, unless the output is on this machine.
+    pub fn remote(&self, name: &str) -> Option<(Arc<dyn ObjectStore>, Path)> {
+        match &self.place {
+            Place::Folder(_) => None,
+            Place::Store { store, prefix } => Some((Arc::clone(store), at(prefix, name))),
+        }
+    }
+
+    /// A file that is there for as long as it is open; only on this machine.
+    pub fn open_file(&self, name: &str) -> Result<Option<File>> {
+        let Place::Folder(folder) = &self.place else { return Ok(None) };
+        let path = folder.join(name);
+        let cannot = || format!("cannot write in '{}'", self.shown);
+        make_folder_of(&path).with_context(cannot)?;
+        Ok(Some(File::options().create(true).truncate(false).write(true).open(path).with_context(cannot)?))
+    }
+
+    pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let cannot = || format!("cannot read '{}'", self.shown_file(name));
+        match &self.place {
+            Place::Folder(folder) => match fs::read(folder.join(name)) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error).with_context(cannot),
+            },
+            Place::Store { store, prefix } => match store.get(&at(prefix, name)).await {
+                Ok(found) => Ok(Some(found.bytes().await.with_context(cannot)?.to_vec())),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error).with_context(cannot),
+            },
+        }
+    }
+
+    /// How many bytes a file has; `None` if there is none.
+    pub async fn size(&self, name: &str) -> Result<Option<u64>> {
+        let cannot = || format!("cannot look at '{}'", self.shown_file(name));
+        match &self.place {
+            Place::Folder(folder) => match fs::metadata(folder.join(name)) {
+                Ok(metadata) => Ok(Some(metadata.len())),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error).with_context(cannot),
+            },
+            Place::Store { store, prefix } => match store.head(&at(prefix, name)).await {
+                Ok(meta) => Ok(Some(meta.size)),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error).with_context(cannot),
+            },
+        }
+    }
+
+    /// The names of the files in a folder, without its own.
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
+        let cannot = || format!("cannot list '{}'", self.shown_file(folder));
+        match &self.place {
+            Place::Folder(root) => match fs::read_dir(root.join(folder)) {
+                Ok(entries) => {
+                    let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().into_string().ok());
+                    entries.filter_map(|entry| name(entry).transpose()).collect::<Result<_>>().with_context(cannot)
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+                Err(error) => Err(error).with_context(cannot),
+            },
+            Place::Store { store, prefix } => {
+                let found = store.list_with_delimiter(Some(&at(prefix, folder))).await.with_context(cannot)?;
+                Ok(found.objects.iter().filter_map(|object| object.location.filename().map(str::to_string)).collect())
+            }
+        }
+    }
+
+    /// Writes a small file, at once.
+    pub async fn write(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let mut upload = self.upload(name)?;
+        upload.write(bytes).await?;
+        upload.finish().await?;
+        Ok(())
+    }
+
+    /// Begins a file, which is there when the upload is finished.
+    pub fn upload(&self, name: &str) -> Result<Upload> {
+        let shown = self.shown_file(name);
+        let target = match &self.place {
+            Place::Folder(folder) => {
+                let partial = folder.join(self.journal("partial"));
+                let path = folder.join(name);
+                let begin = || {
+                    make_folder_of(&partial)?;
+                    make_folder_of(&path)?;
+                    File::create(&partial)
+                };
+                let file = begin().with_context(|| format!("cannot write '{shown}'"))?;
+                Target::File { file, partial, path }
+            }
+            Place::Store { store, prefix } => {
+                let writer = BufWriter::new(Arc::clone(store), at(prefix, name)).with_max_concurrency(4);
+                Target::Object(Box::new(writer))
+            }
+        };
+        Ok(Upload { target, bytes: 0, shown })
+    }
+
+    /// Removes a file, if it is there.
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        let cannot = || format!("cannot remove '{}'", self.shown_file(name));
+        match &self.place {
+            Place::Folder(folder) => match fs::remove_file(folder.join(name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(cannot),
+                _ => Ok(()),
+            },
+            Place::Store { store, prefix } => match store.delete(&at(prefix, name)).await {
+                Err(error) if !matches!(error, object_store::Error::NotFound { .. }) => Err(error).with_context(cannot),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Removes a folder with all that is in it.
+    pub async fn remove_folder(&self, folder: &str) -> Result<()> {
+        let cannot = || format!("cannot remove '{}'", self.shown_file(folder));
+        match &self.place {
+            Place::Folder(root) => match fs::remove_dir_all(root.join(folder)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(cannot),
+                _ => Ok(()),
+            },
+            Place::Store { store, prefix } => {
+                let objects: Vec<_> = store.list(Some(&at(prefix, folder))).try_collect().await.with_context(cannot)?;
+                for object in objects {
+                    store.delete(&object.location).await.with_context(cannot)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A file on its way.
+pub struct Upload {
+    target: Target,
+    bytes: u64,
+    shown: String,
+}
+
+enum Target {
+    File { file: File, partial: PathBuf, path: PathBuf },
+    Object(Box<BufWriter>),
+}
+
+impl Upload {
+    pub async fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.bytes += bytes.len() as u64;
+        let cannot = || format!("cannot write '{}'", self.shown);
+        match &mut self.target {
+            Target::File { file, .. } => file.write_all(&bytes).with_context(cannot),
+            Target::Object(writer) => writer.put(bytes.into()).await.with_context(cannot),
+        }
+    }
+
+    /// Gives the file its name; says how many bytes it has.
+    pub async fn finish(mut self) -> Result<u64> {
+        let cannot = || format!("cannot write '{}'", self.shown);
+        match &mut self.target {
+            Target::File { file, partial, path } => {
+                let publish = || {
+                    file.sync_all()?;
+                    fs::rename(&*partial, &*path)?;
+                    sync_folder_of(path)
+                };
+                publish().with_context(cannot)?;
+            }
+            Target::Object(writer) => writer.shutdown().await.with_context(cannot)?,
+        }
+        Ok(self.bytes)
+    }
+
+    /// Leaves nothing behind.
+    pub async fn abort(mut self) {
+        // The error that brought us here is the one to tell.
+        let _ = match &mut self.target {
+            Target::File { partial, .. } => fs::remove_file(partial).map_err(anyhow::Error::from),
+            Target::Object(writer) => writer.abort().await.map_err(anyhow::Error::from),
+        };
+    }
+}
+
+fn at(prefix: &Path, name: &str) -> Path {
+    prefix.parts().chain(Path::from(name).parts()).collect()
+}
+
+/// Makes the folder of a file, so that it is there even after a power failure.
+fn make_folder_of(path: &FilePath) -> std::io::Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    if folder.is_dir() || folder.as_os_str().is_empty() {
+        return Ok(());
+    }
+    make_folder_of(folder)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => sync_folder_of(folder),
+    }
+}
+
+/// Makes a new name last.
+fn sync_folder_of(path: &FilePath) -> std::io::Result<()> {
+    match path.parent() {
+        #[cfg(unix)]
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// The path from the root, of which the last parts need not be there.
+fn absolute(path: &FilePath) -> std::io::Result<PathBuf> {
+    if let Ok(path) = path.canonicalize() {
+        return Ok(path);
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if !parent.as_os_str().is_empty() => Ok(absolute(parent)?.join(name)),
+        _ => std::path::absolute(path),
+    }
+}

@@ -1,0 +1,200 @@
+//! Jobs over object stores, which fail here at every operation they are asked for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use async_trait::async_trait;
+use clap::Parser;
+use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::prelude::SessionContext;
+use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
+use distilbert::Classifier;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+
+use super::storage::Storage;
+use super::{Arguments, ExitCode, run_in};
+use crate::session::session;
+
+/// A store that refuses everything after so many operations, except to unlock.
+#[derive(Debug)]
+struct Faulty {
+    inner: InMemory,
+    left: Arc<AtomicI64>,
+}
+
+impl Faulty {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { inner: InMemory::new(), left: Arc::new(AtomicI64::new(i64::MAX)) })
+    }
+
+    fn ask(&self, path: &Path) -> Result<()> {
+        ask(&self.left, path)
+    }
+
+    /// All that stands there, but for what the job remembers.
+    async fn output(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let objects: Vec<_> = self.inner.list(Some(&Path::from("out"))).try_collect().await.unwrap();
+        for object in objects.into_iter().filter(|object| !object.location.as_ref().contains(".emotion")) {
+            let bytes = self.inner.get(&object.location).await.unwrap().bytes().await.unwrap();
+            files.insert(object.location.to_string(), bytes.to_vec());
+        }
+        files
+    }
+}
+
+fn ask(left: &AtomicI64, path: &Path) -> Result<()> {
+    if path.filename() == Some("lock") || left.fetch_sub(1, Relaxed) > 0 {
+        return Ok(());
+    }
+    Err(Error::Generic { store: "faulty", source: "no space left".into() })
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faulty")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.ask(location)?;
+        self.inner.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.ask(location)?;
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.ask(location)?;
+        self.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let left = Arc::clone(&self.left);
+        let asked = locations.map(move |path| path.and_then(|path| ask(&left, &path).map(|()| path)));
+        self.inner.delete_stream(asked.boxed())
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.ask(&Path::default()) {
+            Ok(()) => self.inner.list(prefix),
+            Err(error) => Box::pin(futures::stream::iter([Err(error)])),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.ask(&Path::default())?;
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.ask(to)?;
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[derive(Parser)]
+struct Program {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+/// A Parquet file of two row groups, with a NULL, an empty and a repeated text.
+fn parquet() -> Vec<u8> {
+    let texts = (0..120).map(|row| match row % 10 {
+        0 => None,
+        1 => Some(String::new()),
+        2 => Some("I like you.".into()),
+        _ => Some(format!("Row {row} makes me happy, or does it?")),
+    });
+    let columns: [(&str, ArrayRef); 2] =
+        [("id", Arc::new(Int64Array::from_iter_values(0..120))), ("text", Arc::new(texts.collect::<StringArray>()))];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(80)).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+fn classifier() -> Arc<Classifier> {
+    let folder = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/one-head");
+    Arc::new(Classifier::load(folder).unwrap())
+}
+
+async fn bucket(store: &Arc<Faulty>) -> SessionContext {
+    let context = session([], Arc::new(InstrumentedObjectStoreRegistry::new())).await.unwrap();
+    let address = ListingTableUrl::parse("s3://bucket").unwrap();
+    context.register_object_store(address.get_url(), Arc::clone(store) as Arc<dyn ObjectStore>);
+    store.inner.put(&Path::from("in/a.parquet"), parquet().into()).await.unwrap();
+    store.inner.put(&Path::from("in/day=2/b.parquet"), parquet().into()).await.unwrap();
+    store.inner.put(&Path::from("in/_SUCCESS"), Vec::new().into()).await.unwrap();
+    context
+}
+
+async fn label(context: &SessionContext, classifier: &Arc<Classifier>, more: &[&str]) -> anyhow::Result<ExitCode> {
+    let line =
+        ["label", "s3://bucket/in/", "--text", "text", "-o", "s3://bucket/out", "--quiet", "--commit-every", "0"];
+    let arguments = Program::parse_from(line.iter().chain(more)).arguments;
+    let storage = Storage::open(context, &arguments.output).await?;
+    run_in(context, storage, &arguments, Arc::clone(classifier), Arc::new(AtomicBool::new(false))).await
+}
+
+#[tokio::test]
+async fn a_job_that_fails_at_any_operation_goes_on_to_the_same_bytes() {
+    let classifier = classifier();
+    let store = Faulty::new();
+    let code = label(&bucket(&store).await, &classifier, &[]).await.unwrap();
+    assert_eq!(code, ExitCode::SUCCESS);
+    let expected = store.output().await;
+    assert_eq!(expected.keys().collect::<Vec<_>>(), ["out/a.parquet", "out/day=2/b.parquet"]);
+
+    for operations in 0.. {
+        let store = Faulty::new();
+        let context = bucket(&store).await;
+        store.left.store(operations, Relaxed);
+        if label(&context, &classifier, &[]).await.is_ok() {
+            assert!(operations > 30, "the job takes {operations} operations");
+            assert_eq!(store.output().await, expected);
+            break;
+        }
+        for (name, bytes) in store.output().await {
+            assert_eq!(bytes, expected[&name], "{name} stands there incomplete after {operations} operations");
+        }
+        store.left.store(i64::MAX, Relaxed);
+        label(&context, &classifier, &[]).await.unwrap_or_else(|error| panic!("{operations}: {error:?}"));
+        assert_eq!(store.output().await, expected, "after {operations} operations");
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_is_not_done_again() {
+    let classifier = classifier();
+    let store = Faulty::new();
+    let context = bucket(&store).await;
+    label(&context, &classifier, &[]).await.unwrap();
+    let written = async || store.inner.head(&Path::from("out/a.parquet")).await.unwrap().last_modified;
+    let before = written().await;
+    label(&context, &classifier, &[]).await.unwrap();
+    assert_eq!(written().await, before);
+    let refused = label(&context, &classifier, &["--columns", "label"]).await.unwrap_err();
+    assert!(refused.to_string().contains("--columns was label=label,score=score, is label=label"), "{refused}");
+    label(&context, &classifier, &["--columns", "label", "--restart"]).await.unwrap();
+    assert!(written().await > before);
+}

@@ -1,0 +1,466 @@
+//! `emotion label` over files: what it keeps, what it adds, and what it survives.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Float32Type, Int32Type, Schema};
+use common::{assert_fails, emotion, output_of, root, run, text};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::{KeyValue, RowGroupMetaData};
+use parquet::file::properties::WriterProperties;
+use tempfile::TempDir;
+
+/// A model of two layers, quick to load and to run.
+const SMALL: &str = "tests/golden/one-head";
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().into()
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The labeled files, and no others, by their names.
+    fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
+        fn collect(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                let name = entry.file_name().into_string().unwrap();
+                match entry.file_type().unwrap().is_dir() {
+                    true if name == ".emotion" => {}
+                    true => collect(&entry.path(), &format!("{prefix}{name}/"), files),
+                    false => drop(files.insert(format!("{prefix}{name}"), fs::read(entry.path()).unwrap())),
+                }
+            }
+        }
+        let mut files = BTreeMap::new();
+        collect(&self.0.path().join(folder), "", &mut files);
+        files
+    }
+}
+
+/// Rows of many types: texts with NULLs, empty and repeated ones, and what must come through unchanged.
+fn rows(count: usize) -> RecordBatch {
+    let texts = (0..count).map(|row| match row % 10 {
+        0 => None,
+        1 => Some(String::new()),
+        2 => Some("I like you.".into()),
+        _ => Some(format!("Row {row} makes me happy, or does it?")),
+    });
+    let numbers = || (0..count).map(|row| i64::try_from(row).unwrap());
+    let lists = numbers().map(|row| (row % 3 > 0).then(|| vec![Some(i32::try_from(row % 7).unwrap()), None]));
+    let columns: [(&str, ArrayRef); 6] = [
+        ("id", Arc::new(Int64Array::from_iter_values(numbers()))),
+        ("Text", Arc::new(texts.collect::<StringArray>())),
+        (
+            "source",
+            Arc::new(
+                (0..count).map(|row| ["web", "chat"].get(row % 3).copied()).collect::<DictionaryArray<Int32Type>>(),
+            ),
+        ),
+        ("at", Arc::new(TimestampMicrosecondArray::from_iter_values(numbers()).with_timezone("Europe/Paris"))),
+        ("tags", Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists))),
+        ("stars", Arc::new(Float64Array::from_iter_values(numbers().map(|row| row as f64 / 3.0)))),
+    ];
+    let fields = columns.iter().map(|(name, column)| {
+        let field = Field::new(*name, column.data_type().clone(), *name != "id");
+        field.with_metadata([("of".to_string(), format!("column {name}"))].into())
+    });
+    let schema =
+        Schema::new_with_metadata(fields.collect::<Vec<_>>(), [("owner".to_string(), "us".to_string())].into());
+    RecordBatch::try_new(Arc::new(schema), columns.map(|(_, column)| column).into()).unwrap()
+}
+
+fn parquet(rows: &RecordBatch, row_group: usize) -> Vec<u8> {
+    let note = KeyValue::new("note".to_string(), "kept".to_string());
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(row_group))
+        .set_key_value_metadata(Some(vec![note]))
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties)).unwrap();
+    writer.write(rows).unwrap();
+    writer.into_inner().unwrap()
+}
+
+fn read_parquet(path: &str) -> RecordBatch {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let schema = Arc::clone(reader.schema());
+    concat_batches(&schema, &reader.build().unwrap().collect::<Result<Vec<_>, _>>().unwrap()).unwrap()
+}
+
+fn label(input: &str, output: &str, more: &[&str]) -> Output {
+    label_command(input, output, more).output().unwrap()
+}
+
+fn label_command(input: &str, output: &str, more: &[&str]) -> Command {
+    let line = ["label", input, "--text", "Text", "-o", output, "--model", SMALL, "--commit-every", "0"];
+    emotion(&line.iter().chain(more).copied().collect::<Vec<_>>())
+}
+
+#[test]
+fn every_column_type_and_row_is_kept_and_labels_are_those_of_sql() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(700), 300));
+    let output = folder.path("out.parquet");
+    let line = [
+        "label",
+        &input,
+        "--text",
+        "Text",
+        "-o",
+        &output,
+        "--columns",
+        "label=emotion,score,scores=all,truncated",
+        "--json",
+    ];
+    let summary = run(&line);
+    let summary: serde_json::Value = serde_json::from_str(output_of(&summary)).unwrap();
+    assert_eq!((&summary["rows"], &summary["null"], &summary["empty"]), (&700.into(), &70.into(), &70.into()));
+    assert_eq!(summary["repeated"], 138);
+
+    let (before, after) = (read_parquet(&input), read_parquet(&output));
+    let kept = after.project(&[0, 1, 2, 3, 4, 5]).unwrap();
+    assert_eq!(kept.schema().fields(), before.schema().fields());
+    assert_eq!(kept.columns(), before.columns());
+    assert_eq!(after.schema().metadata()["owner"], "us");
+    let names: Vec<_> = after.schema().fields()[6..].iter().map(|field| field.name().clone()).collect();
+    assert_eq!(names, ["emotion", "score", "all", "truncated"]);
+
+    let query = format!(
+        "SELECT count(*) AS n FROM '{output}' WHERE (emotion IS NOT DISTINCT FROM emotion_classify(\"Text\")) AND \
+         (score IS NOT DISTINCT FROM emotion_score(\"Text\")) AND \
+         (\"all\"['fear'] IS NOT DISTINCT FROM emotion_scores(\"Text\")['fear']) AND \
+         (truncated IS NOT DISTINCT FROM emotion_annotate(\"Text\")['truncated'])"
+    );
+    let equal = run(&["sql", "-c", &query, "--format", "csv", "-q"]);
+    assert_eq!(output_of(&equal), "n\n700\n");
+}
+
+#[test]
+fn a_footer_says_what_made_the_labels() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(700), 300));
+    let output = folder.path("out.parquet");
+    output_of(&label(&input, &output, &["--precision", "int8", "--compression", "snappy"]));
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&output).unwrap()).unwrap();
+    let metadata = reader.metadata();
+    let rows: Vec<_> = metadata.row_groups().iter().map(RowGroupMetaData::num_rows).collect();
+    assert_eq!(rows, [300, 300, 100]);
+    assert_eq!(metadata.row_group(0).column(0).compression(), parquet::basic::Compression::SNAPPY);
+    let entries = metadata.file_metadata().key_value_metadata().unwrap().iter();
+    let entries: BTreeMap<_, _> = entries.map(|entry| (entry.key.as_str(), entry.value.as_deref().unwrap())).collect();
+    assert_eq!(entries["note"], "kept");
+    assert_eq!(entries["emotion.model"], SMALL);
+    assert_eq!(entries["emotion.precision"], "int8");
+    assert_eq!(entries["emotion.version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((entries["emotion.model_sha256"].len(), entries["emotion.tokenizer_sha256"].len()), (64, 64));
+    assert!(entries["emotion.max_length"].parse::<usize>().is_ok());
+}
+
+#[test]
+fn every_format_is_read_and_written() {
+    let folder = Folder::new();
+    let csv = "code,Text\n007,I like you.\n1.50,\"Two\nlines\"\n,\n";
+    let input = folder.write("codes.csv", csv);
+    let output = folder.path("labeled.csv");
+    output_of(&label(&input, &output, &["--columns", "label"]));
+    let labeled = fs::read_to_string(&output).unwrap();
+    let (first, rest) = labeled.split_once('\n').unwrap();
+    assert_eq!(first, "code,Text,label");
+    assert!(
+        rest.starts_with("007,I like you.,") && rest.contains("\n1.50,\"Two\nlines\",") && rest.ends_with("\n,,\n"),
+        "{rest}"
+    );
+
+    let rows = rows(50);
+    let input = folder.write("in.parquet", parquet(&rows, 20));
+    for format in ["json", "arrow", "parquet"] {
+        let (there, back) = (folder.path(&format!("there.{format}")), folder.path(&format!("back-{format}.parquet")));
+        output_of(&label(&input, &there, &["--columns", "label=first,scores=probabilities"]));
+        output_of(&label(&there, &back, &["--columns", "label=second"]));
+        let back = read_parquet(&back);
+        assert_eq!(back.num_rows(), 50, "{format}");
+        assert_eq!(back["first"].as_string::<i32>(), back["second"].as_string::<i32>(), "{format}");
+        assert!(matches!(back["probabilities"].data_type(), DataType::Struct(_)), "{format}");
+    }
+    let flat = folder.path("flat.csv");
+    let input = folder.write("flat.parquet", parquet(&rows.project(&[0, 1, 2]).unwrap(), 20));
+    output_of(&label(&input, &flat, &["--columns", "scores=p"]));
+    assert!(fs::read_to_string(&flat).unwrap().starts_with("id,Text,source,p_"));
+}
+
+#[test]
+fn folders_are_labeled_with_all_that_is_in_them() {
+    let folder = Folder::new();
+    let file = parquet(&rows(40), 20);
+    folder.write("in/year=2024/a.parquet", &file);
+    folder.write("in/year=2025/a.parquet", &file);
+    folder.write("in/_SUCCESS", "");
+    folder.write("in/.hidden.parquet", "no table");
+    folder.write("in/README.md", "about");
+    let (input, output) = (folder.path("in"), folder.path("in/labeled"));
+    let summary = label(&input, &output, &[]);
+    let summary = output_of(&summary);
+    assert!(summary.starts_with("80 rows of 2 files labeled into "), "{summary}");
+    assert!(summary.contains("1 file of other types left out"), "{summary}");
+    let first = folder.files("in/labeled");
+    assert_eq!(first.keys().collect::<Vec<_>>(), ["year=2024/a.parquet", "year=2025/a.parquet"]);
+
+    folder.write("in/year=2025/b.parquet", &file);
+    let summary = label(&input, &output, &[]);
+    assert!(output_of(&summary).starts_with("120 rows of 3 files"), "{summary:?}");
+    assert_eq!(folder.files("in/labeled").len(), 3);
+
+    let pattern = folder.path("in/year=2025/*.parquet");
+    let summary = label(&pattern, &folder.path("some"), &[]);
+    assert!(output_of(&summary).starts_with("80 rows of 2 files"), "{summary:?}");
+    assert_eq!(folder.files("some").keys().collect::<Vec<_>>(), ["a.parquet", "b.parquet"]);
+}
+
+#[test]
+fn a_job_killed_at_fifty_moments_ends_with_the_same_bytes() {
+    let folder = Folder::new();
+    for name in ["a.parquet", "b/c.parquet", "d.parquet"] {
+        folder.write(&format!("in/{name}"), parquet(&rows(6_000), 2_000));
+    }
+    let input = folder.path("in");
+    let started = Instant::now();
+    let whole = label_command(&input, &folder.path("whole"), &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let begun = folder.path("whole/.emotion/job.json");
+    wait_for(|| Path::new(&begun).exists());
+    let (start, claimed) = (started.elapsed(), Instant::now());
+    assert!(whole.unwrap().wait().unwrap().success());
+    let work = claimed.elapsed();
+    let expected = folder.files("whole");
+
+    let (mut kills, mut round) = (0, 0_u32);
+    while kills < 50 {
+        // A job that got through before enough kills is followed by another.
+        round += 1;
+        let output = format!("out-{round}");
+        loop {
+            let mut child = label_command(&input, &folder.path(&output), &[])
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(start.mul_f64(0.9) + work.mul_f64(moment(kills)));
+            child.kill().unwrap();
+            let ended = child.wait_with_output().unwrap();
+            for (name, bytes) in
+                if Path::new(&folder.path(&output)).exists() { folder.files(&output) } else { BTreeMap::new() }
+            {
+                assert!(bytes == expected[&name], "{name} stands there incomplete after {kills} kills");
+            }
+            if ended.status.success() {
+                break;
+            }
+            assert!(ended.status.code().is_none(), "{}", text(&ended.stderr));
+            kills += 1;
+        }
+        let all = folder.files(&output);
+        assert!(all == expected, "round {round}: {:?}", all.keys());
+    }
+    assert!(round < 30, "the jobs took too few runs: {round} of them for {kills} kills");
+}
+
+/// A share of the work after which to kill.
+fn moment(kill: u32) -> f64 {
+    0.4 * (f64::from(kill) * 0.618).fract()
+}
+
+#[test]
+fn a_second_run_on_the_same_output_is_refused() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(200_000), 100_000));
+    let output = folder.path("out");
+    let mut first = label_command(&input, &output, &[]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let begun = Folder::path(&folder, "out/.emotion/files");
+    wait_for(|| Path::new(&begun).exists());
+    assert_fails(&label(&input, &output, &[]), &["another run is labeling into", "choose another --output"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+fn wait_for(condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_mins(1), "waited for a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_job_says_how_to_go_on_and_does() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(200_000), 100_000));
+    let output = folder.path("out");
+    let child = label_command(&input, &output, &[]).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let begun = folder.path("out/.emotion/files/in.parquet");
+    wait_for(|| fs::read_dir(&begun).is_ok_and(|files| files.count() > 2));
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let stopped = child.wait_with_output().unwrap();
+    assert_eq!(stopped.status.code(), Some(130));
+    assert!(text(&stopped.stderr).contains("the same command goes on from there"), "{stopped:?}");
+    assert!(folder.files("out").is_empty());
+    let plan = label(&input, &output, &["--dry-run"]);
+    assert!(output_of(&plan).contains(" rows done\n"), "{plan:?}");
+    output_of(&label(&input, &output, &[]));
+    assert_eq!(folder.files("out").len(), 1);
+}
+
+#[test]
+fn what_was_made_otherwise_is_refused_until_restarted() {
+    let folder = Folder::new();
+    let input = folder.write("in/a.parquet", parquet(&rows(40), 20));
+    let (inputs, output) = (folder.path("in"), folder.path("out"));
+    output_of(&label(&inputs, &output, &[]));
+    let before = folder.files("out");
+
+    let refused = label(&inputs, &output, &["--precision", "int8"]);
+    assert_fails(&refused, &["--precision was float32, is int8", "--restart"]);
+    fs::write(&input, parquet(&rows(60), 20)).unwrap();
+    assert_fails(&label(&inputs, &output, &[]), &["a.parquet' has changed since labels were made of it", "--restart"]);
+    assert_eq!(folder.files("out"), before);
+    output_of(&label(&inputs, &output, &["--restart"]));
+    assert_eq!(read_parquet(&folder.path("out/a.parquet")).num_rows(), 60);
+
+    folder.write("out/a.parquet", "changed");
+    assert_fails(&label(&inputs, &output, &[]), &["a.parquet' has changed since it was written"]);
+    folder.write("other/a.parquet", "somebody's");
+    assert_fails(&label(&inputs, &folder.path("other"), &[]), &["is there already, and was not made by this job"]);
+    assert_eq!(fs::read_to_string(folder.path("other/a.parquet")).unwrap(), "somebody's");
+}
+
+#[test]
+fn wrong_inputs_say_what_to_do() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(40), 20));
+    let output = folder.path("out");
+    assert_fails(&label(&folder.path("none.parquet"), &output, &[]), &["there is no file", "check the path"]);
+    assert_fails(&label(&folder.path("none*.parquet"), &output, &[]), &["there is no file"]);
+    let missing = run(&["label", &input, "--text", "body", "-o", &output]);
+    assert_fails(&missing, &["has no column 'body'", "id, Text, source, at, tags, stars", "--text"]);
+    let number = run(&["label", &input, "--text", "stars", "-o", &output]);
+    assert_fails(&number, &["column 'stars'", "Float64, not texts"]);
+    let clash = label(&input, &output, &["--columns", "label=SOURCE"]);
+    assert_fails(&clash, &["has a column 'source' already", "--columns label=emotion_"]);
+    assert_fails(&label(&input, &folder.path("o.csv"), &[]), &["CSV cannot hold the column 'tags'", "--format"]);
+    assert_fails(&label(&input, "http://localhost/out", &[]), &["cannot be written to"]);
+    assert_fails(&label(&input, &input, &[]), &["is in the output itself"]);
+    assert_fails(&label(&input, "/proc/emotion", &[]), &["cannot write"]);
+    let text_file = folder.write("notes.txt", "no table");
+    assert_fails(&label(&text_file, &output, &[]), &["is no table", ".parquet"]);
+    assert!(!Path::new(&output).join("in.parquet").exists());
+    assert_eq!(label(&input, &output, &["--columns", "feeling"]).status.code(), Some(2));
+}
+
+#[test]
+fn damaged_files_stop_the_job_or_are_set_aside() {
+    let folder = Folder::new();
+    let good = parquet(&rows(60), 20);
+    let mut one_bad = good.clone();
+    // In the middle of the second row group's texts.
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes(&good)).unwrap();
+    let (start, length) = reader.metadata().row_group(1).column(1).byte_range();
+    let (start, length) = (usize::try_from(start).unwrap(), usize::try_from(length).unwrap());
+    one_bad[start..start + length].fill(0xff);
+    folder.write("in/a.parquet", &good);
+    folder.write("in/b.parquet", &one_bad);
+    folder.write("in/c.parquet", &good[..good.len() / 2]);
+    let (input, output) = (folder.path("in"), folder.path("out"));
+
+    assert_fails(&label(&input, &output, &[]), &["c.parquet", "--keep-going"]);
+    fs::remove_file(folder.path("in/c.parquet")).unwrap();
+    assert_fails(&label(&input, &output, &[]), &["row group 1 of", "b.parquet", "--keep-going"]);
+    assert_eq!(folder.files("out").keys().collect::<Vec<_>>(), ["a.parquet"]);
+    folder.write("in/c.parquet", &good[..good.len() / 2]);
+
+    let kept_going = label(&input, &output, &["--keep-going"]);
+    assert_eq!(kept_going.status.code(), Some(3), "{}", text(&kept_going.stderr));
+    assert!(text(&kept_going.stdout).contains("2 set aside"), "{}", text(&kept_going.stdout));
+    assert_eq!(read_parquet(&folder.path("out/a.parquet")).num_rows(), 60);
+    let rest = read_parquet(&folder.path("out/b.parquet"));
+    assert_eq!(rest.num_rows(), 40);
+    let errors = fs::read_to_string(folder.path("out/_errors.jsonl")).unwrap();
+    let errors: Vec<serde_json::Value> = errors.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&errors[0]["row_group"], &errors[0]["rows"]), (&1.into(), &20.into()));
+    assert!(errors[1]["file"].as_str().unwrap().ends_with("c.parquet"));
+
+    folder.write("in/c.parquet", &good);
+    folder.write("in/b.parquet", &good);
+    assert_eq!(label(&input, &output, &["--keep-going", "--restart"]).status.code(), Some(0));
+    assert_eq!(folder.files("out").keys().collect::<Vec<_>>(), ["a.parquet", "b.parquet", "c.parquet"]);
+}
+
+fn bytes(file: &[u8]) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(file)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_stops_the_job_and_loses_nothing() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(20_000), 5_000));
+    let output = folder.path("out");
+    // A limit on the size of files stands in for the disk's: writes fail in the middle of the output.
+    let script = "trap '' XFSZ; ulimit -f 40; exec \"$0\" \"$@\"";
+    let limited = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_emotion"), "label", &input, "--text", "Text", "-o", &output])
+        .args(["--model", SMALL, "--commit-every", "0"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert_fails(&limited, &["cannot write", "File too large"]);
+    assert!(folder.files("out").is_empty());
+    output_of(&label(&input, &output, &[]));
+    assert_eq!(read_parquet(&folder.path("out/in.parquet")).num_rows(), 20_000);
+}
+
+#[test]
+fn a_dry_run_does_nothing() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(700), 300));
+    let output = folder.path("out");
+    let plan = label(&input, &output, &["--dry-run"]);
+    let plan = output_of(&plan);
+    assert!(plan.contains("out/in.parquet: 700 rows, new\n1 file, 700 rows to label: about "), "{plan}");
+    assert!(!Path::new(&output).exists());
+}
+
+#[test]
+fn a_model_of_several_labels_gives_none_where_none_holds() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(40), 20));
+    let output = folder.path("out.parquet");
+    let line = ["label", &input, "--text", "Text", "-o", &output, "--model", "tests/golden/multi-label", "--quiet"];
+    assert_eq!(output_of(&run(&line)), "");
+    let labeled = read_parquet(&output);
+    let (labels, scores) = (labeled["label"].as_string::<i32>(), labeled["score"].as_primitive::<Float32Type>());
+    for row in 0..40 {
+        assert_eq!(labels.is_valid(row), scores.is_valid(row) && scores.value(row) >= 0.5, "row {row}");
+    }
+}
