@@ -13,7 +13,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
-use arrow::compute::concat_batches;
+use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Float32Type, Int32Type, Schema};
 use common::{assert_fails, emotion, output_of, root, run, text};
 use parquet::arrow::ArrowWriter;
@@ -212,6 +212,28 @@ fn every_format_is_read_and_written() {
 }
 
 #[test]
+fn texts_of_every_type_get_the_same_labels() {
+    let folder = Folder::new();
+    let rows = rows(50).project(&[1]).unwrap();
+    let labels = |texts: ArrayRef, name: &str| {
+        let batch = RecordBatch::try_from_iter_with_nullable([("Text", texts, true)]).unwrap();
+        let input = folder.write(&format!("{name}.parquet"), parquet(&batch, 20));
+        let output = folder.path(&format!("labeled-{name}.parquet"));
+        output_of(&label(&input, &output, &[]));
+        let labeled = read_parquet(&output);
+        assert_eq!(labeled["Text"].data_type(), batch["Text"].data_type());
+        labeled["label"].as_string::<i32>().clone()
+    };
+    let expected = labels(Arc::clone(rows.column(0)), "utf8");
+    assert_eq!(expected.null_count(), 5);
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    for (name, data_type) in [("large", DataType::LargeUtf8), ("view", DataType::Utf8View), ("dictionary", dictionary)]
+    {
+        assert_eq!(labels(cast(rows.column(0), &data_type).unwrap(), name), expected, "{name}");
+    }
+}
+
+#[test]
 fn folders_are_labeled_with_all_that_is_in_them() {
     let folder = Folder::new();
     let file = parquet(&rows(40), 20);
@@ -316,7 +338,7 @@ fn wait_for(condition: impl Fn() -> bool) {
 #[test]
 fn an_interrupted_job_says_how_to_go_on_and_does() {
     let folder = Folder::new();
-    let input = folder.write("in.parquet", parquet(&rows(200_000), 100_000));
+    let input = folder.write("in.parquet", parquet(&rows(60_000), 30_000));
     let output = folder.path("out");
     let child = label_command(&input, &output, &[]).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let begun = folder.path("out/.emotion/files/in.parquet");
@@ -411,6 +433,8 @@ fn damaged_files_stop_the_job_or_are_set_aside() {
     assert!(errors[1]["file"].as_str().unwrap().ends_with("c.parquet"));
 
     folder.write("in/c.parquet", &good);
+    assert_eq!(label(&input, &output, &["--keep-going"]).status.code(), Some(3));
+    assert_eq!(read_parquet(&folder.path("out/c.parquet")).num_rows(), 60);
     folder.write("in/b.parquet", &good);
     assert_eq!(label(&input, &output, &["--keep-going", "--restart"]).status.code(), Some(0));
     assert_eq!(folder.files("out").keys().collect::<Vec<_>>(), ["a.parquet", "b.parquet", "c.parquet"]);
@@ -434,7 +458,7 @@ fn a_full_disk_stops_the_job_and_loses_nothing() {
         .current_dir(root())
         .output()
         .unwrap();
-    assert_fails(&limited, &["cannot write", "File too large"]);
+    assert_fails(&limited, &["the same command goes on", "cannot write", "File too large"]);
     assert!(folder.files("out").is_empty());
     output_of(&label(&input, &output, &[]));
     assert_eq!(read_parquet(&folder.path("out/in.parquet")).num_rows(), 20_000);

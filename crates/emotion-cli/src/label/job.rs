@@ -155,21 +155,21 @@ impl Job<'_> {
 
     async fn file(&mut self, task: Task, outcome: &mut Outcome) -> Result<(), Failure> {
         let Task { input, output, state, content } = task;
-        let mut segments = match state {
-            State::Done(counts) => {
-                outcome.counts.add(&counts);
-                return Ok(());
-            }
-            State::Begun(segments) => segments,
-            State::New => {
-                self.journal.begin(&input).await?;
-                Vec::new()
-            }
-        };
+        if let State::Done(counts) = &state {
+            outcome.counts.add(counts);
+            return Ok(());
+        }
         let source = match content {
             Content::Open(source) => *source,
             Content::Unreadable(error) => return Err(Failure::Input(None, error)),
             Content::RowGroups(_) | Content::Unread => open(self.context, &input, self.choices, &self.labeler).await?,
+        };
+        let mut segments = match state {
+            State::Begun(segments) => segments,
+            State::New | State::Done(_) => {
+                self.journal.begin(&input).await?;
+                Vec::new()
+            }
         };
         let mut bad = BTreeMap::new();
         for row_group in 0..source.row_groups.len() {

@@ -17,6 +17,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -48,6 +49,9 @@ const SET_ASIDE: u8 = 3;
 
 /// Exit code of a job that was asked to stop, as shells have it.
 const STOPPED: u8 = 130;
+
+/// What becomes of the work so far.
+const KEPT: &str = "stopped; what is labeled so far is kept, and the same command goes on from there";
 
 /// Files that are looked at side by side before the work begins.
 const LOOKED_AT: usize = 16;
@@ -174,7 +178,7 @@ async fn run_in(
         let progress = Progress::new(files, rows, before, arguments.quiet);
         let (choices, journal) = (&choices, &journal);
         let mut job = Job { context, journal, labeler, choices, model, stop, progress };
-        let outcome = job.run(tasks).await?;
+        let outcome = job.run(tasks).await.context(KEPT)?;
         list_errors(journal.storage(), &outcome.set_aside).await?;
         Ok::<_, anyhow::Error>((outcome, files, job.progress))
     };
@@ -182,7 +186,7 @@ async fn run_in(
     let output = journal.storage().shown().to_string();
     journal.close().await;
     let (outcome, files, progress) = result?;
-    Ok(arguments.conclude(outcome, &progress, files, other_files, output))
+    arguments.conclude(outcome, &progress, files, other_files, output)
 }
 
 impl Arguments {
@@ -243,23 +247,24 @@ impl Arguments {
         files: usize,
         other_files: usize,
         output: String,
-    ) -> ExitCode {
+    ) -> Result<ExitCode> {
         let Outcome { counts, set_aside, is_stopped } = outcome;
         if is_stopped {
-            eprintln!("Stopped. What is labeled so far is kept: the same command goes on from there.");
-            return ExitCode::from(STOPPED);
+            eprintln!("{KEPT}");
+            return Ok(ExitCode::from(STOPPED));
         }
         let code = if set_aside.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SET_ASIDE) };
         let (seconds, rows_per_second) = (progress.elapsed().as_secs_f64(), progress.rate());
         let peak_memory_bytes = peak_memory();
         let summary =
             Summary { output, files, other_files, counts, seconds, rows_per_second, peak_memory_bytes, set_aside };
+        let mut out = std::io::stdout().lock();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&summary).expect("names and numbers have a form in JSON"));
+            writeln!(out, "{}", serde_json::to_string_pretty(&summary)?)?;
         } else if !self.quiet {
-            print!("{}", summary.text());
+            write!(out, "{}", summary.text())?;
         }
-        code
+        Ok(code)
     }
 }
 

@@ -36,6 +36,7 @@ enum Place {
 impl Storage {
     /// The output as it was named: a file if that is one's name, else a folder.
     pub async fn open(context: &SessionContext, output: &str) -> Result<Self> {
+        let output = output.strip_prefix("file://").unwrap_or(output);
         let shown = output.trim_end_matches('/').to_string();
         let is_file = OutputFormat::of(output).is_some() && !FilePath::new(output).is_dir();
         let file = is_file.then(|| shown.rsplit('/').next().unwrap_or_default().to_string());

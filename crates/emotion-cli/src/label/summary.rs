@@ -54,7 +54,7 @@ impl Summary {
         let Counts { rows, null, empty, truncated, repeated, labels, .. } = &self.counts;
         let mut text = format!("{} rows of {} labeled into '{}'", grouped(*rows), files(self.files), self.output);
         let _ = match self.rows_per_second {
-            0.0 => writeln!(text, ": nothing was left to do"),
+            0.0 => writeln!(text, "; no row was left to label"),
             rate => {
                 let time = duration(Some(Duration::from_secs_f64(self.seconds)));
                 writeln!(text, " in {time} ({} rows/s)", grouped(whole(rate)))
