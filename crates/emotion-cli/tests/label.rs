@@ -255,10 +255,16 @@ fn folders_are_labeled_with_all_that_is_in_them() {
     assert!(output_of(&summary).starts_with("120 rows of 3 files"), "{summary:?}");
     assert_eq!(folder.files("in/labeled").len(), 3);
 
-    let pattern = folder.path("in/year=2025/*.parquet");
-    let summary = label(&pattern, &folder.path("some"), &[]);
-    assert!(output_of(&summary).starts_with("80 rows of 2 files"), "{summary:?}");
-    assert_eq!(folder.files("some").keys().collect::<Vec<_>>(), ["a.parquet", "b.parquet"]);
+    for (pattern, names) in [
+        ("in/year=2025/*.parquet", vec!["a.parquet", "b.parquet"]),
+        ("in/*/a.parquet", vec!["year=2024/a.parquet", "year=2025/a.parquet"]),
+        ("in/year=*/b.parquet", vec!["year=2025/b.parquet"]),
+    ] {
+        let output = pattern.replace(['/', '*', '.'], "_");
+        output_of(&label(&folder.path(pattern), &folder.path(&output), &[]));
+        assert_eq!(folder.files(&output).keys().collect::<Vec<_>>(), names, "{pattern}");
+    }
+    assert_fails(&label(&folder.path("in/*.parquet"), &folder.path("none"), &[]), &["there is no file"]);
 }
 
 #[test]

@@ -8,11 +8,16 @@ use anyhow::{Context, Result, bail};
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
+use glob::{MatchOptions, Pattern};
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::format::InputFormat;
 use super::storage::Storage;
 use crate::stores::object_store;
+
+/// A star stands for a part of a name, not for folders.
+const IN_A_FOLDER: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
 /// A file to label.
 pub struct Input {
@@ -82,14 +87,17 @@ struct Found {
 
 impl Found {
     async fn by(context: &SessionContext, argument: &str) -> Result<Self> {
-        let url = address(argument)?;
+        let (url, pattern) = address(argument)?;
         let store = object_store(context, &url).await?;
         let cannot = || format!("cannot list '{argument}'");
         let state = context.state();
         let files = url.list_all_files(&state, store.as_ref(), "").await.with_context(cannot)?;
-        let files: Vec<ObjectMeta> = files.try_collect().await.with_context(cannot)?;
+        let mut files: Vec<ObjectMeta> = files.try_collect().await.with_context(cannot)?;
+        if let Some(pattern) = pattern {
+            files.retain(|file| pattern.matches_with(&path_under(&url, file), IN_A_FOLDER));
+        }
         if files.is_empty() {
-            bail!("there is no file '{argument}': check the path, which starts from the current folder");
+            bail!("there is no file '{argument}'");
         }
         Ok(Self { argument: argument.into(), url, store, files })
     }
@@ -100,8 +108,8 @@ impl Found {
 
     /// Path of a file under the argument; of a file that is the argument, its name.
     fn name(&self, file: &ObjectMeta) -> String {
-        let parts: Vec<&str> = self.url.strip_prefix(&file.location).into_iter().flatten().collect();
-        if parts.is_empty() { file.location.filename().unwrap_or_default().into() } else { parts.join("/") }
+        let path = path_under(&self.url, file);
+        if path.is_empty() { file.location.filename().unwrap_or_default().into() } else { path }
     }
 
     /// Whether the file is none that people mean, such as `_SUCCESS`, or in a folder of such.
@@ -140,28 +148,25 @@ impl Found {
     }
 }
 
-/// The address of a folder, a pattern or a file.
-pub fn address(argument: &str) -> Result<ListingTableUrl> {
+fn path_under(url: &ListingTableUrl, file: &ObjectMeta) -> String {
+    url.strip_prefix(&file.location).into_iter().flatten().collect::<Vec<_>>().join("/")
+}
+
+/// The address of a file or a folder, and the pattern of the files that are meant under it.
+fn address(argument: &str) -> Result<(ListingTableUrl, Option<Pattern>)> {
     let (base, pattern) = split_pattern(argument);
-    let cannot = || format!("'{argument}' is neither a path nor an address");
-    let is_remote = argument.contains("://");
-    let base = if is_remote || pattern.is_some() || Path::new(argument).exists() { base } else { argument };
-    if !is_remote && !Path::new(base).exists() && !base.is_empty() {
-        bail!("there is no file '{argument}': check the path, which starts from the current folder");
+    let pattern = pattern.map(Pattern::new).transpose();
+    let pattern = pattern.with_context(|| format!("'{argument}' is no pattern"))?;
+    if argument.contains("://") {
+        let url = ListingTableUrl::parse(base).with_context(|| format!("'{argument}' is no address"))?;
+        return Ok((url, pattern));
     }
     let base = if base.is_empty() { "." } else { base };
-    let path = Path::new(base);
-    let url = if is_remote {
-        ListingTableUrl::parse(base).with_context(cannot)?
-    } else {
-        // Not by name, in which a bracket would be a pattern.
-        let path = path.canonicalize().with_context(cannot)?;
-        local(&path)?
-    };
-    match pattern {
-        Some(pattern) => url.with_glob(pattern).with_context(cannot),
-        None => Ok(url),
-    }
+    let path = Path::new(base).canonicalize();
+    let path = path.with_context(|| {
+        format!("there is no file '{argument}': check the path, which starts from the current folder")
+    })?;
+    Ok((local(&path)?, pattern))
 }
 
 /// The address of a path on this machine, which need not be there.
