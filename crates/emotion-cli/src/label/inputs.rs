@@ -17,7 +17,7 @@ use crate::stores::object_store;
 
 /// A star stands for a part of a name, not for folders.
 const IN_A_FOLDER: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// A file to label.
 pub struct Input {
