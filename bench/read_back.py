@@ -38,8 +38,8 @@ def main() -> None:
         counted = {entry["values"]: entry["counts"] for entry in after["emotion"].value_counts().to_pylist()}
         assert dict(rows) == counted, (rows, counted)
         best = "greatest(scores.sadness, scores.joy, scores.love, scores.anger, scores.fear, scores.surprise)"
-        wrong = duckdb.sql(f"SELECT count(*) FROM '{labeled}' WHERE score IS DISTINCT FROM {best}").fetchone()
-        assert wrong == (0,), wrong
+        wrong = duckdb.sql(f"SELECT count(*) FROM '{labeled}' WHERE score IS DISTINCT FROM {best}").fetchall()
+        assert wrong == [(0,)], wrong
         print(f"{after.num_rows} rows, {rows}: pyarrow {pa.__version__} and DuckDB {duckdb.__version__} agree")
 
 

@@ -446,6 +446,20 @@ fn damaged_files_stop_the_job_or_are_set_aside() {
     assert_eq!(folder.files("out").keys().collect::<Vec<_>>(), ["a.parquet", "b.parquet", "c.parquet"]);
 }
 
+#[test]
+fn a_file_that_is_cut_short_under_the_reader_stops_the_job() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(60_000), 5_000));
+    let output = folder.path("out");
+    let child = label_command(&input, &output, &[]).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let begun = folder.path("out/.emotion/files/in.parquet");
+    wait_for(|| fs::read_dir(&begun).is_ok_and(|files| files.count() > 2));
+    File::options().write(true).open(&input).unwrap().set_len(fs::metadata(&input).unwrap().len() / 2).unwrap();
+    let stopped = child.wait_with_output().unwrap();
+    assert_fails(&stopped, &["cannot read row group", "in.parquet", "write the file again"]);
+    assert!(folder.files("out").is_empty());
+}
+
 fn bytes(file: &[u8]) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(file)
 }

@@ -25,7 +25,7 @@ use super::storage::Upload;
 use super::summary::SetAside;
 
 /// Rows that are read and labeled together, for each core.
-const ROWS_A_CORE: usize = 256;
+const ROWS_A_CORE: usize = 64;
 
 /// Batches under way at once, so that no core waits for the last text of one.
 const BATCHES_UNDER_WAY: usize = 2;
