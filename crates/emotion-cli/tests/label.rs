@@ -194,6 +194,12 @@ fn every_format_is_read_and_written() {
         "{rest}"
     );
 
+    let input = folder.write("lines.jsonl", "{\"Text\":\"Oh.\",\"n\":{\"m\":[1,2]}}\n{\"Text\":null}\n");
+    output_of(&label(&input, &folder.path("jsonl"), &["--columns", "label"]));
+    let labeled = fs::read_to_string(folder.path("jsonl/lines.jsonl")).unwrap();
+    assert!(labeled.starts_with("{\"Text\":\"Oh.\",\"n\":{\"m\":[1,2]},\"label\":\""), "{labeled}");
+    assert!(labeled.ends_with("\n{\"Text\":null,\"n\":null,\"label\":null}\n"), "{labeled}");
+
     let rows = rows(50);
     let input = folder.write("in.parquet", parquet(&rows, 20));
     for format in ["json", "arrow", "parquet"] {
@@ -400,6 +406,10 @@ fn wrong_inputs_say_what_to_do() {
     assert_fails(&label(&input, "http://localhost/out", &[]), &["cannot be written to"]);
     assert_fails(&label(&input, &input, &[]), &["is in the output itself"]);
     assert_fails(&label(&input, "/proc/emotion", &[]), &["cannot write"]);
+    let empty = folder.write("empty.csv", "");
+    assert_fails(&label(&empty, &output, &[]), &["empty.csv' is empty"]);
+    let uneven = folder.write("uneven.csv", "id,Text\n1,a\n2,b,c\n");
+    assert_fails(&label(&uneven, &output, &[]), &["cannot label", "uneven.csv", "line 3"]);
     let text_file = folder.write("notes.txt", "no table");
     assert_fails(&label(&text_file, &output, &[]), &["is no table", ".parquet"]);
     assert!(!Path::new(&output).join("in.parquet").exists());

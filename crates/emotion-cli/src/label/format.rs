@@ -1,10 +1,11 @@
 //! Formats of files that are read and written.
 
 use anyhow::{Result, bail};
-use arrow::csv::WriterBuilder;
+use arrow::csv::WriterBuilder as CsvWriterBuilder;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::ipc::writer::FileWriter;
-use arrow::json::LineDelimitedWriter;
+use arrow::json::WriterBuilder as JsonWriterBuilder;
+use arrow::json::writer::LineDelimited;
 use arrow::record_batch::RecordBatch;
 use clap::ValueEnum;
 use parquet::arrow::ArrowWriter;
@@ -221,14 +222,15 @@ impl Encoder {
                 std::mem::take(writer.get_mut())
             }
             Self::Csv { delimiter, has_header } => {
-                let builder = WriterBuilder::new().with_delimiter(*delimiter).with_header(!*has_header);
+                let builder = CsvWriterBuilder::new().with_delimiter(*delimiter).with_header(!*has_header);
                 *has_header = true;
                 let mut writer = builder.build(Vec::new());
                 writer.write(batch)?;
                 writer.into_inner()
             }
             Self::Json => {
-                let mut writer = LineDelimitedWriter::new(Vec::new());
+                let builder = JsonWriterBuilder::new().with_explicit_nulls(true);
+                let mut writer = builder.build::<_, LineDelimited>(Vec::new());
                 writer.write(batch)?;
                 writer.finish()?;
                 writer.into_inner()

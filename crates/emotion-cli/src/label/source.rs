@@ -190,6 +190,9 @@ fn skipped(
 }
 
 fn text_column(schema: &Schema, name: &str, file: &str) -> Result<usize> {
+    if schema.fields().is_empty() {
+        bail!("'{file}' is empty: it has not even a line of names");
+    }
     let names = || schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
     let (index, field) = schema
         .column_with_name(name)
