@@ -1,0 +1,158 @@
+//! How much of the processor's arithmetic the matrix product uses.
+//!
+//! `cargo bench -p kernels --bench share` measures, on one thread and in one run, how many multiply-adds a second the
+//! instructions can do that a product is made of, with all operands in registers; then the products at the shapes of
+//! a layer, as a share of that. Each figure is the best of many short measurements.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
+
+const SHAPES: [[usize; 3]; 6] =
+    [[1, 384, 1536], [22, 384, 1536], [512, 384, 384], [512, 384, 1536], [512, 1536, 384], [512, 768, 3072]];
+
+/// Long enough for the clock, short enough to fall between interruptions.
+const MEASURED_FOR: Duration = Duration::from_millis(400);
+
+fn main() {
+    for isa in Isa::available() {
+        for precision in Precision::ALL {
+            let peak = peak::multiply_adds(isa, precision).map(best);
+            match peak {
+                Some(peak) => println!("{} {precision}: peak {:.1} billion multiply-adds/s", isa.name(), peak / 1e9),
+                None => println!("{} {precision}: peak not measured", isa.name()),
+            }
+            for shape in SHAPES {
+                let rate = best(product(isa, precision, shape));
+                let [rows, inputs, outputs] = shape;
+                let share = peak.map(|peak| format!("{:5.1} %", 100.0 * rate / peak)).unwrap_or_default();
+                println!("  {:>16}  {:7.1} {share}", format!("{rows}x{inputs}x{outputs}"), rate / 1e9);
+            }
+        }
+    }
+}
+
+/// Multiply-adds a second of a run, which says how many it did.
+fn best(mut run: impl FnMut() -> usize) -> f64 {
+    let (started, mut best) = (Instant::now(), 0.0_f64);
+    while started.elapsed() < MEASURED_FOR {
+        let run_started = Instant::now();
+        let done = run();
+        best = best.max(done as f64 / run_started.elapsed().as_secs_f64());
+    }
+    best
+}
+
+/// A product with the rounding of its rows.
+fn product(isa: Isa, precision: Precision, [rows, inputs, outputs]: [usize; 3]) -> impl FnMut() -> usize {
+    let weight = PackedMatrix::pack(isa, precision, &vec![0.5; outputs * inputs], outputs, inputs);
+    let (x, bias, mut y) = (vec![0.25; rows * inputs], vec![0.0; outputs], vec![0.0; rows * outputs]);
+    let mut workspace = OperandWorkspace::default();
+    let repeats = (1_usize << 24).div_ceil(rows * inputs * outputs);
+    move || {
+        for _ in 0..repeats {
+            let matmul = Matmul { weight: &weight, bias: &bias, activation: Activation::None };
+            matmul.run(weight.operand(black_box(&x), &mut workspace), black_box(&mut y));
+        }
+        repeats * rows * inputs * outputs
+    }
+}
+
+/// Nothing but the instructions that products are made of, on independent sums in registers.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "the instructions are asked for by name")]
+mod peak {
+    use std::arch::asm;
+    use std::arch::x86_64::{
+        __m256, __m256i, __m512, __m512i, _mm256_fmadd_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_setzero_si256, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_set1_epi8,
+        _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    };
+    use std::hint::black_box;
+
+    use kernels::{Isa, Precision};
+
+    /// Sums under way: more than the latency of an instruction times the units that do it.
+    const SUMS: usize = 12;
+    const REPEATS: usize = 100_000;
+
+    /// A run that does multiply-adds and says how many; `None` where nobody wrote one.
+    pub fn multiply_adds(isa: Isa, precision: Precision) -> Option<fn() -> usize> {
+        // SAFETY: an `Isa` exists only if this machine has its instructions.
+        Some(match (isa.name(), precision) {
+            ("avx2", Precision::Int8) => || unsafe { bytes_of_avx2() },
+            ("avx2", _) => || unsafe { floats_of_avx2() },
+            ("avx512vnni", Precision::Int8) => || unsafe { bytes_of_vnni() },
+            ("avx512" | "avx512vnni", Precision::Float32 | Precision::Bfloat16) => || unsafe { floats_of_avx512() },
+            _ => return None,
+        })
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn floats_of_avx2() -> usize {
+        let (x, y) = (black_box(_mm256_set1_ps(0.5)), black_box(_mm256_set1_ps(0.25)));
+        let mut sums: [__m256; SUMS] = black_box([_mm256_setzero_ps(); SUMS]);
+        for _ in 0..REPEATS {
+            sums = sums.map(|sum| _mm256_fmadd_ps(x, y, sum));
+        }
+        black_box(sums);
+        REPEATS * SUMS * 8
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn bytes_of_avx2() -> usize {
+        let (x, y) = (black_box(_mm256_set1_epi8(3)), black_box(_mm256_set1_epi8(5)));
+        let ones = black_box(_mm256_set1_epi16(1));
+        let mut sums: [__m256i; SUMS] = black_box([_mm256_setzero_si256(); SUMS]);
+        for _ in 0..REPEATS {
+            for sum in &mut sums {
+                // As instructions, because a compiler would see that all products are the same.
+                // SAFETY: they touch nothing but these registers.
+                unsafe {
+                    asm!(
+                        "vpmaddubsw {pairs}, {x}, {y}",
+                        "vpmaddwd {pairs}, {pairs}, {ones}",
+                        "vpaddd {sum}, {sum}, {pairs}",
+                        pairs = out(ymm_reg) _, x = in(ymm_reg) x, y = in(ymm_reg) y, ones = in(ymm_reg) ones,
+                        sum = inout(ymm_reg) *sum,
+                        options(nomem, nostack, preserves_flags)
+                    );
+                }
+            }
+        }
+        black_box(sums);
+        REPEATS * SUMS * 32
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn floats_of_avx512() -> usize {
+        let (x, y) = (black_box(_mm512_set1_ps(0.5)), black_box(_mm512_set1_ps(0.25)));
+        let mut sums: [__m512; SUMS] = black_box([_mm512_setzero_ps(); SUMS]);
+        for _ in 0..REPEATS {
+            sums = sums.map(|sum| _mm512_fmadd_ps(x, y, sum));
+        }
+        black_box(sums);
+        REPEATS * SUMS * 16
+    }
+
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    fn bytes_of_vnni() -> usize {
+        let (x, y) = (black_box(_mm512_set1_epi8(3)), black_box(_mm512_set1_epi8(5)));
+        let mut sums: [__m512i; SUMS] = black_box([_mm512_setzero_si512(); SUMS]);
+        for _ in 0..REPEATS {
+            sums = sums.map(|sum| _mm512_dpbusd_epi32(sum, x, y));
+        }
+        black_box(sums);
+        REPEATS * SUMS * 64
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod peak {
+    use kernels::{Isa, Precision};
+
+    pub fn multiply_adds(_: Isa, _: Precision) -> Option<fn() -> usize> {
+        None
+    }
+}
