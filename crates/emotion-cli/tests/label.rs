@@ -410,6 +410,8 @@ fn wrong_inputs_say_what_to_do() {
     assert_fails(&label(&empty, &output, &[]), &["empty.csv' is empty"]);
     let uneven = folder.write("uneven.csv", "id,Text\n1,a\n2,b,c\n");
     assert_fails(&label(&uneven, &output, &[]), &["cannot label", "uneven.csv", "line 3"]);
+    let here = emotion(&["label", "un*.csv", "--text", "body", "-o", "out"]).current_dir(folder.0.path()).output();
+    assert_fails(&here.unwrap(), &["cannot label 'uneven.csv'"]);
     let text_file = folder.write("notes.txt", "no table");
     assert_fails(&label(&text_file, &output, &[]), &["is no table", ".parquet"]);
     assert!(!Path::new(&output).join("in.parquet").exists());

@@ -144,7 +144,10 @@ impl Found {
             return self.argument.clone();
         }
         let (base, _) = split_pattern(&self.argument);
-        format!("{}/{name}", base.trim_end_matches('/')).trim_start_matches("./").to_string()
+        match base.trim_end_matches('/') {
+            "" | "." => name.into(),
+            base => format!("{base}/{name}"),
+        }
     }
 }
 
