@@ -410,6 +410,7 @@ fn wrong_inputs_say_what_to_do() {
     assert_fails(&clash, &["has a column 'source' already", "--columns label=emotion_"]);
     assert_fails(&label(&input, &folder.path("o.csv"), &[]), &["CSV cannot hold the column 'tags'", "--format"]);
     assert_fails(&label(&input, "http://localhost/out", &[]), &["cannot be written to"]);
+    assert_fails(&label(&input, &folder.path("o.avro"), &[]), &["Avro is read, not written"]);
     assert_fails(&label(&input, &input, &[]), &["is in the output itself"]);
     assert_fails(&label(&input, "/proc/emotion", &[]), &["cannot write"]);
     let empty = folder.write("empty.csv", "");

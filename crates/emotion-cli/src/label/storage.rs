@@ -16,7 +16,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::io::AsyncWriteExt;
 
-use super::format::OutputFormat;
+use super::format::{InputFormat, OutputFormat};
 use super::inputs::local;
 use crate::stores::object_store;
 
@@ -38,6 +38,9 @@ impl Storage {
     pub async fn open(context: &SessionContext, output: &str) -> Result<Self> {
         let output = output.strip_prefix("file://").unwrap_or(output);
         let shown = output.trim_end_matches('/').to_string();
+        if InputFormat::of(output) == Some(InputFormat::Avro) {
+            bail!("Avro is read, not written: choose an --output that ends in .parquet, .csv, .json or .arrow");
+        }
         let is_file = OutputFormat::of(output).is_some() && !FilePath::new(output).is_dir();
         let file = is_file.then(|| shown.rsplit('/').next().unwrap_or_default().to_string());
         if output.contains("://") {
