@@ -4,6 +4,7 @@ mod html;
 mod metrics;
 mod summary;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -82,9 +83,10 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     if let Some(path) = &arguments.html {
         atomic_file::write(path, html::page(&summary).into_string().as_bytes())?;
     }
+    let mut out = std::io::stdout();
     match arguments.format {
-        Format::Text => print!("{}", summary.text()),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&summary)?),
+        Format::Text => write!(out, "{}", summary.text())?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&summary)?)?,
     }
     Ok(())
 }

@@ -165,7 +165,8 @@ async fn run_in(
     if arguments.dry_run {
         let journal = Journal::look(storage, &key, arguments.restart).await?;
         let tasks = plan(context, &journal, &labeler, &choices, planned).await?;
-        print!("{}", estimate::describe(context, &tasks, &labeler, &choices, journal.storage()).await?);
+        let plan = estimate::describe(context, &tasks, &labeler, &choices, journal.storage()).await?;
+        write!(std::io::stdout(), "{plan}")?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut journal = Journal::open(storage, &key, arguments.restart).await?;
