@@ -71,6 +71,20 @@ pub enum Error {
         known: String,
     },
 
+    /// A model of the query cannot be loaded on a machine that is to run a part of it.
+    #[error(
+        "{place} has no model '{model}': {reason}; put the same model at the same place on every machine, or on storage \
+         that all share"
+    )]
+    ModelNotThere {
+        /// The machine.
+        place: String,
+        /// Folder or hub id of the model.
+        model: String,
+        /// Why it could not be loaded.
+        reason: String,
+    },
+
     /// `CREATE FUNCTION` asks for what cannot be made.
     #[error("CREATE FUNCTION {name}: {reason}")]
     CreateFunction {

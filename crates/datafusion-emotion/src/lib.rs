@@ -14,7 +14,7 @@
 //! planned. A text that this process has seen is looked up, not inferred again.
 //!
 //! [`EmotionExt::with_emotion`] installs everything into a session; [`register_all`] adds just the
-//! scalar functions to any registry.
+//! scalar functions to any registry, and [`functions_of`] makes functions that carry their options.
 //!
 //! ```
 //! use datafusion::execution::SessionStateBuilder;
@@ -33,6 +33,8 @@
 //! ```
 
 mod annotation;
+#[cfg(feature = "proto")]
+mod codec;
 mod error;
 pub mod expr_fn;
 mod function_factory;
@@ -51,8 +53,11 @@ use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use distilbert::Classifier;
 
+#[cfg(feature = "proto")]
+pub use codec::{EmotionLogicalCodec, EmotionPhysicalCodec};
 pub use distilbert;
 pub use error::Error;
+pub use functions::functions_of;
 pub use options::EmotionOptions;
 pub use planner::InferencePlanner;
 pub use session::EmotionExt;

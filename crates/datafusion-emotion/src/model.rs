@@ -20,6 +20,9 @@ enum Base {
     /// The model that is built in, loaded when first needed.
     BuiltIn,
     Given(Arc<Classifier>),
+    /// One that came with a plan from another machine, loaded when first needed.
+    #[cfg(feature = "proto")]
+    Received(crate::codec::ReceivedModel),
 }
 
 impl Model {
@@ -34,6 +37,19 @@ impl Model {
         Arc::new(Self { name: name.into(), base: Base::Given(classifier), variants: Mutex::default() })
     }
 
+    #[cfg(feature = "proto")]
+    pub(crate) fn received(name: &str, model: crate::codec::ReceivedModel) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), base: Base::Received(model), variants: Mutex::default() })
+    }
+
+    #[cfg(feature = "proto")]
+    pub(crate) fn as_received(&self) -> Option<&crate::codec::ReceivedModel> {
+        match &self.base {
+            Base::Received(model) => Some(model),
+            Base::BuiltIn | Base::Given(_) => None,
+        }
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -43,6 +59,8 @@ impl Model {
         match &self.base {
             Base::BuiltIn => Ok(Classifier::default_model()?),
             Base::Given(classifier) => Ok(Arc::clone(classifier)),
+            #[cfg(feature = "proto")]
+            Base::Received(model) => model.classifier(),
         }
     }
 
@@ -58,10 +76,12 @@ impl Model {
     }
 
     /// What tells two models of this process apart.
-    fn identity(&self) -> Option<*const Classifier> {
+    fn identity(&self) -> Option<*const ()> {
         match &self.base {
             Base::BuiltIn => None,
-            Base::Given(classifier) => Some(Arc::as_ptr(classifier)),
+            Base::Given(classifier) => Some(Arc::as_ptr(classifier).cast()),
+            #[cfg(feature = "proto")]
+            Base::Received(model) => Some(std::ptr::from_ref(model).cast()),
         }
     }
 }
@@ -103,6 +123,14 @@ impl Default for Models {
 impl Models {
     pub(crate) fn built_in(&self) -> &Arc<Model> {
         &self.built_in
+    }
+
+    /// Whether the same names stand for the same models.
+    pub(crate) fn agree(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || {
+            let named = |models: &Self| models.all().into_iter().map(|model| (model.name.clone(), model));
+            named(self).eq(named(other))
+        }
     }
 
     /// Names a model for as long as a function holds it.

@@ -48,6 +48,8 @@ pub struct EmotionOptions {
     pub(crate) classify: ClassifyOptions,
     pub(crate) threshold: f32,
     pub(crate) cache_entries: usize,
+    /// Whether `model` is another session's, whose plans say themselves what it is.
+    is_elsewhere: bool,
 }
 
 impl Default for EmotionOptions {
@@ -65,7 +67,18 @@ impl EmotionOptions {
             classify: ClassifyOptions::default(),
             threshold: 0.5,
             cache_entries: TextCache::DEFAULT_ENTRIES,
+            is_elsewhere: false,
         }
+    }
+
+    /// Options of a server that runs the plans of other sessions and takes their options.
+    ///
+    /// It does not look for their `model`, whose name may mean nothing there: plans that the codecs of this crate
+    /// carry hold all that is needed to load it.
+    #[cfg(feature = "proto")]
+    #[must_use]
+    pub fn of_another_session() -> Self {
+        Self { is_elsewhere: true, ..Self::default() }
     }
 
     /// The options of a session, if it has them.
@@ -82,6 +95,7 @@ impl EmotionOptions {
 
     fn set_checked(&mut self, key: &str, value: &str) -> Result<(), Error> {
         match key {
+            "model" if self.is_elsewhere => {}
             "model" => {
                 self.model = self.open_model(value).map_err(|e| wrong(key, value, e))?;
             }

@@ -19,6 +19,8 @@ use crate::usage::Usage;
 pub(crate) struct Session {
     pub models: Arc<Models>,
     pub usage: Arc<Usage>,
+    /// For an engine whose configuration holds none.
+    pub options: Option<EmotionOptions>,
 }
 
 /// Installs all of this crate into a session under construction.
@@ -39,7 +41,8 @@ pub(crate) struct Session {
 /// ```
 pub trait EmotionExt: Sized {
     /// Installs functions, table functions, options, `CREATE FUNCTION … LANGUAGE DISTILBERT` and the
-    /// planning that infers each text once, and none that the query does not need.
+    /// planning that infers each text once, and none that the query does not need. Options that the configuration
+    /// holds already stay as they are.
     ///
     /// Sets the session's query planner, which is DataFusion's with an
     /// [`InferencePlanner`](crate::InferencePlanner). An engine with a planner of its own gives it
@@ -53,9 +56,9 @@ pub trait EmotionExt: Sized {
 }
 
 impl EmotionExt for SessionStateBuilder {
-    fn with_emotion(self) -> Self {
-        let session = Arc::<Session>::default();
-        let options = EmotionOptions::new(Arc::clone(&session.models));
+    fn with_emotion(mut self) -> Self {
+        let options = EmotionOptions::of(self.config().get_or_insert_default().options()).cloned().unwrap_or_default();
+        let session = Arc::new(Session { models: Arc::clone(&options.models), ..Session::default() });
         install(self, &session, options)
     }
 

@@ -12,9 +12,14 @@ pub(crate) mod text_function;
 use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
+use distilbert::ProblemType;
 
+use crate::Error;
+use crate::annotation::Output;
 use crate::model::Model;
+use crate::options::EmotionOptions;
 use crate::session::Session;
+use text_function::{Takes, TextFunction};
 
 /// Every scalar function of this crate; those that may name a model use `model` if they don't.
 pub(crate) fn scalar_udfs(session: &Arc<Session>, model: &Arc<Model>) -> Vec<Arc<ScalarUDF>> {
@@ -25,4 +30,50 @@ pub(crate) fn scalar_udfs(session: &Arc<Session>, model: &Arc<Model>) -> Vec<Arc
         Arc::new(emotion_annotate::udf(session, model)),
         Arc::new(emotion_stats_reset::EmotionStatsReset::new(session).into()),
     ]
+}
+
+/// The functions of one model, with options that are theirs.
+///
+/// They are for an engine whose sessions hold no options of this crate, such as one that takes
+/// functions over a foreign function interface: whatever they need to know, they carry.
+///
+/// | function | result |
+/// |---|---|
+/// | `{prefix}_classify(text)` | the most probable label, as `Utf8` |
+/// | `{prefix}_score(text [, label])` | that label's probability, as `Float32` |
+/// | `{prefix}_scores(text)` | a struct with the probability of every label |
+/// | `{prefix}_annotate(text)` | a struct of label, score, scores, tokens and truncated |
+/// | `{prefix}_labels(text)` | of a multi-label model only: all labels that hold, as a list |
+///
+/// ```
+/// use datafusion::common::config::ExtensionOptions;
+/// use datafusion_emotion::{EmotionOptions, functions_of};
+///
+/// # fn main() -> datafusion::error::Result<()> {
+/// let mut options = EmotionOptions::default();
+/// options.set("precision", "int8")?;
+/// let functions = functions_of("emotion", options)?;
+/// assert_eq!(functions[0].name(), "emotion_classify");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// The model of the options cannot be loaded.
+pub fn functions_of(prefix: &str, options: EmotionOptions) -> Result<Vec<Arc<ScalarUDF>>, Error> {
+    let model = Arc::clone(&options.model);
+    let mut outputs = vec![
+        ("classify", Output::Label),
+        ("score", Output::Score),
+        ("scores", Output::Scores),
+        ("annotate", Output::Annotation),
+    ];
+    if model.classifier()?.config().problem_type == ProblemType::MultiLabel {
+        outputs.push(("labels", Output::Labels));
+    }
+    let session = Arc::new(Session { options: Some(options), ..Session::default() });
+    let function =
+        |(verb, output)| TextFunction::new(format!("{prefix}_{verb}"), Takes::Fixed(output), None, &session, &model);
+    Ok(outputs.into_iter().map(|output| Arc::new(function(output).into())).collect())
 }

@@ -82,6 +82,21 @@ impl TextFunction {
         }
     }
 
+    #[cfg(feature = "proto")]
+    pub(crate) fn takes(&self) -> Takes {
+        self.takes
+    }
+
+    #[cfg(feature = "proto")]
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    #[cfg(feature = "proto")]
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Understands a call in a plan; `None` if it is not one that a planner rule can take out.
     pub(crate) fn planned(&self, args: &[Expr], schema: &DFSchema) -> Option<(Arc<Model>, Output)> {
         let types: Vec<DataType> = args.iter().map(|arg| arg.get_type(schema)).collect::<Result<_>>().ok()?;
@@ -160,7 +175,8 @@ impl TextFunction {
         let Some(column) = TextColumn::read(texts) else {
             return Err(Error::WrongType { function: self.name.clone(), given: texts.data_type().clone() }.into());
         };
-        let inference = Inference::new(&call.model, EmotionOptions::of(config), &self.session.usage)?;
+        let options = EmotionOptions::of(config).or(self.session.options.as_ref());
+        let inference = Inference::new(&call.model, options, &self.session.usage)?;
         inference.usage().add_column(column.rows.len(), column.null_count(), column.distinct.len());
         let predictions = inference.run(&column.distinct, &AtomicBool::new(false)).0?;
         let rows: Vec<_> = column.rows.iter().map(|row| row.map(|index| &*predictions[index])).collect();
@@ -199,7 +215,7 @@ impl PartialEq for TextFunction {
         self.name == other.name
             && self.takes == other.takes
             && self.model == other.model
-            && Arc::ptr_eq(&self.session, &other.session)
+            && self.session.models.agree(&other.session.models)
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::config::ConfigOptions;
@@ -59,17 +59,29 @@ impl InferenceExec {
     ) -> Result<Self> {
         let schema = input.schema();
         let data_type = data_type(Output::Annotation, &*model.classifier()?);
-        let field = Arc::new(Field::new(column, data_type, text.nullable(&schema)?));
-        let fields = schema.fields().iter().cloned().chain([field]);
+        let column = Arc::new(Field::new(column, data_type, text.nullable(&schema)?));
+        Ok(Self::adding(input, text, column, model, session))
+    }
+
+    /// The same with the column given that is added, so that the model need not be loaded yet.
+    pub(crate) fn adding(
+        input: Arc<dyn ExecutionPlan>,
+        text: Arc<dyn PhysicalExpr>,
+        column: FieldRef,
+        model: &Arc<Model>,
+        session: &Arc<Session>,
+    ) -> Self {
+        let schema = input.schema();
+        let fields = schema.fields().iter().cloned().chain([column]);
         let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone());
-        Ok(Self {
+        Self {
             properties: Arc::new(properties(&input, Arc::new(schema))),
             input,
             text,
             model: Arc::clone(model),
             session: Arc::clone(session),
             metrics: ExecutionPlanMetricsSet::new(),
-        })
+        }
     }
 
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Self {
@@ -81,6 +93,28 @@ impl InferenceExec {
             session: Arc::clone(&self.session),
             metrics: ExecutionPlanMetricsSet::new(),
         }
+    }
+}
+
+#[cfg(feature = "proto")]
+impl InferenceExec {
+    /// The inference that a plan is, if it is one.
+    pub(crate) fn of(plan: &dyn ExecutionPlan) -> Option<&Self> {
+        plan.downcast_ref()
+    }
+
+    pub(crate) fn text(&self) -> &Arc<dyn PhysicalExpr> {
+        &self.text
+    }
+
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The column that is added.
+    pub(crate) fn column(&self) -> &Field {
+        let schema = self.properties.eq_properties.schema();
+        schema.field(schema.fields().len() - 1)
     }
 }
 

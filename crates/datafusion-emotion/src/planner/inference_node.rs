@@ -44,8 +44,19 @@ impl InferenceNode {
         if input.schema().fields().iter().any(|field| *field.name() == name) {
             return Ok(None);
         }
+        Ok(Some(Self::named(input, text, model, session, name)?))
+    }
+
+    /// The node whose column has this name.
+    pub(crate) fn named(
+        input: LogicalPlan,
+        text: Expr,
+        model: Arc<Model>,
+        session: Arc<Session>,
+        name: String,
+    ) -> Result<Self> {
         let schema = schema(&input, &text, &model, &name)?;
-        Ok(Some(Self { input, text, model, session, name, schema }))
+        Ok(Self { input, text, model, session, name, schema })
     }
 
     pub(crate) fn with_input(&self, text: Expr, input: LogicalPlan) -> Result<Self> {
@@ -83,11 +94,7 @@ fn schema(input: &LogicalPlan, text: &Expr, model: &Model, name: &str) -> Result
 
 impl PartialEq for InferenceNode {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-            && self.model == other.model
-            && self.name == other.name
-            && Arc::ptr_eq(&self.session, &other.session)
-            && self.input == other.input
+        self.text == other.text && self.model == other.model && self.name == other.name && self.input == other.input
     }
 }
 

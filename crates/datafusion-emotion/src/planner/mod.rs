@@ -13,7 +13,7 @@ mod inference_node;
 mod query_planner;
 
 pub(crate) use extract_inference::ExtractInference;
-use inference_exec::InferenceExec;
-use inference_node::InferenceNode;
+pub(crate) use inference_exec::InferenceExec;
+pub(crate) use inference_node::InferenceNode;
 pub(crate) use query_planner::EmotionQueryPlanner;
 pub use query_planner::InferencePlanner;

@@ -1,0 +1,26 @@
+//! The native module of the Python package `datafusion_emotion`.
+//!
+//! It makes the functions of one model; the package around it, in `datafusion_emotion/`, turns
+//! Python's kinds of columns into Arrow arrays and back.
+
+// What `#[pymodule]` and `#[pyclass]` write has no documentation.
+#![allow(missing_docs, reason = "the items that the macros of pyo3 make")]
+
+mod function;
+
+use pyo3::pymodule;
+
+/// What `datafusion_emotion` is built of.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::function::{Function, functions};
+
+    /// The version of DataFusion that the functions are compiled against.
+    #[pymodule_export]
+    const DATAFUSION_VERSION: &str = datafusion::DATAFUSION_VERSION;
+
+    /// The version of this package.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+}
