@@ -42,11 +42,11 @@ fn load(path: &Path) -> Result<Vec<ScalarUDF>> {
         .collect())
 }
 
-/// Where cargo leaves the library: in the folder above this program's.
+/// Where cargo leaves the library of a package whose example it builds.
 fn built_library() -> Result<PathBuf> {
     let program = std::env::current_exe().map_err(DataFusionError::from)?;
     let folder = program.ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default();
-    Ok(folder.join(library_filename("emotion_plugin")))
+    Ok(folder.join("deps").join(library_filename("emotion_plugin")))
 }
 
 #[tokio::main]

@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::datasource::file_format::FileFormatFactory;
@@ -120,8 +120,9 @@ struct NodeMessage {
     text: protobuf::LogicalExprNode,
     #[prost(message, required, tag = "2")]
     model: ModelMessage,
-    #[prost(string, tag = "3")]
-    column: String,
+    /// The column that is added; so that reading the plan takes no model.
+    #[prost(message, required, tag = "3")]
+    column: protobuf::Schema,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -130,7 +131,7 @@ struct ExecMessage {
     text: protobuf::PhysicalExprNode,
     #[prost(message, required, tag = "2")]
     model: ModelMessage,
-    /// The column that is added; so that reading the plan takes no model.
+    /// Likewise.
     #[prost(message, required, tag = "3")]
     column: protobuf::Schema,
 }
@@ -286,6 +287,15 @@ fn read<M: Message + Default>(bytes: &[u8]) -> Result<M> {
     message.ok_or_else(|| malformed("the plan"))
 }
 
+fn schema_of(column: Field) -> Result<protobuf::Schema> {
+    Ok((&Schema::new(vec![column])).try_into()?)
+}
+
+fn column_of(schema: &protobuf::Schema) -> Result<FieldRef> {
+    let schema = Schema::try_from(schema)?;
+    schema.fields().first().cloned().ok_or_else(|| malformed("an inference"))
+}
+
 fn malformed(what: &str) -> DataFusionError {
     DataFusionError::Plan(format!("{what} cannot be read: run the same version on all machines"))
 }
@@ -300,7 +310,9 @@ impl LogicalExtensionCodec for EmotionLogicalCodec {
         let text = parse_expr(&message.text, ctx, self)?;
         let model = self.receiver.model(message.model);
         let session = self.receiver.session(Vec::new());
-        let node = InferenceNode::named(input.clone(), text, model, session, message.column)?;
+        let column = column_of(&message.column)?;
+        let (name, annotation) = (column.name().clone(), column.data_type().clone());
+        let node = InferenceNode::named(input.clone(), text, model, session, name, annotation)?;
         Ok(Extension { node: Arc::new(node) })
     }
 
@@ -309,7 +321,8 @@ impl LogicalExtensionCodec for EmotionLogicalCodec {
             return self.others.try_encode(node, buf);
         };
         let text = serialize_expr(&node.text, self)?;
-        let message = NodeMessage { text, model: ModelMessage::of(&node.model)?, column: node.column_name().into() };
+        let column = schema_of(Field::new(node.column_name(), node.annotation().clone(), true))?;
+        let message = NodeMessage { text, model: ModelMessage::of(&node.model)?, column };
         write(&message, buf);
         Ok(())
     }
@@ -381,8 +394,7 @@ impl PhysicalExtensionCodec for EmotionPhysicalCodec {
         let [input] = inputs else { return Err(malformed("an inference")) };
         let decoding = PhysicalPlanDecodeContext::new(ctx, self);
         let text = proto_converter.proto_to_physical_expr(&message.text, &input.schema(), &decoding)?;
-        let column = Schema::try_from(&message.column)?;
-        let column = Arc::clone(column.fields().first().ok_or_else(|| malformed("an inference"))?);
+        let column = column_of(&message.column)?;
         let model = self.receiver.model(message.model);
         let session = self.receiver.session(Vec::new());
         Ok(Arc::new(InferenceExec::adding(Arc::clone(input), text, column, &model, &session)))
@@ -397,11 +409,10 @@ impl PhysicalExtensionCodec for EmotionPhysicalCodec {
         let Some(exec) = InferenceExec::of(node.as_ref()) else {
             return self.others.try_encode(node, buf, proto_converter);
         };
-        let column: Field = exec.column().clone();
         let message = ExecMessage {
             text: proto_converter.physical_expr_to_proto(exec.text(), self)?,
             model: ModelMessage::of(exec.model())?,
-            column: (&Schema::new(vec![column])).try_into()?,
+            column: schema_of(exec.column().clone())?,
         };
         write(&message, buf);
         Ok(())

@@ -2,7 +2,7 @@ use arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 
 /// Why a function of this crate could not be planned or run. Each message says what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The text is not a string.
@@ -108,6 +108,13 @@ pub enum Error {
     /// The model could not be loaded, or could not classify a text.
     #[error(transparent)]
     Model(#[from] distilbert::Error),
+}
+
+/// Its message: engines that send errors elsewhere write them so.
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
 }
 
 impl Error {

@@ -59,7 +59,7 @@ pub use distilbert;
 pub use error::Error;
 pub use functions::functions_of;
 pub use options::EmotionOptions;
-pub use planner::InferencePlanner;
+pub use planner::{InferencePlanner, annotated};
 pub use session::EmotionExt;
 
 use functions::scalar_udfs;

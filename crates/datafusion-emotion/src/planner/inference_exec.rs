@@ -18,7 +18,7 @@ use datafusion::physical_plan::metrics::{
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
-use distilbert::{Counts, Prediction};
+use distilbert::{Classifier, Counts, Prediction};
 use futures::StreamExt;
 
 use crate::annotation::{Output, data_type};
@@ -35,6 +35,26 @@ const FIRST_ROWS: usize = 32;
 /// Rows that are inferred and passed on together, once many were: plenty for all cores.
 const MOST_ROWS: usize = 2048;
 
+/// A physical plan with one more column, `column`: the annotation of a text of its rows by a model.
+///
+/// It is what [`EmotionExt::with_emotion`](crate::EmotionExt::with_emotion) plans `emotion_annotate(text)` into, for
+/// engines that make physical plans themselves. The session that runs it has the options.
+///
+/// # Errors
+///
+/// The text is none of the plan's expressions.
+pub fn annotated(
+    input: Arc<dyn ExecutionPlan>,
+    text: Arc<dyn PhysicalExpr>,
+    column: &str,
+    classifier: &Arc<Classifier>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let model = Model::given(column, Arc::clone(classifier));
+    let annotation = data_type(Output::Annotation, classifier);
+    let column = Arc::new(Field::new(column, annotation, text.nullable(&input.schema())?));
+    Ok(Arc::new(InferenceExec::adding(input, text, column, &model, &Arc::default())))
+}
+
 /// Adds a column with the annotation of a text.
 ///
 /// Infers on threads of its own, so that the runtime goes on with other queries, and stops within
@@ -50,20 +70,7 @@ pub(crate) struct InferenceExec {
 }
 
 impl InferenceExec {
-    pub(crate) fn try_new(
-        input: Arc<dyn ExecutionPlan>,
-        text: Arc<dyn PhysicalExpr>,
-        column: &str,
-        model: &Arc<Model>,
-        session: &Arc<Session>,
-    ) -> Result<Self> {
-        let schema = input.schema();
-        let data_type = data_type(Output::Annotation, &*model.classifier()?);
-        let column = Arc::new(Field::new(column, data_type, text.nullable(&schema)?));
-        Ok(Self::adding(input, text, column, model, session))
-    }
-
-    /// The same with the column given that is added, so that the model need not be loaded yet.
+    /// The inference that adds `column`, which is given so that the model need not be loaded yet.
     pub(crate) fn adding(
         input: Arc<dyn ExecutionPlan>,
         text: Arc<dyn PhysicalExpr>,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::error::Result;
 use datafusion::logical_expr::{
@@ -44,24 +44,34 @@ impl InferenceNode {
         if input.schema().fields().iter().any(|field| *field.name() == name) {
             return Ok(None);
         }
-        Ok(Some(Self::named(input, text, model, session, name)?))
+        let annotation = data_type(Output::Annotation, &*model.classifier()?);
+        Ok(Some(Self::named(input, text, model, session, name, annotation)?))
     }
 
-    /// The node whose column has this name.
+    /// The node whose column has this name, and the type of this model's annotations.
     pub(crate) fn named(
         input: LogicalPlan,
         text: Expr,
         model: Arc<Model>,
         session: Arc<Session>,
         name: String,
+        annotation: DataType,
     ) -> Result<Self> {
-        let schema = schema(&input, &text, &model, &name)?;
+        let field = Field::new(&name, annotation, text.nullable(input.schema())?);
+        let fields = input.schema().iter().map(|(table, field)| (table.cloned(), Arc::clone(field)));
+        let fields = fields.chain([(None, Arc::new(field))]).collect();
+        let schema = Arc::new(DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?);
         Ok(Self { input, text, model, session, name, schema })
     }
 
     pub(crate) fn with_input(&self, text: Expr, input: LogicalPlan) -> Result<Self> {
-        let schema = schema(&input, &text, &self.model, &self.name)?;
-        Ok(Self { input, text, schema, ..self.clone() })
+        let (model, session) = (Arc::clone(&self.model), Arc::clone(&self.session));
+        Self::named(input, text, model, session, self.name.clone(), self.annotation().clone())
+    }
+
+    /// The type of the column that this node adds.
+    pub(crate) fn annotation(&self) -> &DataType {
+        self.schema.field(self.schema.fields().len() - 1).data_type()
     }
 
     /// The column that this node adds.
@@ -81,15 +91,6 @@ impl InferenceNode {
     pub(crate) fn of(node: &dyn UserDefinedLogicalNode) -> Option<&Self> {
         node.as_any().downcast_ref()
     }
-}
-
-fn schema(input: &LogicalPlan, text: &Expr, model: &Model, name: &str) -> Result<DFSchemaRef> {
-    let data_type = data_type(Output::Annotation, &*model.classifier()?);
-    let field = Field::new(name, data_type, text.nullable(input.schema())?);
-    let fields = input.schema().iter().map(|(table, field)| (table.cloned(), Arc::clone(field)));
-    let fields = fields.chain([(None, Arc::new(field))]).collect();
-    let schema = DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?;
-    Ok(Arc::new(schema))
 }
 
 impl PartialEq for InferenceNode {

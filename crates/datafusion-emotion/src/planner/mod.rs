@@ -14,6 +14,7 @@ mod query_planner;
 
 pub(crate) use extract_inference::ExtractInference;
 pub(crate) use inference_exec::InferenceExec;
+pub use inference_exec::annotated;
 pub(crate) use inference_node::InferenceNode;
 pub(crate) use query_planner::EmotionQueryPlanner;
 pub use query_planner::InferencePlanner;

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use arrow::datatypes::Field;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::error::Result;
@@ -47,7 +48,9 @@ impl ExtensionPlanner for InferencePlanner {
             return Ok(None);
         };
         let text = planner.create_physical_expr(&node.text, logical.schema(), session, context)?;
-        let exec = InferenceExec::try_new(Arc::clone(physical), text, node.column_name(), &node.model, &node.session)?;
+        let nullable = text.nullable(&physical.schema())?;
+        let column = Arc::new(Field::new(node.column_name(), node.annotation().clone(), nullable));
+        let exec = InferenceExec::adding(Arc::clone(physical), text, column, &node.model, &node.session);
         Ok(Some(Arc::new(exec)))
     }
 }
