@@ -21,6 +21,15 @@ pub async fn session(
     options: impl IntoIterator<Item = (&'static str, String)>,
     object_stores: Arc<InstrumentedObjectStoreRegistry>,
 ) -> Result<SessionContext> {
+    session_on(None, options, object_stores).await
+}
+
+/// The same with queries that run on the cluster at an address, if there is one.
+pub async fn session_on(
+    cluster: Option<&str>,
+    options: impl IntoIterator<Item = (&'static str, String)>,
+    object_stores: Arc<InstrumentedObjectStoreRegistry>,
+) -> Result<SessionContext> {
     let mut config = ConfigOptions::from_env()?;
     if std::env::var_os("DATAFUSION_EXPLAIN_FORMAT").is_none() {
         config.explain.format = ExplainFormat::Tree;
@@ -35,7 +44,11 @@ pub async fn session(
     for (option, value) in options {
         builder.config().get_or_insert_default().options_mut().set(option, &value)?;
     }
-    let context = SessionContext::new_with_state(builder.build()).enable_url_table();
+    let context = match cluster {
+        Some(address) => emotion_ballista::connect(address, builder.build()).await?,
+        None => SessionContext::new_with_state(builder.build()),
+    };
+    let context = context.enable_url_table();
     context.refresh_catalogs().await?;
     context.register_catalog_list(Arc::new(DynamicObjectStoreCatalog::new(
         Arc::clone(context.state().catalog_list()),

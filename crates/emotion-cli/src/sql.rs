@@ -10,7 +10,7 @@ use datafusion_cli::print_format::PrintFormat;
 use datafusion_cli::print_options::{MaxRows, PrintOptions};
 
 use crate::model::ModelArguments;
-use crate::session::{explain, session};
+use crate::session::{explain, session_on};
 
 /// Run SQL over files, with emotion_classify(text) and its like
 ///
@@ -39,6 +39,11 @@ pub struct Arguments {
     #[arg(short, long)]
     quiet: bool,
 
+    /// Run queries over files on the cluster of an emotion-scheduler, such as df://localhost:50050, whose executors see
+    /// the files under the same names
+    #[arg(long, value_name = "df://HOST:PORT")]
+    cluster: Option<String>,
+
     #[command(flatten)]
     model: ModelArguments,
 }
@@ -54,7 +59,8 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         instrumented_registry: Arc::new(InstrumentedObjectStoreRegistry::new()),
         format: arguments.format,
     };
-    let context = session(arguments.model.options(), Arc::clone(&options.instrumented_registry)).await?;
+    let stores = Arc::clone(&options.instrumented_registry);
+    let context = session_on(arguments.cluster.as_deref(), arguments.model.options(), stores).await?;
     match scripts {
         Some(scripts) => Ok(exec_from_commands(&context, scripts, &options).await.map_err(explain)?),
         None => Ok(exec_from_repl(&context, &mut options).await?),

@@ -12,8 +12,10 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use tokio::task::spawn_blocking;
 
+use super::cluster::{Cluster, FILES_UNDER_WAY, Work};
 use super::counts::Counts;
 use super::format::{Encoder, WriteOptions};
 use super::inputs::Input;
@@ -119,6 +121,8 @@ pub struct Job<'a> {
     pub model: Vec<(String, String)>,
     pub stop: Arc<AtomicBool>,
     pub progress: Progress,
+    /// What labels; this process if there is none.
+    pub cluster: Option<&'a Cluster>,
 }
 
 /// What a job came to.
@@ -129,31 +133,55 @@ pub struct Outcome {
     pub is_stopped: bool,
 }
 
+impl Outcome {
+    fn add(&mut self, other: Self) {
+        self.counts.add(&other.counts);
+        self.set_aside.extend(other.set_aside);
+        self.is_stopped |= other.is_stopped;
+    }
+}
+
 impl Job<'_> {
-    /// Labels file after file.
-    pub async fn run(&mut self, tasks: Vec<Task>) -> Result<Outcome> {
-        let mut outcome = Outcome::default();
-        for task in tasks {
-            self.progress.next_file();
-            let file = task.input.shown.clone();
-            match self.file(task, &mut outcome).await {
-                Ok(()) => {}
-                Err(Failure::Input(row_group, error)) if self.choices.keep_going => {
-                    self.set_aside(&mut outcome, SetAside::new(&file, row_group, None, &error));
-                }
-                Err(Failure::Input(row_group, error)) => return Err(cure(&file, row_group, error)),
-                Err(Failure::Other(error)) => return Err(error),
-                Err(Failure::Stopped) => {
-                    outcome.is_stopped = true;
-                    break;
+    /// Labels file after file; on a cluster some side by side.
+    pub async fn run(&self, tasks: Vec<Task>) -> Result<Outcome> {
+        let under_way = if self.cluster.is_some() { FILES_UNDER_WAY } else { 1 };
+        let mut files = futures::stream::iter(tasks).map(|task| self.outcome(task)).buffered(under_way);
+        let (mut outcome, mut first_error) = (Outcome::default(), None);
+        while let Some(file) = files.next().await {
+            match file {
+                Ok(file) => outcome.add(file),
+                Err(error) => {
+                    // The others keep what they have.
+                    self.stop.store(true, Relaxed);
+                    first_error.get_or_insert(error);
                 }
             }
         }
         self.progress.finish();
+        first_error.map_or(Ok(outcome), Err)
+    }
+
+    async fn outcome(&self, task: Task) -> Result<Outcome> {
+        let mut outcome = Outcome::default();
+        if self.stop.load(Relaxed) {
+            outcome.is_stopped = true;
+            return Ok(outcome);
+        }
+        self.progress.next_file();
+        let file = task.input.shown.clone();
+        match self.file(task, &mut outcome).await {
+            Ok(()) => {}
+            Err(Failure::Input(row_group, error)) if self.choices.keep_going => {
+                self.set_aside(&mut outcome, SetAside::new(&file, row_group, None, &error));
+            }
+            Err(Failure::Input(row_group, error)) => return Err(cure(&file, row_group, error)),
+            Err(Failure::Other(error)) => return Err(error),
+            Err(Failure::Stopped) => outcome.is_stopped = true,
+        }
         Ok(outcome)
     }
 
-    async fn file(&mut self, task: Task, outcome: &mut Outcome) -> Result<(), Failure> {
+    async fn file(&self, task: Task, outcome: &mut Outcome) -> Result<(), Failure> {
         let Task { input, output, state, content } = task;
         if let State::Done(counts) = &state {
             outcome.counts.add(counts);
@@ -196,7 +224,7 @@ impl Job<'_> {
 
     /// Passes on what went well; remembers a bad row group if others may go on.
     fn excuse<T>(
-        &mut self,
+        &self,
         result: Result<T, Failure>,
         source: &Source,
         bad: &mut BTreeMap<usize, Error>,
@@ -226,7 +254,7 @@ impl Job<'_> {
 
     /// Labels the rows of a row group that are not labeled yet.
     async fn row_group(
-        &mut self,
+        &self,
         source: &Source,
         input: &Input,
         row_group: usize,
@@ -251,27 +279,20 @@ impl Job<'_> {
     }
 
     async fn label(
-        &mut self,
+        &self,
         source: &Source,
         input: &Input,
         pending: &mut Pending,
         segments: &mut Vec<Segment>,
     ) -> Result<(), Failure> {
-        let row_group = pending.row_group;
-        let unreadable = |error| Failure::Input(Some(row_group), error);
-        let batches = source.read(row_group, pending.first_row, self.choices.batch_rows(), Want::Text).await;
-        let batches = batches.map_err(unreadable)?;
-        let (labeler, stop) = (Arc::clone(&self.labeler), Arc::clone(&self.stop));
-        let mut pieces = batches
-            .map(move |batch| {
-                let (labeler, stop) = (Arc::clone(&labeler), Arc::clone(&stop));
-                let work = batch.map(|batch| spawn_blocking(move || labeler.label(&batch, &stop)));
-                async move {
-                    let piece = work.map_err(unreadable)?.await.context("the labeling thread is gone")??;
-                    Ok::<_, Failure>(piece)
-                }
-            })
-            .buffered(BATCHES_UNDER_WAY);
+        let (row_group, first_row) = (pending.row_group, pending.first_row);
+        let mut pieces = match self.cluster {
+            Some(cluster) => {
+                let (context, labeler, stop) = (self.context, &*self.labeler, &*self.stop);
+                cluster.label(Work { context, labeler, source, row_group, stop }, first_row)
+            }
+            None => self.label_here(source, row_group, first_row).await?,
+        };
         while let Some(piece) = pieces.next().await {
             let (batch, counts) = piece?;
             self.progress.add(counts.rows, counts.tokens);
@@ -281,6 +302,28 @@ impl Job<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The columns to add to the rows of a row group from its `first_row`th.
+    async fn label_here(
+        &self,
+        source: &Source,
+        row_group: usize,
+        first_row: u64,
+    ) -> Result<BoxStream<'static, Result<(RecordBatch, Counts), Failure>>, Failure> {
+        let unreadable = move |error| Failure::Input(Some(row_group), error);
+        let batches = source.read(row_group, first_row, self.choices.batch_rows(), Want::Text).await;
+        let batches = batches.map_err(unreadable)?;
+        let (labeler, stop) = (Arc::clone(&self.labeler), Arc::clone(&self.stop));
+        let pieces = batches.map(move |batch| {
+            let (labeler, stop) = (Arc::clone(&labeler), Arc::clone(&stop));
+            let work = batch.map(|batch| spawn_blocking(move || labeler.label(&batch, &stop)));
+            async move {
+                let piece = work.map_err(unreadable)?.await.context("the labeling thread is gone")??;
+                Ok::<_, Failure>(piece)
+            }
+        });
+        Ok(pieces.buffered(BATCHES_UNDER_WAY).boxed())
     }
 
     async fn keep(&self, input: &Input, pending: &mut Pending, segments: &mut Vec<Segment>) -> Result<(), Failure> {

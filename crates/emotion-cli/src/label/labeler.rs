@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use distilbert::{Classifier, ClassifyOptions, Statistics};
+use distilbert::{Classifier, ClassifyOptions, Prediction, Statistics};
 
 use super::columns::{Columns, label};
 use super::counts::Counts;
@@ -25,6 +25,10 @@ impl Labeler {
     pub fn new(classifier: Arc<Classifier>, options: ClassifyOptions, columns: Columns, format: OutputFormat) -> Self {
         let schema = Arc::new(columns.schema(&classifier, format));
         Self { classifier, options, columns, format, schema }
+    }
+
+    pub fn classifier(&self) -> &Arc<Classifier> {
+        &self.classifier
     }
 
     pub fn columns(&self) -> &Columns {
@@ -47,21 +51,27 @@ impl Labeler {
         let statistics = Statistics::default();
         let predictions = self.classifier.classify_with(&present, &self.options, cancelled, &statistics)?;
         let statistics = statistics.snapshot();
-        let mut counts = Counts {
-            rows: texts.len() as u64,
-            null: texts.null_count() as u64,
+        let counts = Counts {
             empty: present.iter().filter(|text| text.is_empty()).count() as u64,
-            truncated: predictions.iter().filter(|prediction| prediction.truncated).count() as u64,
             repeated: statistics.cache_hits,
             tokens: statistics.tokens,
             ..Counts::default()
         };
-        for label in predictions.iter().filter_map(|prediction| label(&self.classifier, prediction)) {
-            *counts.labels.entry(label.into()).or_default() += 1;
-        }
         let mut predictions = predictions.into_iter();
         let rows: Vec<_> = texts.iter().map(|text| text.and_then(|_| predictions.next())).collect();
-        let arrays = self.columns.arrays(&self.classifier, self.format, &rows);
+        self.write(&rows, counts)
+    }
+
+    /// The columns to add to rows of these predictions; completes what is counted of them.
+    pub fn write(&self, rows: &[Option<Arc<Prediction>>], mut counts: Counts) -> Result<(RecordBatch, Counts)> {
+        let predictions = || rows.iter().flatten();
+        counts.rows = rows.len() as u64;
+        counts.null = counts.rows - predictions().count() as u64;
+        counts.truncated = predictions().filter(|prediction| prediction.truncated).count() as u64;
+        for label in predictions().filter_map(|prediction| label(&self.classifier, prediction)) {
+            *counts.labels.entry(label.into()).or_default() += 1;
+        }
+        let arrays = self.columns.arrays(&self.classifier, self.format, rows);
         Ok((RecordBatch::try_new(Arc::clone(&self.schema), arrays)?, counts))
     }
 }

@@ -1,5 +1,6 @@
 //! `emotion label`: labels for files of any size, which survive whatever happens on the way.
 
+mod cluster;
 mod columns;
 mod counts;
 mod estimate;
@@ -34,6 +35,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::memory::peak_memory;
 use crate::model::ModelArguments;
 use crate::session::session;
+use cluster::Cluster;
 use columns::Columns;
 use format::{Codec, OutputFormat, WriteOptions};
 use inputs::Input;
@@ -64,6 +66,7 @@ const LOOKED_AT: usize = 16;
 /// Exit codes: 0 all is labeled; 1 an error, after which the same command goes on; 2 wrong arguments;
 /// 3 all is labeled but for what --keep-going set aside; 130 stopped by Ctrl-C.
 #[derive(Args)]
+#[expect(clippy::doc_markdown, reason = "shown as the program's help")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Arguments {
     /// Files, folders (with all that is in them) or patterns; also at s3://, gs://, az:// and https://
@@ -126,6 +129,11 @@ pub struct Arguments {
     #[arg(short, long)]
     quiet: bool,
 
+    /// Label on the cluster of an emotion-scheduler, such as df://localhost:50050, whose executors see the inputs under
+    /// the same names
+    #[arg(long, value_name = "df://HOST:PORT")]
+    cluster: Option<String>,
+
     #[command(flatten)]
     model: ModelArguments,
 }
@@ -135,8 +143,15 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         // Rows in the order of the file, and all that is in a folder.
         ("datafusion.execution.target_partitions", "1".to_string()),
         ("datafusion.execution.listing_table_ignore_subdirectory", "false".to_string()),
+        ("emotion.long_text", arguments.long_text.to_string()),
     ];
-    let context = session(options, Arc::new(InstrumentedObjectStoreRegistry::new())).await?;
+    // A model that is not the session's travels with each query.
+    let of_model = arguments.model.options().filter(|(option, _)| *option != "emotion.model");
+    let stores = Arc::new(InstrumentedObjectStoreRegistry::new());
+    let context = session(options.into_iter().chain(of_model), stores).await?;
+    if let Some(address) = &arguments.cluster {
+        cluster::check(address, &context).await?;
+    }
     let storage = Storage::open(&context, &arguments.output).await?;
     let classifier = arguments.model.load()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -178,7 +193,9 @@ async fn run_in(
         let before = tasks.iter().map(Task::rows_done).sum();
         let progress = Progress::new(files, rows, before, arguments.quiet);
         let (choices, journal) = (&choices, &journal);
-        let mut job = Job { context, journal, labeler, choices, model, stop, progress };
+        let cluster = arguments.cluster.clone().map(Cluster);
+        let cluster = cluster.as_ref();
+        let job = Job { context, journal, labeler, choices, model, stop, progress, cluster };
         let outcome = job.run(tasks).await.context(KEPT)?;
         list_errors(journal.storage(), &outcome.set_aside).await?;
         Ok::<_, anyhow::Error>((outcome, files, job.progress))

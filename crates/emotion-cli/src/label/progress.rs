@@ -1,6 +1,7 @@
 //! What one sees of a job while it runs, on the standard error.
 
 use std::io::IsTerminal;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,7 +11,10 @@ use crate::numbers::{duration, grouped, whole};
 /// Time between two lines where there is no terminal.
 const LINES_EVERY: Duration = Duration::from_secs(10);
 
-pub struct Progress {
+/// What files that are under way at once tell of.
+pub struct Progress(Mutex<State>);
+
+struct State {
     shown: Shown,
     files: usize,
     file: usize,
@@ -40,49 +44,67 @@ impl Progress {
         } else {
             Shown::Lines { last: Instant::now() }
         };
-        Self { shown, files, file: 0, rows, before, done: before, tokens: 0, started: Instant::now() }
+        let started = Instant::now();
+        Self(Mutex::new(State { shown, files, file: 0, rows, before, done: before, tokens: 0, started }))
     }
 
     /// The next file is under way.
-    pub fn next_file(&mut self) {
-        self.file += 1;
-        self.show();
+    pub fn next_file(&self) {
+        let mut state = self.state();
+        state.file += 1;
+        state.show();
     }
 
-    pub fn add(&mut self, rows: u64, tokens: u64) {
-        self.done += rows;
-        self.tokens += tokens;
-        self.show();
+    pub fn add(&self, rows: u64, tokens: u64) {
+        let mut state = self.state();
+        state.done += rows;
+        state.tokens += tokens;
+        state.show();
     }
 
     /// Rows that will not be labeled after all.
-    pub fn drop_rows(&mut self, rows: u64) {
-        self.rows = self.rows.saturating_sub(rows);
-        if let Shown::Bar(bar) = &self.shown {
-            bar.set_length(self.rows);
+    pub fn drop_rows(&self, rows: u64) {
+        let mut state = self.state();
+        state.rows = state.rows.saturating_sub(rows);
+        if let Shown::Bar(bar) = &state.shown {
+            bar.set_length(state.rows);
         }
     }
 
     /// Something that must be seen now.
     pub fn say(&self, line: &str) {
-        match &self.shown {
+        match &self.state().shown {
             Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
             Shown::Lines { .. } | Shown::Nothing => eprintln!("{line}"),
         }
     }
 
     pub fn finish(&self) {
-        if let Shown::Bar(bar) = &self.shown {
+        if let Shown::Bar(bar) = &self.state().shown {
             bar.finish_and_clear();
         }
     }
 
     pub fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        self.state().started.elapsed()
     }
 
     /// Rows a second in this run.
     pub fn rate(&self) -> f64 {
+        self.state().rate()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn rate(&self) -> f64 {
         (self.done - self.before) as f64 / self.elapsed().as_secs_f64().max(1e-3)
     }
 

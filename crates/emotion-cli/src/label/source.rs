@@ -11,8 +11,12 @@ use datafusion::datasource::file_format::arrow::ArrowFormat;
 use datafusion::datasource::file_format::avro::AvroFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, PartitionedFile};
+use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -36,6 +40,8 @@ pub struct Source {
     /// What a Parquet file's footer says of its content.
     pub metadata: Vec<(String, String)>,
     text: usize,
+    file: PartitionedFile,
+    store: ObjectStoreUrl,
     reader: Reader,
 }
 
@@ -83,6 +89,8 @@ impl Source {
             row_groups: footer.metadata().row_groups().iter().map(rows).collect::<Result<_, _>>()?,
             metadata: metadata.collect(),
             text: 0,
+            file: PartitionedFile::from(input.meta.clone()),
+            store: input.url.object_store(),
             reader: Reader::Parquet(reader, footer),
         })
     }
@@ -114,6 +122,8 @@ impl Source {
             row_groups: vec![rows as u64],
             metadata: Vec::new(),
             text: 0,
+            file: PartitionedFile::from(input.meta.clone()),
+            store: input.url.object_store(),
             reader: Reader::Table(frame),
         })
     }
@@ -148,14 +158,34 @@ impl Source {
                 Ok(stream.map_err(Into::into).boxed())
             }
             Reader::Table(frame) => {
-                let mut frame = frame.clone();
-                if want == Want::Text {
-                    let text = Column::new_unqualified(self.schema.field(self.text).name());
-                    frame = frame.select(vec![Expr::Column(text)])?;
-                }
+                let frame = if want == Want::Text { self.text_alone(frame)? } else { frame.clone() };
                 Ok(skipped(frame.execute_stream().await?.map_err(Into::into).boxed(), skip, batch_rows))
             }
         }
+    }
+
+    /// A plan of the texts of a row group, for another machine to run.
+    pub async fn texts(&self, row_group: usize) -> Result<Arc<dyn ExecutionPlan>> {
+        match &self.reader {
+            Reader::Parquet(_, metadata) => {
+                let group = metadata.metadata().row_group(row_group);
+                // By the place of its first page a row group is known to belong to a part of a file.
+                let first = group.column(0);
+                let at = first.dictionary_page_offset().unwrap_or(first.data_page_offset());
+                let file = self.file.clone().with_range(at, at + 1);
+                let columns = ParquetSource::new(Arc::clone(&self.schema));
+                let scan = FileScanConfigBuilder::new(self.store.clone(), Arc::new(columns))
+                    .with_file(file)
+                    .with_projection_indices(Some(vec![self.text]))?;
+                Ok(DataSourceExec::from_data_source(scan.build()))
+            }
+            Reader::Table(frame) => Ok(self.text_alone(frame)?.create_physical_plan().await?),
+        }
+    }
+
+    fn text_alone(&self, frame: &DataFrame) -> Result<DataFrame> {
+        let text = Column::new_unqualified(self.schema.field(self.text).name());
+        Ok(frame.clone().select(vec![Expr::Column(text)])?)
     }
 
     /// So many rows that they fit into memory, as far as can be told.

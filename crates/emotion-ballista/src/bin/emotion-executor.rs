@@ -1,0 +1,39 @@
+//! `emotion-executor`: runs the stages of queries that a scheduler hands to it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use ballista_executor::config::Config;
+use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
+use ballista_executor::health::spawn_health_server;
+use clap::{CommandFactory, FromArgMatches};
+use emotion_ballista::{executor_config, logging};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let command = Config::command()
+        .name("emotion-executor")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("An executor of a cluster: infers what the scheduler hands to it");
+    let arguments = Config::from_arg_matches(&command.get_matches())?;
+    logging::start(
+        &arguments.log_level_setting,
+        arguments.log_dir.as_deref(),
+        &arguments.log_rotation_policy,
+        "emotion-executor.log",
+    );
+    let health = format!("{}:{}", arguments.bind_host, arguments.bind_health_port);
+    let health: SocketAddr = health.parse().with_context(|| format!("'{health}' is no address to listen at"))?;
+    let scheduler = format!("{}:{}", arguments.scheduler_host, arguments.scheduler_port);
+    let config = executor_config(ExecutorProcessConfig::try_from(arguments)?);
+
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let probes = spawn_health_server(health, config.health.clone(), stopped);
+    let served = start_executor_process(Arc::new(config)).await;
+    drop(stop);
+    let _ = probes.await;
+    served.with_context(|| {
+        format!("the executor has stopped: check that the scheduler is at {scheduler} and that the ports are free")
+    })
+}

@@ -1,0 +1,43 @@
+use std::sync::Arc;
+
+use ballista_core::extension::SessionConfigExt;
+use ballista_core::optimizer::ballista_default_optimizer_rules;
+use ballista_core::serde::{BallistaLogicalExtensionCodec, BallistaPhysicalExtensionCodec};
+use ballista_scheduler::config::SchedulerConfig;
+use datafusion::error::Result;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use datafusion_emotion::{EmotionExt, EmotionLogicalCodec, EmotionOptions, EmotionPhysicalCodec};
+
+use crate::stores::runtime;
+
+/// Adds to a scheduler the functions, options, planning and codecs of this project, and the object stores that the
+/// environment has credentials for.
+#[must_use]
+pub fn scheduler_config(mut config: SchedulerConfig) -> SchedulerConfig {
+    let place = format!("the scheduler at {}:{}", config.external_host, config.bind_port);
+    let logical = EmotionLogicalCodec::new(Arc::new(BallistaLogicalExtensionCodec::default()), &place);
+    let physical = EmotionPhysicalCodec::new(Arc::new(BallistaPhysicalExtensionCodec::default()), &place);
+    config.override_logical_codec = Some(Arc::new(logical));
+    config.override_physical_codec = Some(Arc::new(physical));
+    config.override_config_producer = Some(Arc::new(session_config));
+    config.override_session_builder = Some(Arc::new(session_state));
+    config
+}
+
+/// A configuration that takes the options of the session that sends a query.
+pub(crate) fn session_config() -> SessionConfig {
+    SessionConfig::new_with_ballista()
+        .with_information_schema(true)
+        .with_option_extension(EmotionOptions::of_another_session())
+}
+
+fn session_state(config: SessionConfig) -> Result<SessionState> {
+    let state = SessionStateBuilder::new()
+        .with_runtime_env(runtime(None)?)
+        .with_config(config)
+        .with_default_features()
+        .with_optimizer_rules(ballista_default_optimizer_rules())
+        .with_emotion();
+    Ok(state.build())
+}

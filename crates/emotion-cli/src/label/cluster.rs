@@ -1,0 +1,179 @@
+//! Labels from a cluster, whose executors read the texts themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StructArray};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Float32Type, Int32Type};
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{binary, col, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::prelude::SessionContext;
+use datafusion_emotion::annotated;
+use distilbert::{Classifier, Prediction};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+
+use super::counts::Counts;
+use super::job::Failure;
+use super::labeler::Labeler;
+use super::source::{Source, Want};
+
+/// Files that are labeled side by side, so that many small ones are work enough.
+pub const FILES_UNDER_WAY: usize = 16;
+
+/// Queries under way at once for a row group.
+const QUERIES_UNDER_WAY: usize = 16;
+
+/// Rows that a query labels: some seconds of a core's work.
+const QUERY_ROWS: u64 = 1 << 14;
+
+/// How often a query is tried whose executors go away.
+const ATTEMPTS: u32 = 3;
+
+/// Columns of a query's result.
+const ANNOTATION: &str = "annotation";
+const IS_EMPTY: &str = "is_empty";
+
+/// A cluster by its address.
+pub struct Cluster(pub String);
+
+/// A row group to label.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    pub context: &'a SessionContext,
+    pub labeler: &'a Labeler,
+    pub source: &'a Source,
+    pub row_group: usize,
+    pub stop: &'a AtomicBool,
+}
+
+impl Cluster {
+    /// The columns to add to the rows of a row group from its `first_row`th, in the order of the rows.
+    pub fn label<'a>(
+        &'a self,
+        work: Work<'a>,
+        first_row: u64,
+    ) -> BoxStream<'a, Result<(RecordBatch, Counts), Failure>> {
+        let rows = work.source.row_groups[work.row_group];
+        let starts = (first_row..rows).step_by(usize::try_from(QUERY_ROWS).unwrap_or(usize::MAX));
+        let queries = starts.map(move |start| self.rows(work, start, QUERY_ROWS.min(rows - start)));
+        futures::stream::iter(queries).buffered(QUERIES_UNDER_WAY).boxed()
+    }
+
+    async fn rows(&self, work: Work<'_>, start: u64, rows: u64) -> Result<(RecordBatch, Counts), Failure> {
+        let mut attempt = 1;
+        let annotations = loop {
+            let answer = tokio::select! {
+                answer = self.ask(work, start, rows) => answer,
+                () = stopped(work.stop) => return Err(Failure::Stopped),
+            };
+            match answer {
+                Ok(annotations) => break annotations,
+                Err(error) if attempt == ATTEMPTS => return Err(blame(work, error).await),
+                Err(_) => tokio::time::sleep(Duration::from_secs(1 << attempt)).await,
+            }
+            attempt += 1;
+        };
+        let classifier = work.labeler.classifier();
+        let (rows, counts) = read(classifier, &annotations).context("the cluster's answer is none of this version")?;
+        Ok(work.labeler.write(&rows, counts)?)
+    }
+
+    async fn ask(&self, work: Work<'_>, start: u64, rows: u64) -> Result<RecordBatch> {
+        let texts = work.source.texts(work.row_group).await?;
+        let plan = plan(texts, work.labeler.classifier(), start, rows)?;
+        let schema = plan.schema();
+        let stream = emotion_ballista::execute(&self.0, work.context, plan).await?;
+        let batches: Vec<_> = stream.try_collect().await?;
+        Ok(concat_batches(&schema, &batches)?)
+    }
+}
+
+async fn stopped(stop: &AtomicBool) {
+    while !stop.load(Relaxed) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whose fault it is that the cluster failed: the file's if it cannot be read here either.
+async fn blame(work: Work<'_>, error: anyhow::Error) -> Failure {
+    let read = async {
+        let mut batches = work.source.read(work.row_group, 0, 1 << 13, Want::Text).await?;
+        while batches.next().await.transpose()?.is_some() {}
+        Ok(())
+    };
+    match read.await {
+        Ok(()) => Failure::Other(error.context("the cluster cannot label")),
+        Err(unreadable) => Failure::Input(Some(work.row_group), unreadable),
+    }
+}
+
+/// The annotations of some of these texts, and which of the texts are empty.
+fn plan(
+    texts: Arc<dyn ExecutionPlan>,
+    classifier: &Arc<Classifier>,
+    start: u64,
+    rows: u64,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = texts.schema();
+    let text = col(schema.field(0).name(), &schema)?;
+    let texts = GlobalLimitExec::new(texts, usize::try_from(start)?, Some(usize::try_from(rows)?));
+    let labeled = annotated(Arc::new(texts), Arc::clone(&text), ANNOTATION, classifier)?;
+    let nothing = ScalarValue::from("").cast_to(schema.field(0).data_type())?;
+    let is_empty = binary(text, Operator::Eq, lit(nothing), &schema)?;
+    let annotation = col(ANNOTATION, &labeled.schema())?;
+    let columns: [(Arc<dyn PhysicalExpr>, String); 2] = [(annotation, ANNOTATION.into()), (is_empty, IS_EMPTY.into())];
+    Ok(Arc::new(ProjectionExec::try_new(columns, labeled)?))
+}
+
+/// The prediction of each row, and what only the texts tell of them.
+fn read(classifier: &Classifier, answer: &RecordBatch) -> Result<(Vec<Option<Arc<Prediction>>>, Counts)> {
+    let annotations = answer.column_by_name(ANNOTATION).and_then(|column| column.as_struct_opt());
+    let annotations = annotations.context("there is no annotation")?;
+    let rows = (0..answer.num_rows()).map(|row| {
+        let prediction = || prediction(classifier, annotations, row).map(Arc::new);
+        annotations.is_valid(row).then(prediction).transpose()
+    });
+    let rows = rows.collect::<Result<Vec<_>>>()?;
+    let is_empty = answer.column_by_name(IS_EMPTY).and_then(|column| column.as_boolean_opt());
+    let empty = is_empty.map_or(0, BooleanArray::true_count) as u64;
+    let tokens = rows.iter().flatten().map(|prediction| prediction.tokens as u64).sum();
+    Ok((rows, Counts { empty, tokens, ..Counts::default() }))
+}
+
+fn prediction(classifier: &Classifier, annotations: &StructArray, row: usize) -> Result<Prediction> {
+    let field = |name: &str| annotations.column_by_name(name).with_context(|| format!("there is no {name}"));
+    let scores = field("scores")?.as_struct();
+    let probabilities: Vec<f32> =
+        scores.columns().iter().map(|column| column.as_primitive::<Float32Type>().value(row)).collect();
+    let labels = classifier.labels();
+    let names = field("label")?.as_string::<i32>();
+    let label_id = if names.is_valid(row) {
+        labels.iter().position(|label| **label == *names.value(row))
+    } else {
+        (0..labels.len()).reduce(|best, id| if probabilities[id] > probabilities[best] { id } else { best })
+    };
+    let label_id = label_id.ok_or_else(|| anyhow!("'{}' is no label of the model", names.value(row)))?;
+    Ok(Prediction {
+        label: Arc::clone(&labels[label_id]),
+        label_id,
+        score: field("score")?.as_primitive::<Float32Type>().value(row),
+        probabilities,
+        tokens: usize::try_from(field("tokens")?.as_primitive::<Int32Type>().value(row))?,
+        truncated: field("truncated")?.as_boolean().value(row),
+    })
+}
+
+/// Says which cluster is meant if there is none.
+pub async fn check(address: &str, context: &SessionContext) -> Result<(), DataFusionError> {
+    emotion_ballista::connect(address, context.state()).await.map(drop)
+}
