@@ -8,10 +8,11 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Float32Type, Int32Type};
 use arrow::util::pretty::pretty_format_batches;
+use datafusion::common::config::ExtensionOptions;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::prelude::*;
-use datafusion_emotion::expr_fn;
+use datafusion_emotion::{EmotionOptions, expr_fn, functions_of};
 use distilbert::Classifier;
 
 const TEXTS: [Option<&str>; 6] = [
@@ -286,5 +287,26 @@ async fn a_model_of_ones_own() -> Result<()> {
     let expected = classifier.classify(&["I am so happy for you!"]).unwrap();
     assert_eq!(labels(&result)[0], Some(&*expected[0].label));
     assert_eq!(result.column(1).as_struct().column_names(), ["negative", "neutral", "positive"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn functions_of_a_model_carry_its_options() -> Result<()> {
+    let mut options = EmotionOptions::default();
+    options.set("max_length", "4")?;
+    let context = SessionContext::new();
+    for function in functions_of("mood", options)? {
+        context.register_udf(function.as_ref().clone());
+    }
+    let sql = "SELECT mood_annotate(text) AS seen, mood_classify(text) = mood_annotate(text)['label'] AS same \
+               FROM (VALUES ('I like you very much.'), (NULL)) AS texts (text)";
+    let batch = rows(&context, sql).await?;
+    let seen = batch.column(0).as_struct();
+    assert_eq!(seen.column_by_name("tokens").unwrap().as_primitive::<Int32Type>().value(0), 4);
+    assert!(seen.column_by_name("truncated").unwrap().as_boolean().value(0));
+    assert!(seen.is_null(1));
+    assert!(batch.column(1).as_boolean().value(0));
+    let error = error(&context, "SELECT mood_score(text, 'jog') FROM (VALUES ('x')) AS texts (text)").await;
+    assert!(error.contains("did you mean 'joy'?"), "{error}");
     Ok(())
 }
