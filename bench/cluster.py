@@ -57,9 +57,9 @@ def rate(executors: int, arguments: argparse.Namespace) -> float:
             )  # fmt: skip
         time.sleep(1)
         job = [str(Path(arguments.programs) / "emotion"), "label", arguments.folder, "--text", arguments.column]
-        job += ["--output", str(folder / "labeled"), "--cluster", f"df://127.0.0.1:{scheduler}", "--json"]
+        job += ["--output", str(folder / "labeled"), "--cluster", f"df://127.0.0.1:{scheduler}", "--json", "--quiet"]
         start_time = time.perf_counter()
-        summary = json.loads(subprocess.run(job, check=True, capture_output=True, text=True).stdout)
+        summary = json.loads(subprocess.run(job, check=True, stdout=subprocess.PIPE, text=True).stdout)
         return summary["rows"] / (time.perf_counter() - start_time)
     finally:
         for process in processes:

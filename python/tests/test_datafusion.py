@@ -21,6 +21,15 @@ def ctx():
     return ctx
 
 
+@pytest.mark.parametrize("readme", ["README.md", "python/README.md"])
+def test_readme(readme, monkeypatch, capfd):
+    """The first program of the page does what it says."""
+    monkeypatch.chdir(ROOT)
+    program = (ROOT / readme).read_text().split("```python\n")[1].split("```")[0]
+    exec(program, {})
+    assert "| surprise" in capfd.readouterr().out
+
+
 def test_counts_of_the_sample(ctx):
     ctx.register_parquet("reviews", str(REVIEWS))
     rows = ctx.sql("SELECT emotion_classify(text) AS emotion, count(*) AS texts FROM reviews GROUP BY 1").to_pylist()

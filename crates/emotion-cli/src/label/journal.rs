@@ -122,6 +122,7 @@ impl Journal {
             self.storage.remove_folder(&self.storage.journal("files")).await?;
             self.is_other = false;
         }
+        self.storage.clear().await?;
         self.storage.write(&self.storage.journal("job.json"), serde_json::to_vec_pretty(key)?).await
     }
 

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anyhow::{Context, Result, bail};
 use datafusion::datasource::listing::ListingTableUrl;
@@ -26,7 +27,12 @@ pub struct Storage {
     /// The one file to write, if the output is no folder.
     file: Option<String>,
     shown: String,
+    /// Files that were begun: some may be on their way at once.
+    begun: AtomicU64,
 }
+
+/// Folder of the journal for files that are not complete, each under the number of its beginning.
+const WRITING: &str = "writing";
 
 enum Place {
     Folder(PathBuf),
@@ -54,7 +60,7 @@ impl Storage {
         let path = absolute(FilePath::new(&shown)).with_context(|| format!("cannot write to '{output}'"))?;
         let address = local(&path)?;
         let folder = if is_file { path.parent().unwrap_or(FilePath::new("/")).to_path_buf() } else { path };
-        Ok(Self { place: Place::Folder(folder), address, file, shown })
+        Ok(Self { place: Place::Folder(folder), address, file, shown, begun: AtomicU64::new(0) })
     }
 
     pub fn in_store(
@@ -66,7 +72,7 @@ impl Storage {
         let parts: Vec<_> = address.prefix().parts().collect();
         let folder = parts.len() - usize::from(file.is_some());
         let prefix = parts.into_iter().take(folder).collect();
-        Self { place: Place::Store { store, prefix }, address, file, shown }
+        Self { place: Place::Store { store, prefix }, address, file, shown, begun: AtomicU64::new(0) }
     }
 
     /// The one file to write, if the output is no folder.
@@ -179,12 +185,21 @@ impl Storage {
         Ok(())
     }
 
+    /// Removes what a run that was killed has left incomplete.
+    pub async fn clear(&self) -> Result<()> {
+        match self.place {
+            Place::Folder(_) => self.remove_folder(&self.journal(WRITING)).await,
+            Place::Store { .. } => Ok(()),
+        }
+    }
+
     /// Begins a file, which is there when the upload is finished.
     pub fn upload(&self, name: &str) -> Result<Upload> {
         let shown = self.shown_file(name);
         let target = match &self.place {
             Place::Folder(folder) => {
-                let partial = folder.join(self.journal("partial"));
+                let number = self.begun.fetch_add(1, Relaxed);
+                let partial = folder.join(self.journal(WRITING)).join(number.to_string());
                 let path = folder.join(name);
                 let begin = || {
                     make_folder_of(&partial)?;
