@@ -32,7 +32,7 @@ def run(query: str) -> None:
     import datafusion_emotion
     from datafusion import SessionContext
 
-    context = SessionContext().enable_url_table()
+    context = SessionContext()
     datafusion_emotion.register(context)
     context.sql(WARM_UP).collect()
     start = time.perf_counter()

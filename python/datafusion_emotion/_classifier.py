@@ -6,6 +6,7 @@ from functools import lru_cache
 from importlib import metadata
 from os import PathLike, fspath
 from typing import Any, Literal, TypedDict, TypeVar, overload
+from weakref import WeakSet
 
 import pyarrow as pa
 from datafusion import SessionContext, udf
@@ -16,6 +17,8 @@ if sys.version_info >= (3, 11):
     from typing import Unpack
 else:
     from typing_extensions import Unpack
+
+_naming_files: WeakSet[SessionContext] = WeakSet()
 
 Column = TypeVar("Column")
 Texts = Sequence[str | None]
@@ -132,14 +135,25 @@ class Classifier:
         return results(pa.chunked_array([function(chunk, label) for chunk in chunks]))
 
     def register(self, ctx: SessionContext, *, prefix: str = "emotion") -> None:
-        """Register the functions in a session of DataFusion, as ``{prefix}_classify`` and so on."""
+        """Register the functions in a session of DataFusion, as ``{prefix}_classify`` and so on.
+
+        File names are tables in it from then on.
+        """
         _check_datafusion()
+        _name_files(ctx)
         for function in self._named(prefix).values():
             ctx.register_udf(udf(function))
 
 
 def _text(value: object) -> str:
     return fspath(value) if isinstance(value, PathLike) else str(value)
+
+
+def _name_files(ctx: SessionContext) -> None:
+    """Let SQL name files as tables, once; it could read them by ``CREATE EXTERNAL TABLE`` anyway."""
+    if ctx not in _naming_files:
+        ctx.ctx = ctx.enable_url_table().ctx
+        _naming_files.add(ctx)
 
 
 def _check_datafusion() -> None:
@@ -162,7 +176,7 @@ def register(ctx: SessionContext, *, prefix: str = "emotion", **options: Unpack[
 
     They are ``emotion_classify(text)``, ``emotion_score(text)``, ``emotion_score(text, label)``,
     ``emotion_scores(text)`` and ``emotion_annotate(text)``, with another ``prefix`` if one is given;
-    of a multi-label model also ``emotion_labels(text)``.
+    of a multi-label model also ``emotion_labels(text)``. File names are tables in the session from then on.
 
     >>> from datafusion import SessionContext
     >>> import datafusion_emotion

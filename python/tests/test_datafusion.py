@@ -30,6 +30,24 @@ def test_readme(readme, monkeypatch, capfd):
     assert "| surprise" in capfd.readouterr().out
 
 
+def test_registering_keeps_the_session():
+    """Tables, options and data frames of before stay, however often functions are registered."""
+    ctx = SessionContext(SessionConfig().with_target_partitions(3).with_information_schema(True))
+    ctx.from_pydict({"text": ["I like you."]}, "texts")
+    frame = ctx.table("texts")
+    datafusion_emotion.register(ctx)
+    datafusion_emotion.register(ctx, prefix="other", precision="int8")
+    assert ctx.sql("SELECT emotion_classify(text) AS a, other_classify(text) AS b FROM texts").to_pydict() == {
+        "a": ["love"],
+        "b": ["love"],
+    }
+    assert ctx.sql("SHOW datafusion.execution.target_partitions").to_pydict()["value"] == ["3"]
+    assert frame.count() == 1
+    assert ctx.sql(f"SELECT count(*) AS rows FROM '{REVIEWS}'").to_pydict() == {"rows": [282]}
+    with pytest.raises(ValueError, match="not found"):
+        ctx.sql("SELECT 1 FROM 'nowhere.parquet'")
+
+
 def test_counts_of_the_sample(ctx):
     ctx.register_parquet("reviews", str(REVIEWS))
     rows = ctx.sql("SELECT emotion_classify(text) AS emotion, count(*) AS texts FROM reviews GROUP BY 1").to_pylist()
