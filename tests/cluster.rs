@@ -17,6 +17,7 @@ use datafusion_emotion::EmotionExt;
 use emotion_tests::{files, run, strings, texts};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use tempfile::TempDir;
 
 /// How long anything may take to happen.
@@ -271,6 +272,41 @@ fn a_labeling_job_survives_an_executor() {
     let (here, there) = (labeled(&folder.join("here")), labeled(&folder.join("there")));
     assert_eq!(here.len(), 25);
     assert!(here == there, "the files differ");
+}
+
+#[test]
+fn damaged_files_are_set_aside_as_they_are_here() {
+    let cluster = Cluster::start(1);
+    let folder = cluster.folder.path();
+    write_inputs(&folder.join("in"), 2, 40);
+    damage(&folder.join("in/1.parquet"));
+    let address = cluster.address();
+    let run = |output: &str, more: &[&str]| {
+        let output = label(folder, output, more).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (
+            output.status.code(),
+            said.lines().filter(|line| line.contains("1.parquet")).map(String::from).collect::<Vec<_>>(),
+        )
+    };
+    let (here, there) = (run("here", &[]), run("there", &["--cluster", &address]));
+    assert_eq!(here, there);
+    assert_eq!(here.0, Some(1));
+    // What the one began, the other ends.
+    let (here, there) = (run("there", &["--keep-going"]), run("here", &["--keep-going", "--cluster", &address]));
+    assert_eq!(here, there);
+    assert_eq!(here.0, Some(3));
+    assert!(labeled(&folder.join("here")) == labeled(&folder.join("there")), "the files differ");
+}
+
+/// Spoils the first page of texts.
+fn damage(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let file = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
+    let texts = file.metadata().row_group(0).column(1);
+    let page = usize::try_from(texts.dictionary_page_offset().unwrap_or(texts.data_page_offset())).unwrap();
+    bytes[page..page + 60].fill(0xff);
+    std::fs::write(path, bytes).unwrap();
 }
 
 #[test]

@@ -11,8 +11,8 @@ use arrow::array::RecordBatch;
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::prelude::SessionContext;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryFutureExt};
 use tokio::task::spawn_blocking;
 
 use super::cluster::{Cluster, FILES_UNDER_WAY, Work};
@@ -145,14 +145,15 @@ impl Job<'_> {
     /// Labels file after file; on a cluster some side by side.
     pub async fn run(&self, tasks: Vec<Task>) -> Result<Outcome> {
         let under_way = if self.cluster.is_some() { FILES_UNDER_WAY } else { 1 };
-        let mut files = futures::stream::iter(tasks).map(|task| self.outcome(task)).buffered(under_way);
+        // After an error the others keep what they have.
+        let stop = |_: &Error| self.stop.store(true, Relaxed);
+        let files = futures::stream::iter(tasks).map(|task| self.outcome(task).inspect_err(stop));
+        let mut files = files.buffered(under_way);
         let (mut outcome, mut first_error) = (Outcome::default(), None);
         while let Some(file) = files.next().await {
             match file {
                 Ok(file) => outcome.add(file),
                 Err(error) => {
-                    // The others keep what they have.
-                    self.stop.store(true, Relaxed);
                     first_error.get_or_insert(error);
                 }
             }
