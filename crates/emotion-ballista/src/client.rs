@@ -41,7 +41,7 @@ const DEFAULT_PORT: u16 = 50050;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> datafusion::error::Result<()> {
 /// let state = SessionStateBuilder::new().with_default_features().with_emotion().build();
-/// let ctx = emotion_ballista::connect("df://localhost:50050", state).await?;
+/// let ctx = emotion_ballista::connect("df://localhost:50050", state).await?.enable_url_table();
 /// ctx.sql("SELECT emotion_classify(text) FROM '/data/reviews.parquet'").await?.show().await?;
 /// # Ok(())
 /// # }

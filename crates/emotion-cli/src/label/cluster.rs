@@ -173,7 +173,7 @@ fn prediction(classifier: &Classifier, annotations: &StructArray, row: usize) ->
     })
 }
 
-/// Says which cluster is meant if there is none.
+/// Refuses an address at which no scheduler answers.
 pub async fn check(address: &str, context: &SessionContext) -> Result<(), DataFusionError> {
     emotion_ballista::connect(address, context.state()).await.map(drop)
 }
