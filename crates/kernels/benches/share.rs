@@ -65,11 +65,12 @@ fn product(isa: Isa, precision: Precision, [rows, inputs, outputs]: [usize; 3]) 
 mod peak {
     use std::arch::asm;
     use std::arch::x86_64::{
-        __m256, __m256i, __m512, __m512i, _mm256_fmadd_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_ps,
-        _mm256_setzero_ps, _mm256_setzero_si256, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_set1_epi8,
-        _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+        __m256, __m256i, __m512, __m512bh, __m512i, _mm256_fmadd_ps, _mm256_set1_epi8, _mm256_set1_epi16,
+        _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm512_dpbf16_ps, _mm512_dpbusd_epi32,
+        _mm512_fmadd_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
     };
     use std::hint::black_box;
+    use std::mem::transmute;
 
     use kernels::{Isa, Precision};
 
@@ -83,8 +84,11 @@ mod peak {
         Some(match (isa.name(), precision) {
             ("avx2", Precision::Int8) => || unsafe { bytes_of_avx2() },
             ("avx2", _) => || unsafe { floats_of_avx2() },
-            ("avx512vnni", Precision::Int8) => || unsafe { bytes_of_vnni() },
-            ("avx512" | "avx512vnni", Precision::Float32 | Precision::Bfloat16) => || unsafe { floats_of_avx512() },
+            ("avx512vnni" | "avx512bf16", Precision::Int8) => || unsafe { bytes_of_vnni() },
+            ("avx512bf16", Precision::Bfloat16) => || unsafe { pairs_of_avx512() },
+            ("avx512" | "avx512vnni" | "avx512bf16", Precision::Float32 | Precision::Bfloat16) => {
+                || unsafe { floats_of_avx512() }
+            }
             _ => return None,
         })
     }
@@ -134,6 +138,19 @@ mod peak {
         }
         black_box(sums);
         REPEATS * SUMS * 16
+    }
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    fn pairs_of_avx512() -> usize {
+        // SAFETY: both are 64 bytes for which every pattern of bits is a value.
+        let pairs = |bits| unsafe { transmute::<__m512i, __m512bh>(_mm512_set1_epi32(bits)) };
+        let (x, y) = (black_box(pairs(0x3F00_3F00)), black_box(pairs(0x3E80_3E80)));
+        let mut sums: [__m512; SUMS] = black_box([_mm512_setzero_ps(); SUMS]);
+        for _ in 0..REPEATS {
+            sums = sums.map(|sum| _mm512_dpbf16_ps(sum, x, y));
+        }
+        black_box(sums);
+        REPEATS * SUMS * 32
     }
 
     #[target_feature(enable = "avx512f,avx512vnni")]

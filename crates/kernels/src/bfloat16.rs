@@ -1,12 +1,23 @@
 //! bfloat16: the upper half of a float32, so that widening is a shift on every instruction set.
+//!
+//! Inputs go in pairs, of which the second is multiplied first: the order of `vdpbf16ps`. Where there
+//! is no such instruction, values are widened and stored with each pair turned round, and the
+//! product is float32's.
 
 use crate::Isa;
-use crate::arithmetic::{Arithmetic, LANES};
-use crate::isa::dispatch;
-use crate::matmul::{Activation, Rows, RowsMut, Weight, multiply};
+use crate::arithmetic::{Arithmetic, LANES, Lanes};
+use crate::dot::Dot;
+use crate::isa::{Level, dispatch};
+use crate::matmul::{Activation, Rows, RowsMut, Weight, lanes_at, multiply, pack};
+use crate::tiles::{self, Inputs};
+#[cfg(target_arch = "x86_64")]
+use crate::{arithmetic::Fused, dot::Bf16};
 
-/// A weight rounded to bfloat16, by its bits.
-#[derive(Clone, Copy, Default)]
+/// Two inputs side by side, or the weights that they meet.
+pub(crate) type Pair = [Bfloat16; 2];
+
+/// A value rounded to bfloat16, by its bits.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bfloat16(u16);
 
 impl Bfloat16 {
@@ -27,39 +38,115 @@ impl Weight for Bfloat16 {
     }
 }
 
-/// Fills `rounded` with the nearest bfloat16 values of `x`, as float32.
-pub(crate) fn round_rows(isa: Isa, x: &[f32], rounded: &mut Vec<f32>) {
-    rounded.resize(x.len(), 0.0);
-    let rounded = rounded.as_mut_slice();
-    dispatch!(isa, round(x: &[f32], rounded: &mut [f32]));
+/// A weight matrix in bfloat16: panels of 16 outputs. An odd number of inputs is made even.
+pub(crate) enum Bfloat16Panels {
+    /// For each input, its 16 weights; of each pair of inputs, the second's first.
+    Turned(Vec<[Bfloat16; LANES]>),
+    /// For each pair of inputs, its 16 pairs of weights.
+    Pairs(Vec<[Pair; LANES]>),
 }
 
-#[inline(always)]
-fn round<A: Arithmetic>(x: &[f32], rounded: &mut [f32]) {
-    for (rounded, value) in rounded.iter_mut().zip(x) {
-        *rounded = Bfloat16::round(*value).widen();
+impl Bfloat16Panels {
+    pub(crate) fn pack(isa: Isa, weight: &[f32], inputs: usize) -> Self {
+        let panels = pack(weight, inputs, 2, Bfloat16::round);
+        let (pairs, _) = panels.as_chunks::<2>();
+        match isa.level() {
+            Level::Avx512Bf16 => Self::Pairs(pairs.iter().map(side_by_side).collect()),
+            _ => Self::Turned(pairs.iter().flat_map(|[first, second]| [*second, *first]).collect()),
+        }
     }
 }
 
-/// As [`crate::matmul::product`], over panels of bfloat16.
+fn side_by_side([first, second]: &[[Bfloat16; LANES]; 2]) -> [Pair; LANES] {
+    std::array::from_fn(|lane| [first[lane], second[lane]])
+}
+
+/// Rows of activations rounded to bfloat16, of an even width.
+#[derive(Clone, Copy)]
+pub(crate) enum Bfloat16Rows<'a> {
+    /// Held as float32; of each pair, the second first.
+    Turned(&'a [f32]),
+    Pairs(&'a [Pair]),
+}
+
+/// Rounds each row of `x` to bfloat16, as `isa` wants it.
+pub(crate) fn round_rows<'a>(
+    isa: Isa,
+    x: &[f32],
+    width: usize,
+    turned: &'a mut Vec<f32>,
+    pairs: &'a mut Vec<Pair>,
+) -> Bfloat16Rows<'a> {
+    let count = x.len() / width.max(1) * width.div_ceil(2);
+    if isa.level() == Level::Avx512Bf16 {
+        pairs.resize(count, Pair::default());
+        let out = pairs.as_mut_slice();
+        dispatch!(isa, round_to_pairs(x: &[f32], width: usize, out: &mut [Pair]));
+        return Bfloat16Rows::Pairs(pairs);
+    }
+    turned.resize(2 * count, 0.0);
+    let out = turned.as_mut_slice();
+    dispatch!(isa, round_and_turn(x: &[f32], width: usize, out: &mut [f32]));
+    Bfloat16Rows::Turned(turned)
+}
+
+#[inline(always)]
+fn round_to_pairs<A: Arithmetic>(x: &[f32], width: usize, out: &mut [Pair]) {
+    for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width.div_ceil(2))) {
+        let (out, rest) = out.as_flattened_mut().split_at_mut(width);
+        for (out, value) in out.iter_mut().zip(row) {
+            *out = Bfloat16::round(*value);
+        }
+        rest.fill(Bfloat16::default());
+    }
+}
+
+#[inline(always)]
+fn round_and_turn<A: Arithmetic>(x: &[f32], width: usize, out: &mut [f32]) {
+    for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width.next_multiple_of(2))) {
+        let ((whole, rest), (out, _)) = (row.as_chunks::<2>(), out.as_chunks_mut::<2>());
+        for (out, [first, second]) in out.iter_mut().zip(whole) {
+            *out = [*second, *first].map(|value| Bfloat16::round(value).widen());
+        }
+        if let ([value], Some(last)) = (rest, out.last_mut()) {
+            *last = [0.0, Bfloat16::round(*value).widen()];
+        }
+    }
+}
+
+/// The product of `count` rows and panels that were made for the same instruction set.
 pub(crate) fn product(
     isa: Isa,
-    x: Rows<'_>,
-    panels: &[[Bfloat16; LANES]],
+    x: Bfloat16Rows<'_>,
+    count: usize,
+    panels: &Bfloat16Panels,
     bias: &[f32],
     activation: Activation,
     y: RowsMut<'_>,
 ) {
-    dispatch!(
-        isa,
-        multiply_widened(
-            x: Rows<'_>,
-            panels: &[[Bfloat16; LANES]],
-            bias: &[f32],
-            activation: Activation,
-            y: RowsMut<'_>,
-        )
-    );
+    match (x, panels) {
+        (Bfloat16Rows::Turned(values), Bfloat16Panels::Turned(panels)) => {
+            let width = values.len() / count.max(1);
+            let x = Rows { values, stride: width, count, width };
+            dispatch!(
+                isa,
+                multiply_widened(
+                    x: Rows<'_>,
+                    panels: &[[Bfloat16; LANES]],
+                    bias: &[f32],
+                    activation: Activation,
+                    y: RowsMut<'_>,
+                )
+            );
+        }
+        #[cfg(target_arch = "x86_64")]
+        (Bfloat16Rows::Pairs(steps), Bfloat16Panels::Pairs(panels)) if isa.level() == Level::Avx512Bf16 => {
+            let x = Inputs { steps, depth: steps.len() / count.max(1), count };
+            // SAFETY: an `Isa` exists only if this machine has its instructions.
+            unsafe { avx512_bf16(&x, panels, bias, activation, y) }
+        }
+        _ => unreachable!("rows and panels were made for the same instruction set"),
+    }
 }
 
 #[inline(always)]
@@ -73,9 +160,122 @@ fn multiply_widened<A: Arithmetic>(
     multiply::<A, Bfloat16>(x, panels, bias, activation, y);
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
+fn avx512_bf16(x: &Inputs<'_, Bf16>, panels: &[[Pair; LANES]], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
+    multiply_pairs::<_, Fused>(Bf16::new(), x, panels, bias, activation, y);
+}
+
+#[inline(always)]
+fn multiply_pairs<D: PairDot, A: Arithmetic>(
+    dot: D,
+    x: &Inputs<'_, D>,
+    panels: &[[Pair; LANES]],
+    bias: &[f32],
+    activation: Activation,
+    y: RowsMut<'_>,
+) {
+    let panel = |index| Panel { weights: &panels[index * x.depth..][..x.depth], bias: lanes_at(bias, index * LANES) };
+    tiles::multiply::<D, A, _>(dot, x, panel, activation, y);
+}
+
+/// A [`Dot`] of bfloat16.
+trait PairDot: Dot<Input = Pair, Weights = [Pair; LANES], Element = f32> {}
+impl<D: Dot<Input = Pair, Weights = [Pair; LANES], Element = f32>> PairDot for D {}
+
+/// What 16 outputs need.
+struct Panel<'a> {
+    weights: &'a [[Pair; LANES]],
+    bias: Lanes,
+}
+
+impl<'a, D: PairDot> tiles::Panel<'a, D> for Panel<'a> {
+    #[inline(always)]
+    fn weights(&self) -> &'a [[Pair; LANES]] {
+        self.weights
+    }
+
+    #[inline(always)]
+    fn start(&self) -> &Lanes {
+        &self.bias
+    }
+
+    #[inline(always)]
+    fn finish(&self, _row: usize, sums: Lanes) -> Lanes {
+        sums
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::arithmetic::Fused;
+
+    /// `vdpbf16ps` in plain Rust, for values whose products and sums are normal numbers or zero.
+    #[derive(Clone, Copy)]
+    struct Emulated;
+
+    impl Dot for Emulated {
+        type Input = Pair;
+        type Weights = [Pair; LANES];
+        type Element = f32;
+        type Sums = Lanes;
+        const TILE_ROWS: usize = 12;
+
+        fn load(self, sums: &Lanes) -> Lanes {
+            *sums
+        }
+
+        fn add(self, mut sums: Lanes, weights: &[Pair; LANES], [first, second]: Pair) -> Lanes {
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = second.widen().mul_add(weights[1].widen(), *sum);
+                *sum = first.widen().mul_add(weights[0].widen(), *sum);
+            }
+            sums
+        }
+
+        fn store(self, sums: Lanes) -> Lanes {
+            sums
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        /// The way of `vdpbf16ps` holds where there is none, and has the bits of widened values.
+        #[test]
+        fn pairs_have_the_bits_of_widened_values(
+            (inputs, x, weight) in (1_usize..40, 1_usize..30, 1_usize..40).prop_flat_map(|(inputs, rows, outputs)| {
+                let values = |count| prop::collection::vec(-1.0_f32..1.0, count);
+                (Just(inputs), values(rows * inputs), values(outputs * inputs))
+            }),
+        ) {
+            let (count, outputs) = (x.len() / inputs, weight.len() / inputs);
+            let bias: Vec<f32> = (0_i16..).map(|i| f32::from(i % 7) - 3.0).take(outputs).collect();
+            let (mut pairs, mut turned) = (vec![Pair::default(); count * inputs.div_ceil(2)], Vec::new());
+            round_to_pairs::<Fused>(&x, inputs, &mut pairs);
+            turned.resize(2 * pairs.len(), 0.0);
+            round_and_turn::<Fused>(&x, inputs, &mut turned);
+            let panels = pack(&weight, inputs, 2, Bfloat16::round);
+            let panels: Vec<_> = panels.as_chunks::<2>().0.iter().map(side_by_side).collect();
+            let Bfloat16Panels::Turned(turned_panels) = Bfloat16Panels::pack(Isa::available()[0], &weight, inputs) else {
+                unreachable!("the portable way")
+            };
+            let depth = inputs.div_ceil(2);
+            for activation in [Activation::None, Activation::Gelu] {
+                let (mut y, mut expected) = (vec![f32::NAN; count * outputs], vec![f32::NAN; count * outputs]);
+                let out = RowsMut { values: &mut y, stride: outputs, width: outputs };
+                let steps = Inputs { steps: &pairs, depth, count };
+                multiply_pairs::<_, Fused>(Emulated, &steps, &panels, &bias, activation, out);
+                let out = RowsMut { values: &mut expected, stride: outputs, width: outputs };
+                let rows = Rows { values: &turned, stride: 2 * depth, count, width: 2 * depth };
+                multiply::<Fused, Bfloat16>(rows, &turned_panels, &bias, activation, out);
+                let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&y), bits(&expected));
+            }
+        }
+    }
 
     fn rounded(value: f32) -> f32 {
         Bfloat16::round(value).widen()

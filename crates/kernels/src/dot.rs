@@ -1,5 +1,5 @@
-//! How four products of bytes are added to a sum, in sixteen sums at a time: the one step of the
-//! int8 product that differs between instruction sets. It is exact on each.
+//! How a few products are added to a sum, in sixteen sums at a time: the one step of a product that
+//! is written for each instruction set. With bytes it is exact on each.
 
 use crate::arithmetic::LANES;
 
@@ -10,7 +10,30 @@ pub(crate) type Group = [i8; GROUP];
 /// Weights of a [`Group`].
 pub(crate) const GROUP: usize = 4 * LANES;
 
-/// How an instruction set takes its operands.
+/// An instruction set's way; a value is the proof that this machine has the instructions.
+pub(crate) trait Dot: Copy {
+    /// Inputs of one row, side by side.
+    type Input: Copy;
+    /// The weights that they meet in 16 outputs.
+    type Weights;
+    /// What the products add up to.
+    type Element: Copy;
+    type Sums: Copy;
+    /// Rows of a tile.
+    const TILE_ROWS: usize = 4;
+
+    fn load(self, sums: &[Self::Element; LANES]) -> Self::Sums;
+    /// Adds to each sum the products of its weights with the input.
+    fn add(self, sums: Self::Sums, weights: &Self::Weights, input: Self::Input) -> Self::Sums;
+    fn store(self, sums: Self::Sums) -> [Self::Element; LANES];
+}
+
+/// A [`Dot`] of bytes.
+pub(crate) trait QuadDot: Dot<Input = Quad, Weights = Group, Element = i32> {
+    const LAYOUT: Layout;
+}
+
+/// How an instruction set takes bytes.
 pub(crate) struct Layout {
     /// What is added to each byte of a [`Quad`], modulo 256.
     pub offset: u8,
@@ -18,26 +41,19 @@ pub(crate) struct Layout {
     pub place: fn(usize, usize) -> usize,
 }
 
-/// An instruction set's way; a value is the proof that this machine has the instructions.
-pub(crate) trait Dot: Copy {
-    type Sums: Copy;
-    const LAYOUT: Layout;
-    /// Rows of a tile.
-    const TILE_ROWS: usize = 4;
-
-    fn load(self, sums: &[i32; LANES]) -> Self::Sums;
-    /// Adds to each sum the four products of its weights with the quad.
-    fn add(self, sums: Self::Sums, weights: &Group, quad: Quad) -> Self::Sums;
-    fn store(self, sums: Self::Sums) -> [i32; LANES];
-}
-
 /// Plain Rust, for every processor. Two products of at most 127² fit into 16 bits.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
-impl Dot for Portable {
-    type Sums = [i32; LANES];
+impl QuadDot for Portable {
     const LAYOUT: Layout = Layout { offset: 0, place: |output, input| input * LANES + output };
+}
+
+impl Dot for Portable {
+    type Input = Quad;
+    type Weights = Group;
+    type Element = i32;
+    type Sums = [i32; LANES];
 
     #[inline(always)]
     fn load(self, sums: &[i32; LANES]) -> Self::Sums {
@@ -63,17 +79,19 @@ impl Dot for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Avx2, Vnni};
+pub(crate) use x86::{Avx2, Bf16, Vnni};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256i, __m512i, _mm256_abs_epi8, _mm256_add_epi32, _mm256_madd_epi16, _mm256_maddubs_epi16,
-        _mm256_set1_epi16, _mm256_set1_epi32, _mm256_sign_epi8, _mm512_dpbusd_epi32, _mm512_set1_epi32,
+        __m256i, __m512, __m512bh, __m512i, _mm256_abs_epi8, _mm256_add_epi32, _mm256_madd_epi16, _mm256_maddubs_epi16,
+        _mm256_set1_epi16, _mm256_set1_epi32, _mm256_sign_epi8, _mm512_dpbf16_ps, _mm512_dpbusd_epi32,
+        _mm512_set1_epi32,
     };
     use std::mem::transmute;
 
-    use super::{Dot, Group, LANES, Layout, Quad};
+    use super::{Dot, Group, LANES, Layout, Quad, QuadDot};
+    use crate::bfloat16::Pair;
 
     /// `vpmaddubsw`, which takes one operand without a sign: the weights' signs go over to the
     /// inputs. Two products of at most 127² stay below 2¹⁵, so that nothing saturates.
@@ -87,9 +105,15 @@ mod x86 {
         }
     }
 
-    impl Dot for Avx2 {
-        type Sums = [__m256i; 2];
+    impl QuadDot for Avx2 {
         const LAYOUT: Layout = Layout { offset: 0, place: |output, input| output * 4 + input };
+    }
+
+    impl Dot for Avx2 {
+        type Input = Quad;
+        type Weights = Group;
+        type Element = i32;
+        type Sums = [__m256i; 2];
 
         #[inline(always)]
         fn load(self, sums: &[i32; LANES]) -> Self::Sums {
@@ -131,9 +155,15 @@ mod x86 {
         }
     }
 
-    impl Dot for Vnni {
-        type Sums = __m512i;
+    impl QuadDot for Vnni {
         const LAYOUT: Layout = Layout { offset: 128, place: |output, input| output * 4 + input };
+    }
+
+    impl Dot for Vnni {
+        type Input = Quad;
+        type Weights = Group;
+        type Element = i32;
+        type Sums = __m512i;
         const TILE_ROWS: usize = 12;
 
         #[inline(always)]
@@ -155,6 +185,49 @@ mod x86 {
         fn store(self, sums: Self::Sums) -> [i32; LANES] {
             // SAFETY: as in `load`.
             unsafe { transmute::<Self::Sums, [i32; LANES]>(sums) }
+        }
+    }
+
+    /// `vdpbf16ps`: of each pair it adds the product of the second inputs, then that of the first,
+    /// with a rounding each, and takes numbers below the least normal one for zero.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Bf16(());
+
+    impl Bf16 {
+        #[target_feature(enable = "avx512f,avx512bf16")]
+        pub(crate) fn new() -> Self {
+            Self(())
+        }
+    }
+
+    impl Dot for Bf16 {
+        type Input = Pair;
+        type Weights = [Pair; LANES];
+        type Element = f32;
+        type Sums = __m512;
+        const TILE_ROWS: usize = 12;
+
+        #[inline(always)]
+        fn load(self, sums: &[f32; LANES]) -> Self::Sums {
+            // SAFETY: both are 64 bytes for which every pattern of bits is a value.
+            unsafe { transmute::<[f32; LANES], Self::Sums>(*sums) }
+        }
+
+        #[inline(always)]
+        fn add(self, sums: Self::Sums, weights: &[Pair; LANES], pair: Pair) -> Self::Sums {
+            // SAFETY: as in `load`; and `self` exists only where there is AVX-512 BF16.
+            unsafe {
+                let pairs = _mm512_set1_epi32(transmute::<Pair, i32>(pair));
+                let weights = transmute::<[Pair; LANES], __m512bh>(*weights);
+                // In the last place the compiler makes the broadcast a part of the instruction.
+                _mm512_dpbf16_ps(sums, weights, transmute::<__m512i, __m512bh>(pairs))
+            }
+        }
+
+        #[inline(always)]
+        fn store(self, sums: Self::Sums) -> [f32; LANES] {
+            // SAFETY: as in `load`.
+            unsafe { transmute::<Self::Sums, [f32; LANES]>(sums) }
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::Isa;
 use crate::arithmetic::{Arithmetic, LANES, Lanes, Native};
-use crate::dot::{Dot, GROUP, Group, Layout, Portable, Quad};
+use crate::dot::{GROUP, Group, Layout, Portable, Quad, QuadDot};
 use crate::isa::{Level, dispatch};
-use crate::matmul::{Activation, RowsMut, lanes_at, store};
+use crate::matmul::{Activation, RowsMut, lanes_at};
+use crate::tiles::{self, Inputs};
 #[cfg(target_arch = "x86_64")]
 use crate::{
     arithmetic::Fused,
@@ -15,8 +16,6 @@ use crate::{
 const LARGEST: i32 = 127;
 /// As many products of two values as 32 bits hold whatever they are.
 pub(crate) const MAX_INPUTS: usize = (i32::MAX / (LARGEST * LARGEST)) as usize;
-/// Rows that go through all panels together, so that they stay in the second-level cache.
-const BLOCK_ROWS: usize = 96;
 
 /// Rows of activations in 8 bits, filled up to whole quads.
 #[derive(Clone, Copy)]
@@ -25,13 +24,6 @@ pub(crate) struct Int8Rows<'a> {
     stride: usize,
     /// What 1 stands for, a row.
     scales: &'a [f32],
-}
-
-impl<'a> Int8Rows<'a> {
-    #[inline(always)]
-    fn row(self, index: usize) -> &'a [Quad] {
-        &self.quads[index * self.stride..][..self.stride]
-    }
 }
 
 /// Rounds each row of `x` to 8 bits.
@@ -59,7 +51,7 @@ fn layout(isa: Isa) -> Layout {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 | Level::Avx512 => Avx2::LAYOUT,
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => Vnni::LAYOUT,
+        Level::Avx512Vnni | Level::Avx512Bf16 => Vnni::LAYOUT,
         _ => Portable::LAYOUT,
     }
 }
@@ -134,11 +126,12 @@ impl Int8Panels {
     }
 
     #[inline(always)]
-    fn panel<'a>(&'a self, index: usize, depth: usize, bias: &[f32]) -> Panel<'a> {
+    fn panel<'a>(&'a self, index: usize, x: Int8Rows<'a>, bias: &[f32]) -> Panel<'a> {
         Panel {
-            groups: &self.groups[index * depth..][..depth],
+            groups: &self.groups[index * x.stride..][..x.stride],
             start: &self.starts[index],
             scales: &self.scales[index],
+            row_scales: x.scales,
             bias: lanes_at(bias, index * LANES),
         }
     }
@@ -149,7 +142,27 @@ struct Panel<'a> {
     groups: &'a [Group],
     start: &'a [i32; LANES],
     scales: &'a Lanes,
+    row_scales: &'a [f32],
     bias: Lanes,
+}
+
+impl<'a, D: QuadDot> tiles::Panel<'a, D> for Panel<'a> {
+    #[inline(always)]
+    fn weights(&self) -> &'a [Group] {
+        self.groups
+    }
+
+    #[inline(always)]
+    fn start(&self) -> &[i32; LANES] {
+        self.start
+    }
+
+    /// Two products and a sum, never fused: the same roundings on every instruction set.
+    #[inline(always)]
+    fn finish(&self, row: usize, sums: [i32; LANES]) -> Lanes {
+        let scale = self.row_scales[row];
+        std::array::from_fn(|lane| sums[lane] as f32 * (scale * self.scales[lane]) + self.bias[lane])
+    }
 }
 
 /// The product of rows and panels that were made for the same instruction set.
@@ -167,7 +180,7 @@ pub(crate) fn product(
         Level::Avx2 | Level::Avx512 => unsafe { avx2(x, panels, bias, activation, y) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => unsafe { vnni(x, panels, bias, activation, y) },
+        Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { vnni(x, panels, bias, activation, y) },
         _ => multiply::<_, Native>(Portable, x, panels, bias, activation, y),
     }
 }
@@ -185,7 +198,7 @@ fn vnni(x: Int8Rows<'_>, panels: &Int8Panels, bias: &[f32], activation: Activati
 }
 
 #[inline(always)]
-fn multiply<D: Dot, A: Arithmetic>(
+fn multiply<D: QuadDot, A: Arithmetic>(
     dot: D,
     x: Int8Rows<'_>,
     panels: &Int8Panels,
@@ -193,59 +206,8 @@ fn multiply<D: Dot, A: Arithmetic>(
     activation: Activation,
     y: RowsMut<'_>,
 ) {
-    let RowsMut { values, stride, width } = y;
-    let rows = x.scales.len();
-    for block in (0..rows).step_by(BLOCK_ROWS) {
-        let end = rows.min(block + BLOCK_ROWS);
-        for first in (0..width).step_by(LANES) {
-            let panel = panels.panel(first / LANES, x.stride, bias);
-            let columns = LANES.min(width - first);
-            let mut row = block;
-            while row < end {
-                let left = end - row;
-                let count = if left < D::TILE_ROWS { left.min(4) } else { D::TILE_ROWS };
-                let out = &mut values[row * stride + first..];
-                match count {
-                    12 => tile::<D, A, 12>(dot, x, row, &panel, activation, out, stride, columns),
-                    4 => tile::<D, A, 4>(dot, x, row, &panel, activation, out, stride, columns),
-                    3 => tile::<D, A, 3>(dot, x, row, &panel, activation, out, stride, columns),
-                    2 => tile::<D, A, 2>(dot, x, row, &panel, activation, out, stride, columns),
-                    _ => tile::<D, A, 1>(dot, x, row, &panel, activation, out, stride, columns),
-                }
-                row += count;
-            }
-        }
-    }
-}
-
-/// `ROWS` rows by one panel. The sums stay in registers from the first input to the last.
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the innermost loop, inlined into its one caller")]
-fn tile<D: Dot, A: Arithmetic, const ROWS: usize>(
-    dot: D,
-    x: Int8Rows<'_>,
-    first_row: usize,
-    panel: &Panel<'_>,
-    activation: Activation,
-    out: &mut [f32],
-    stride: usize,
-    columns: usize,
-) {
-    let rows: [&[Quad]; ROWS] = std::array::from_fn(|i| x.row(first_row + i));
-    let mut sums = [dot.load(panel.start); ROWS];
-    for (index, weights) in panel.groups.iter().enumerate() {
-        for (sum, row) in sums.iter_mut().zip(rows) {
-            // SAFETY: `row` has `x.stride` quads, and so many groups has the panel.
-            *sum = dot.add(*sum, weights, unsafe { *row.get_unchecked(index) });
-        }
-    }
-    for (index, sum) in sums.into_iter().enumerate() {
-        let sum = dot.store(sum);
-        let scale = x.scales[first_row + index];
-        // Two products and a sum, never fused: the same roundings on every instruction set.
-        let values = std::array::from_fn(|lane| sum[lane] as f32 * (scale * panel.scales[lane]) + panel.bias[lane]);
-        store::<A>(values, activation, &mut out[index * stride..], columns);
-    }
+    let inputs = Inputs { steps: x.quads, depth: x.stride, count: x.scales.len() };
+    tiles::multiply::<D, A, _>(dot, &inputs, |index| panels.panel(index, x, bias), activation, y);
 }
 
 #[cfg(test)]

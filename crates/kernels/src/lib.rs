@@ -34,6 +34,7 @@ mod matmul;
 mod norm;
 mod operand;
 mod precision;
+mod tiles;
 
 pub use attention::{Attention, AttentionWorkspace};
 pub use isa::Isa;

@@ -1,5 +1,5 @@
 use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu};
-use crate::bfloat16::{self, Bfloat16};
+use crate::bfloat16::{self, Bfloat16Panels};
 use crate::int8::{self, Int8Panels};
 use crate::isa::dispatch;
 use crate::operand::Values;
@@ -12,8 +12,9 @@ const BLOCK_ROWS: usize = 16 * TILE_ROWS;
 
 /// A weight matrix of shape `[outputs, inputs]`, packed once for [`Matmul`].
 ///
-/// Format: panels of 16 outputs; within a panel, for each input (in int8, for each four), its
-/// weights for the 16 outputs side by side. The last panel is filled up with zeros.
+/// Format: panels of 16 outputs; within a panel, for each input (in int8, for each four; in
+/// bfloat16, for each two), its weights for the 16 outputs side by side. The last panel is filled
+/// up with zeros.
 pub struct PackedMatrix {
     isa: Isa,
     outputs: usize,
@@ -23,7 +24,7 @@ pub struct PackedMatrix {
 
 enum Panels {
     Float32(Vec<Lanes>),
-    Bfloat16(Vec<[Bfloat16; LANES]>),
+    Bfloat16(Bfloat16Panels),
     Int8(Int8Panels),
 }
 
@@ -41,8 +42,8 @@ impl PackedMatrix {
     pub fn pack(isa: Isa, precision: Precision, weight: &[f32], outputs: usize, inputs: usize) -> Self {
         assert_eq!(weight.len(), outputs * inputs);
         let panels = match precision {
-            Precision::Float32 => Panels::Float32(pack(weight, inputs, |value| value)),
-            Precision::Bfloat16 => Panels::Bfloat16(pack(weight, inputs, Bfloat16::round)),
+            Precision::Float32 => Panels::Float32(pack(weight, inputs, 1, |value| value)),
+            Precision::Bfloat16 => Panels::Bfloat16(Bfloat16Panels::pack(isa, weight, inputs)),
             Precision::Int8 => Panels::Int8(Int8Panels::pack(isa, weight, inputs)),
         };
         Self { isa, outputs, inputs, panels }
@@ -81,12 +82,18 @@ impl PackedMatrix {
     }
 }
 
-/// Panels of 16 outputs: for each input, its 16 weights side by side.
-fn pack<W: Copy + Default>(weight: &[f32], inputs: usize, convert: impl Fn(f32) -> W) -> Vec<[W; LANES]> {
-    let outputs = weight.len() / inputs.max(1);
-    let mut panels = vec![[W::default(); LANES]; outputs.div_ceil(LANES) * inputs];
+/// Panels of 16 outputs: for each input, its 16 weights side by side. Zeros fill up what is no
+/// multiple of `step` inputs.
+pub(crate) fn pack<W: Copy + Default>(
+    weight: &[f32],
+    inputs: usize,
+    step: usize,
+    convert: impl Fn(f32) -> W,
+) -> Vec<[W; LANES]> {
+    let (outputs, depth) = (weight.len() / inputs.max(1), inputs.next_multiple_of(step));
+    let mut panels = vec![[W::default(); LANES]; outputs.div_ceil(LANES) * depth];
     for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
-        let panel = &mut panels[output / LANES * inputs..][..inputs];
+        let panel = &mut panels[output / LANES * depth..][..depth];
         for (lanes, value) in panel.iter_mut().zip(row) {
             lanes[output % LANES] = convert(*value);
         }
@@ -118,8 +125,9 @@ pub struct Matmul<'a> {
 impl Matmul<'_> {
     /// Writes `y`, of shape `[rows, outputs]`, for the rows of `x`; both row-major.
     ///
-    /// In float32 and bfloat16 each value is the bias plus the products in the order of the inputs,
-    /// one after the other; in int8 the exact sum of the products, scaled, plus the bias.
+    /// In float32 each value is the bias plus the products in the order of the inputs, one after the
+    /// other; in bfloat16 likewise, but of each pair of inputs the second comes first; in int8 it is
+    /// the exact sum of the products, scaled, plus the bias.
     ///
     /// # Panics
     /// If `x` was made for another kind of matrix, or if the lengths of `x`, `y` and the bias do
@@ -134,8 +142,8 @@ impl Matmul<'_> {
             (Panels::Float32(panels), Values::Float32(values)) => {
                 product(isa, x.matrix(values), panels, bias, activation, y);
             }
-            (Panels::Bfloat16(panels), Values::Bfloat16(values)) => {
-                bfloat16::product(isa, x.matrix(values), panels, bias, activation, y);
+            (Panels::Bfloat16(panels), Values::Bfloat16(rows)) => {
+                bfloat16::product(isa, rows, x.count, panels, bias, activation, y);
             }
             (Panels::Int8(panels), Values::Int8(rows)) => int8::product(isa, rows, panels, bias, activation, y),
             _ => panic!("the operand was made for a matrix of another precision"),
@@ -282,6 +290,7 @@ mod tests {
 
     use super::*;
     use crate::arithmetic::Fused;
+    use crate::bfloat16::Bfloat16;
 
     fn values(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
@@ -352,7 +361,7 @@ mod tests {
         ) {
             let (x, weight) = (values(rows * inputs, seed), values(outputs * inputs, !seed));
             let bias = values(outputs, seed ^ 5);
-            let panels = pack(&weight, inputs, |value| value);
+            let panels = pack(&weight, inputs, 1, |value| value);
             for activation in [Activation::None, Activation::Gelu, Activation::Relu] {
                 // The fused path compiled without its instructions: the oracle of those that have them.
                 let mut oracle = vec![0.0; rows * outputs];
@@ -394,16 +403,25 @@ mod tests {
         }
 
         #[test]
-        fn bfloat16_has_the_bits_of_float32_over_rounded_values(
+        fn bfloat16_has_the_bits_of_float32_over_rounded_and_turned_pairs(
             rows in 1_usize..130, inputs in 1_usize..80, outputs in 1_usize..70, seed: u32,
         ) {
             let (x, weight) = (values(rows * inputs, seed), values(outputs * inputs, !seed));
             let bias = values(outputs, seed ^ 5);
-            let rounded = |values: &[f32]| -> Vec<f32> { values.iter().map(|v| Bfloat16::round(*v).widen()).collect() };
+            let even = inputs.next_multiple_of(2);
+            let turned = |values: &[f32]| -> Vec<f32> {
+                let mut out = vec![0.0; values.len() / inputs * even];
+                for (row, out) in values.chunks_exact(inputs).zip(out.chunks_exact_mut(even)) {
+                    for (at, value) in row.iter().enumerate() {
+                        out[at ^ 1] = Bfloat16::round(*value).widen();
+                    }
+                }
+                out
+            };
             for isa in Isa::available() {
                 for activation in [Activation::None, Activation::Gelu, Activation::Relu] {
                     let y = run_in(Precision::Bfloat16, isa, &x, &weight, &bias, inputs, activation);
-                    let expected = run(isa, &rounded(&x), &rounded(&weight), &bias, inputs, activation);
+                    let expected = run(isa, &turned(&x), &turned(&weight), &bias, even, activation);
                     prop_assert_eq!(bits(&y), bits(&expected), "{}", isa.name());
                 }
             }

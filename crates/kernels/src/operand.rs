@@ -1,7 +1,8 @@
+use crate::bfloat16::{self, Bfloat16Rows, Pair};
 use crate::dot::Quad;
 use crate::int8::{self, Int8Rows};
 use crate::matmul::Rows;
-use crate::{Isa, Precision, bfloat16};
+use crate::{Isa, Precision};
 
 /// Rows of activations as products with a [`PackedMatrix`](crate::PackedMatrix) take them; from
 /// [`PackedMatrix::operand`](crate::PackedMatrix::operand).
@@ -18,15 +19,15 @@ pub struct Operand<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Values<'a> {
     Float32(&'a [f32]),
-    /// Values of bfloat16, held as float32.
-    Bfloat16(&'a [f32]),
+    Bfloat16(Bfloat16Rows<'a>),
     Int8(Int8Rows<'a>),
 }
 
 /// Memory that an [`Operand`] uses and leaves to the next.
 #[derive(Default)]
 pub struct OperandWorkspace {
-    rounded: Vec<f32>,
+    turned: Vec<f32>,
+    pairs: Vec<Pair>,
     quads: Vec<Quad>,
     scales: Vec<f32>,
 }
@@ -39,13 +40,10 @@ impl<'a> Operand<'a> {
         width: usize,
         workspace: &'a mut OperandWorkspace,
     ) -> Self {
-        let OperandWorkspace { rounded, quads, scales } = workspace;
+        let OperandWorkspace { turned, pairs, quads, scales } = workspace;
         let values = match precision {
             Precision::Float32 => Values::Float32(x),
-            Precision::Bfloat16 => {
-                bfloat16::round_rows(isa, x, rounded);
-                Values::Bfloat16(rounded)
-            }
+            Precision::Bfloat16 => Values::Bfloat16(bfloat16::round_rows(isa, x, width, turned, pairs)),
             Precision::Int8 => Values::Int8(int8::quantize_rows(isa, x, width, quads, scales)),
         };
         Self { isa, width, count: x.len() / width.max(1), values }

@@ -1,0 +1,97 @@
+//! The product over panels whose step is a [`Dot`].
+
+use crate::arithmetic::{Arithmetic, LANES, Lanes};
+use crate::dot::Dot;
+use crate::matmul::{Activation, RowsMut, store};
+
+/// Rows that go through all panels together, so that they stay in the second-level cache.
+const BLOCK_ROWS: usize = 96;
+
+/// Rows of inputs, `[count, depth]` steps.
+pub(crate) struct Inputs<'a, D: Dot> {
+    pub steps: &'a [D::Input],
+    pub depth: usize,
+    pub count: usize,
+}
+
+impl<'a, D: Dot> Inputs<'a, D> {
+    #[inline(always)]
+    fn row(&self, index: usize) -> &'a [D::Input] {
+        &self.steps[index * self.depth..][..self.depth]
+    }
+}
+
+/// What 16 outputs need.
+pub(crate) trait Panel<'a, D: Dot> {
+    /// One for each step.
+    fn weights(&self) -> &'a [D::Weights];
+    /// Where sums start.
+    fn start(&self) -> &[D::Element; LANES];
+    /// The values that the sums of a row stand for.
+    fn finish(&self, row: usize, sums: [D::Element; LANES]) -> Lanes;
+}
+
+#[inline(always)]
+pub(crate) fn multiply<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>>(
+    dot: D,
+    x: &Inputs<'_, D>,
+    panel: impl Fn(usize) -> P,
+    activation: Activation,
+    y: RowsMut<'_>,
+) where
+    D::Weights: 'a,
+{
+    let RowsMut { values, stride, width } = y;
+    for block in (0..x.count).step_by(BLOCK_ROWS) {
+        let end = x.count.min(block + BLOCK_ROWS);
+        for first in (0..width).step_by(LANES) {
+            let panel = panel(first / LANES);
+            let columns = LANES.min(width - first);
+            let mut row = block;
+            while row < end {
+                let left = end - row;
+                let count = if left < D::TILE_ROWS { left.min(4) } else { D::TILE_ROWS };
+                let out = &mut values[row * stride + first..];
+                match count {
+                    12 => tile::<D, A, P, 12>(dot, x, row, &panel, activation, out, stride, columns),
+                    4 => tile::<D, A, P, 4>(dot, x, row, &panel, activation, out, stride, columns),
+                    3 => tile::<D, A, P, 3>(dot, x, row, &panel, activation, out, stride, columns),
+                    2 => tile::<D, A, P, 2>(dot, x, row, &panel, activation, out, stride, columns),
+                    _ => tile::<D, A, P, 1>(dot, x, row, &panel, activation, out, stride, columns),
+                }
+                row += count;
+            }
+        }
+    }
+}
+
+/// `ROWS` rows by one panel. The sums stay in registers from the first step to the last.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the innermost loop, inlined into its one caller")]
+fn tile<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>, const ROWS: usize>(
+    dot: D,
+    x: &Inputs<'_, D>,
+    first_row: usize,
+    panel: &P,
+    activation: Activation,
+    out: &mut [f32],
+    stride: usize,
+    columns: usize,
+) where
+    D::Weights: 'a,
+{
+    let rows: [&[D::Input]; ROWS] = std::array::from_fn(|i| x.row(first_row + i));
+    let weights = panel.weights();
+    assert_eq!(weights.len(), x.depth);
+    let mut sums = [dot.load(panel.start()); ROWS];
+    for (step, weights) in weights.iter().enumerate() {
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            // SAFETY: `row` has `x.depth` steps, and so many has the panel.
+            *sum = dot.add(*sum, weights, unsafe { *row.get_unchecked(step) });
+        }
+    }
+    for (index, sum) in sums.into_iter().enumerate() {
+        let values = panel.finish(first_row + index, dot.store(sum));
+        store::<A>(values, activation, &mut out[index * stride..], columns);
+    }
+}
