@@ -333,7 +333,7 @@ impl Classifier {
         let started = Instant::now();
         let batch = Batch::pack(sequences);
         let states = self.encoder.encode(&batch)?;
-        let logits: Vec<_> = states.chunks_exact(self.config.dim).map(|state| self.head.logits(state)).collect();
+        let logits = self.head.logits(&states);
         if logits.iter().flatten().any(|logit| !logit.is_finite()) {
             return Err(Error::NotFinite);
         }

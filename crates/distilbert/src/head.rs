@@ -1,60 +1,38 @@
+use kernels::{Activation, Isa, OperandWorkspace, Precision};
+
+use crate::linear::{Kernels, Linear};
+use crate::weights::Module;
 use crate::{Config, Result, Weights};
 
-/// The classification head: `pre_classifier` → `ReLU` → `classifier`, on the state of `[CLS]`.
+/// The classification head: `pre_classifier` → `ReLU` → `classifier`, on the state of `[CLS]`, in
+/// float32.
 ///
 /// Source: `DistilBertForSequenceClassification.forward` of Hugging Face `transformers`.
 pub(crate) struct Head {
+    labels: usize,
     pre_classifier: Linear,
     classifier: Linear,
 }
 
 impl Head {
     pub(crate) fn load(config: &Config, weights: &Weights<'_>) -> Result<Self> {
+        let kernels = Kernels { isa: Isa::detected(), precision: Precision::Float32 };
+        let (dim, labels) = (config.dim, config.labels.len());
+        let load =
+            |name, outputs, activation| Linear::load(kernels, &[Module::new(weights, name)], dim, outputs, activation);
         Ok(Self {
-            pre_classifier: Linear::load(weights, "pre_classifier", config.dim, config.dim)?,
-            classifier: Linear::load(weights, "classifier", config.dim, config.labels.len())?,
+            labels,
+            pre_classifier: load("pre_classifier", dim, Activation::Relu)?,
+            classifier: load("classifier", labels, Activation::None)?,
         })
     }
 
-    /// Logits, one a label, of one hidden state.
-    pub(crate) fn logits(&self, hidden: &[f32]) -> Vec<f32> {
-        let mut inner = self.pre_classifier.forward(hidden);
-        for value in &mut inner {
-            *value = value.max(0.0);
-        }
-        self.classifier.forward(&inner)
+    /// Logits, one list a text and one logit a label, of hidden states, `[texts, hidden size]`.
+    pub(crate) fn logits(&self, states: &[f32]) -> Vec<Vec<f32>> {
+        let mut workspace = OperandWorkspace::default();
+        let (mut inner, mut logits) = (Vec::new(), Vec::new());
+        self.pre_classifier.run(self.pre_classifier.operand(states, &mut workspace), &mut inner);
+        self.classifier.run(self.classifier.operand(&inner, &mut workspace), &mut logits);
+        logits.chunks_exact(self.labels).map(<[f32]>::to_vec).collect()
     }
-}
-
-/// `y = W x + b`, `W` of shape `[outputs, inputs]`.
-struct Linear {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-}
-
-impl Linear {
-    fn load(weights: &Weights<'_>, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
-        Ok(Self {
-            weight: weights.read(&format!("{name}.weight"), &[outputs, inputs])?,
-            bias: weights.read(&format!("{name}.bias"), &[outputs])?,
-        })
-    }
-
-    fn forward(&self, x: &[f32]) -> Vec<f32> {
-        self.weight.chunks_exact(x.len()).zip(&self.bias).map(|(row, bias)| dot(row, x) + bias).collect()
-    }
-}
-
-/// A dot product in eight fixed lanes: the order of additions, and so the bits, never varies.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a, a_rest) = a.as_chunks::<8>();
-    let (b, b_rest) = b.as_chunks::<8>();
-    let mut lanes = [0.0_f32; 8];
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..8 {
-            lanes[lane] += a[lane] * b[lane];
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    lanes.iter().sum::<f32>() + rest
 }

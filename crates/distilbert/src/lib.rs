@@ -29,6 +29,7 @@ mod error;
 mod head;
 #[cfg(feature = "hub")]
 mod hub;
+mod linear;
 mod model_files;
 mod options;
 mod packed;

@@ -2,10 +2,11 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use kernels::{
-    Activation as KernelActivation, Attention, AttentionWorkspace, Isa, LayerNorm, Matmul, Operand, OperandWorkspace,
-    PackedMatrix, Precision,
+    Activation as KernelActivation, Attention, AttentionWorkspace, Isa, LayerNorm, OperandWorkspace, PackedMatrix,
+    Precision,
 };
 
+use crate::linear::{Kernels, Linear};
 use crate::weights::Module;
 use crate::{Activation, Batch, Config, Encoder, Error, Result, Weights};
 
@@ -117,13 +118,6 @@ struct Workspace {
     operand: OperandWorkspace,
 }
 
-/// What a layer's products run on and in.
-#[derive(Clone, Copy)]
-struct Kernels {
-    isa: Isa,
-    precision: Precision,
-}
-
 /// One transformer block.
 struct Layer {
     attention: Attention,
@@ -148,12 +142,18 @@ impl Layer {
         };
         Ok(Self {
             attention: Attention { isa, heads: config.n_heads, hidden: dim },
-            query: Linear::load(kernels, &attention, &["q_lin"], dim, dim, KernelActivation::None)?,
-            key_value: Linear::load(kernels, &attention, &["k_lin", "v_lin"], dim, dim, KernelActivation::None)?,
-            out: Linear::load(kernels, &attention, &["out_lin"], dim, dim, KernelActivation::None)?,
+            query: Linear::load(kernels, &[attention.child("q_lin")], dim, dim, KernelActivation::None)?,
+            key_value: Linear::load(
+                kernels,
+                &[attention.child("k_lin"), attention.child("v_lin")],
+                dim,
+                dim,
+                KernelActivation::None,
+            )?,
+            out: Linear::load(kernels, &[attention.child("out_lin")], dim, dim, KernelActivation::None)?,
             attention_norm: Norm::load(isa, &module.child("sa_layer_norm"), dim)?,
-            lin1: Linear::load(kernels, &ffn, &["lin1"], dim, hidden_dim, activation)?,
-            lin2: Linear::load(kernels, &ffn, &["lin2"], hidden_dim, dim, KernelActivation::None)?,
+            lin1: Linear::load(kernels, &[ffn.child("lin1")], dim, hidden_dim, activation)?,
+            lin2: Linear::load(kernels, &[ffn.child("lin2")], hidden_dim, dim, KernelActivation::None)?,
             output_norm: Norm::load(isa, &module.child("output_layer_norm"), dim)?,
         })
     }
@@ -180,44 +180,6 @@ impl Layer {
         self.lin1.run(self.lin1.operand(attended, operand), inner);
         self.lin2.run(self.lin2.operand(inner, operand), output);
         self.output_norm.run(output, attended);
-    }
-}
-
-struct Linear {
-    weight: PackedMatrix,
-    bias: Vec<f32>,
-    activation: KernelActivation,
-}
-
-impl Linear {
-    /// One matrix of the named ones, of `outputs` rows each, on top of one another.
-    fn load(
-        Kernels { isa, precision }: Kernels,
-        module: &Module<'_>,
-        names: &[&str],
-        inputs: usize,
-        outputs: usize,
-        activation: KernelActivation,
-    ) -> Result<Self> {
-        let (mut weight, mut bias) = (Vec::new(), Vec::new());
-        for name in names {
-            let linear = module.child(name);
-            weight.extend(linear.read("weight", &[outputs, inputs])?);
-            bias.extend(linear.read("bias", &[outputs])?);
-        }
-        let weight = PackedMatrix::pack(isa, precision, &weight, bias.len(), inputs);
-        Ok(Self { weight, bias, activation })
-    }
-
-    /// The rows of `x`, ready for this layer and every other of as many inputs.
-    fn operand<'a>(&self, x: &'a [f32], workspace: &'a mut OperandWorkspace) -> Operand<'a> {
-        self.weight.operand(x, workspace)
-    }
-
-    /// Fills `y`, of shape `[rows, outputs]`, from `x`, of shape `[rows, inputs]`.
-    fn run(&self, x: Operand<'_>, y: &mut Vec<f32>) {
-        y.resize(x.rows() * self.weight.outputs(), 0.0);
-        Matmul { weight: &self.weight, bias: &self.bias, activation: self.activation }.run(x, y);
     }
 }
 
