@@ -39,6 +39,8 @@ impl Attention {
         assert!(key_value.len().is_multiple_of(2 * hidden) && hidden.is_multiple_of(heads));
         let size = hidden / heads;
         let tokens = key_value.len() / (2 * hidden);
+        // Rows of scores are whole panels, so that no part of a row is stored or summed by itself.
+        let stride = tokens.next_multiple_of(LANES);
         let scale = 1.0 / (size as f32).sqrt();
         let AttentionWorkspace { keys, values, scores } = workspace;
         for offset in (0..hidden).step_by(size) {
@@ -47,12 +49,12 @@ impl Attention {
             let blocks = query.chunks(QUERY_ROWS * hidden).zip(context.chunks_mut(QUERY_ROWS * hidden));
             for (query, context) in blocks {
                 let count = query.len() / hidden;
-                scores.resize(count * tokens, 0.0);
+                scores.resize(count * stride, 0.0);
                 let x = Rows { values: &query[offset..], stride: hidden, count, width: size };
-                let y = RowsMut { values: scores, stride: tokens, width: tokens };
+                let y = RowsMut { values: scores, stride, width: stride };
                 product(isa, x, keys, &[], Activation::None, y);
-                dispatch!(isa, softmax(scores: &mut [f32], tokens: usize, scale: f32));
-                let x = Rows { values: scores, stride: tokens, count, width: tokens };
+                dispatch!(isa, softmax(scores: &mut [f32], stride: usize, tokens: usize, scale: f32));
+                let x = Rows { values: scores, stride, count, width: tokens };
                 let y = RowsMut { values: &mut context[offset..], stride: hidden, width: size };
                 product(isa, x, values, &[], Activation::None, y);
             }
@@ -85,32 +87,33 @@ fn pack_values(panels: &mut Vec<Lanes>, key_value: &[f32], stride: usize, offset
     }
 }
 
-/// Replaces each row of `width` scores by the softmax of `scale · row`, shifted by the maximum so that
-/// no exponential overflows.
+/// Replaces the first `tokens` scores of each row by the softmax of `scale` times them, shifted by the
+/// maximum so that no exponential overflows, and the rest of the row by zeros.
 #[inline(always)]
-fn softmax<A: Arithmetic>(scores: &mut [f32], width: usize, scale: f32) {
-    for row in scores.chunks_exact_mut(width) {
-        let max = maximum(row);
-        for value in row.iter_mut() {
+fn softmax<A: Arithmetic>(scores: &mut [f32], stride: usize, tokens: usize, scale: f32) {
+    for row in scores.chunks_exact_mut(stride) {
+        row[tokens..].fill(f32::NEG_INFINITY);
+        let (lanes, _) = row.as_chunks_mut::<LANES>();
+        let max = maximum(lanes);
+        for value in lanes.as_flattened_mut() {
             *value = exp::<A>((*value - max) * scale);
         }
-        let inverse = 1.0 / total(row, |value| value);
-        for value in row {
+        let inverse = 1.0 / total(lanes.as_flattened(), |value| value);
+        for value in lanes.as_flattened_mut() {
             *value *= inverse;
         }
     }
 }
 
 #[inline(always)]
-fn maximum(row: &[f32]) -> f32 {
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = if value > lane { *value } else { *lane };
+fn maximum(row: &[Lanes]) -> f32 {
+    let mut most = [f32::NEG_INFINITY; LANES];
+    for lanes in row {
+        for (most, value) in most.iter_mut().zip(lanes) {
+            *most = if value > most { *value } else { *most };
         }
     }
-    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+    most.into_iter().fold(f32::NEG_INFINITY, f32::max)
 }
 
 #[cfg(test)]
