@@ -35,8 +35,7 @@ impl Tokenizer {
     pub(crate) fn load(origin: &str, files: &TokenizerFiles, config: &Config) -> Result<Self> {
         let wrong = |reason: String| Error::Tokenizer { origin: origin.into(), reason };
         let mut inner = match files {
-            TokenizerFiles::Json(json) => tokenizers::Tokenizer::from_bytes(json)
-                .map_err(|e| wrong(format!("tokenizer.json is not a tokenizer: {e}")))?,
+            TokenizerFiles::Json(json) => from_json(json).map_err(wrong)?,
             TokenizerFiles::Vocab { vocab, config } => from_vocab(vocab, config.as_ref()).map_err(wrong)?,
         };
         check_ids(&inner, config).map_err(wrong)?;
@@ -103,6 +102,16 @@ impl Tokenizer {
         let mut encoding = self.inner.encode_fast(text, false).map_err(wrong)?;
         encoding.truncate(max_length - self.special, stride, TruncationDirection::Right);
         self.inner.post_process(encoding, None, true).map_err(wrong)
+    }
+}
+
+/// Reads `tokenizer.json`. The library panics over some malformed files instead of refusing them.
+fn from_json(json: &[u8]) -> Result<tokenizers::Tokenizer, String> {
+    let wrong = |reason: String| format!("tokenizer.json is not a tokenizer: {reason}");
+    serde_json::from_slice::<serde_json::Value>(json).map_err(|e| wrong(e.to_string()))?;
+    match std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(json)) {
+        Ok(tokenizer) => tokenizer.map_err(|e| wrong(e.to_string())),
+        Err(_) => Err(wrong("a part of it is malformed".into())),
     }
 }
 
