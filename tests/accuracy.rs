@@ -41,13 +41,13 @@ fn default_model_scores_what_its_card_says() {
     assert_eq!((right(&predictions, &labels), texts.len()), (RIGHT, 2000));
 }
 
-/// At least 99.7 % of the labels in bfloat16 and 99.0 % in int8, and accuracy within 0.3 points.
+/// At least 99.7 % of the labels in bfloat16 and 99.5 % in int8, and accuracy within 0.3 points.
 #[test]
 fn coarser_precisions_agree_with_float32() {
     let Some(file) = validation() else { return };
     let (texts, labels) = texts_and_labels(&file);
     let float32 = classify(Precision::Float32, &texts);
-    for (precision, least) in [(Precision::Bfloat16, 1994), (Precision::Int8, 1980)] {
+    for (precision, least) in [(Precision::Bfloat16, 1994), (Precision::Int8, 1990)] {
         let predictions = classify(precision, &texts);
         let agree = predictions.iter().zip(&float32).filter(|(ours, theirs)| ours.label == theirs.label).count();
         assert!(agree >= least, "{precision}: {agree} labels agree");
