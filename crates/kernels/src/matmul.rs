@@ -280,8 +280,15 @@ pub(crate) fn store<A: Arithmetic>(mut values: Lanes, activation: Activation, ou
     }
     match out.first_chunk_mut() {
         Some(whole) if columns == LANES => *whole = values,
-        _ => out[..columns].copy_from_slice(&values[..columns]),
+        _ => store_part(&values, &mut out[..columns]),
     }
+}
+
+/// Not inlined, because the compiler would make one copy of variable length, a call, of both ways to store.
+#[cold]
+#[inline(never)]
+fn store_part(values: &Lanes, out: &mut [f32]) {
+    out.copy_from_slice(&values[..out.len()]);
 }
 
 #[cfg(test)]
