@@ -63,6 +63,9 @@ def everyday(path: Path) -> list[Text]:
 
 def default_corpus(folder: Path, goemotions_weight: float, near_weight: float) -> Corpus:
     here = Path(__file__).parent
+    for name in ("emotion/train.txt", "emotion/val.txt", "goemotions/train.tsv", "goemotions/dev.tsv", "goemotions/labels.txt"):
+        if not (folder / name).is_file():
+            raise SystemExit(f"{folder} has no {name}; training/README.md says what the folder must hold")
     train = emotion(folder / "emotion/train.txt")
     train += goemotions(folder / "goemotions", "train", goemotions_weight, near_weight)
     train += everyday(here / "everyday.tsv")
