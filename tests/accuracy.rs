@@ -1,7 +1,7 @@
-//! The default model scores what its card says, by this engine, on the *emotion* validation split, and the coarser
-//! precisions hardly differ from float32.
+//! The default model scores what its card says, by this engine, on the *emotion* validation split and on everyday
+//! sentences, and the coarser precisions hardly differ from float32.
 //!
-//! The texts are not part of the project: the tests skip where `../shared/data` is absent.
+//! The *emotion* texts are not part of the project: their tests skip where `../shared/data` is absent.
 
 use std::path::Path;
 
@@ -39,6 +39,15 @@ fn default_model_scores_what_its_card_says() {
     let (texts, labels) = texts_and_labels(&file);
     let predictions = Classifier::default_model().unwrap().classify(&texts).unwrap();
     assert_eq!((right(&predictions, &labels), texts.len()), (RIGHT, 2000));
+}
+
+#[test]
+fn default_model_scores_what_its_card_says_on_everyday_sentences() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../training/everyday-dev.tsv");
+    let file = std::fs::read_to_string(path).unwrap();
+    let (labels, texts): (Vec<&str>, Vec<&str>) = file.lines().skip(1).filter_map(|line| line.split_once('\t')).unzip();
+    let predictions = classify(Precision::Float32, &texts);
+    assert_eq!((right(&predictions, &labels), texts.len()), (277, 300));
 }
 
 /// At least 99.7 % of the labels in bfloat16 and 99.5 % in int8, and accuracy within 0.3 points.
