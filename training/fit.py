@@ -1,5 +1,6 @@
 """Fitting a network to soft targets, predicting with it, and judging what it predicts."""
 
+import hashlib
 import math
 import random
 import time
@@ -80,10 +81,18 @@ def predict(network, tokenizer, texts: list[str], max_length: int = 512) -> torc
     return out
 
 
+def fingerprint(network, lesson: Lesson) -> str:
+    """Tells one start of a fit from another: its texts, targets and weights."""
+    digest = hashlib.sha256("\n".join(lesson.texts).encode())
+    for tensor in [lesson.targets, lesson.weight, *network.state_dict().values()]:
+        digest.update(tensor.detach().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def fit(network, tokenizer, lesson: Lesson, recipe: Recipe, seed: int, checkpoint: Path) -> None:
     """AdamW on a one-cycle schedule. Goes on from `checkpoint`, written after every epoch, if it is
-    of the same settings and texts."""
-    settings = {**asdict(recipe), "seed": seed, "texts": len(lesson.texts), "sum": lesson.targets.double().sum(0).tolist()}
+    of the same settings, texts, targets and first weights."""
+    settings = {**asdict(recipe), "seed": seed, "given": fingerprint(network, lesson)}
     torch.manual_seed(seed)
     shuffle = random.Random(seed)
     decayed = [p for p in network.parameters() if p.ndim > 1]

@@ -79,9 +79,12 @@ def default_corpus(folder: Path, goemotions_weight: float, near_weight: float) -
 
 def parquet_corpus(file: Path, text: str, label: str, seed: int) -> Corpus:
     """Texts and labels of one's own; every tenth, chosen by `seed`, is kept for validation."""
-    from pyarrow import parquet
+    from pyarrow import ArrowInvalid, parquet
 
-    table = parquet.read_table(file)
+    try:
+        table = parquet.read_table(file)
+    except ArrowInvalid as error:
+        raise SystemExit(f"{file} is no Parquet file: {error}") from None
     for column in (text, label):
         if column not in table.column_names:
             raise SystemExit(f"{file} has no column {column}; it has {', '.join(table.column_names)}")
