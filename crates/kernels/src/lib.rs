@@ -6,7 +6,8 @@
 //! Every algorithm is written once, in plain Rust over fixed-size lanes, and compiled for each
 //! instruction set of [`Isa`]. The order of the additions in every sum is fixed by the shape of
 //! that sum alone: a row of a result has the same bits whatever other rows are computed with it,
-//! and the same bits on every instruction set with a fused multiply-add.
+//! and the same bits on every instruction set with a fused multiply-add (in bfloat16 but for subnormal
+//! numbers).
 //!
 //! ```
 //! use kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
