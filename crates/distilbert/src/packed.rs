@@ -225,7 +225,11 @@ mod tests {
             let batch = Batch::pack(sequences.iter().map(Vec::as_slice));
             let expected = ReferenceEncoder::load(&config, &weights).unwrap().encode(&batch).unwrap();
             for (precision, tolerance) in Precision::ALL.into_iter().zip([1e-4, 0.1, 0.3]) {
-                let states = Isa::available().into_iter().map(|isa| {
+                // In bfloat16, AMX sums in another order than all others.
+                let alike = |isa: &Isa| precision != Precision::Bfloat16 || isa.name() != "amx";
+                let (alike, others): (Vec<_>, Vec<_>) = Isa::available().into_iter().partition(alike);
+                let count = alike.len();
+                let states = alike.into_iter().chain(others).map(|isa| {
                     let encoder = PackedEncoder::load_for(Kernels { isa, precision }, &config, &weights).unwrap();
                     encoder.encode(&batch).unwrap()
                 });
@@ -237,7 +241,7 @@ mod tests {
                     }
                 }
                 // All but the first, which may lack the fused multiply-add, have the same bits.
-                for pair in states[1..].windows(2) {
+                for pair in states[1..count].windows(2) {
                     assert_eq!(pair[0], pair[1], "{name} in {precision}");
                 }
             }

@@ -84,9 +84,13 @@ mod peak {
         Some(match (isa.name(), precision) {
             ("avx2", Precision::Int8) => || unsafe { bytes_of_avx2() },
             ("avx2", _) => || unsafe { floats_of_avx2() },
+            #[cfg(target_os = "linux")]
+            ("amx", Precision::Int8) => || unsafe { bytes_of_amx() },
+            #[cfg(target_os = "linux")]
+            ("amx", Precision::Bfloat16) => || unsafe { pairs_of_amx() },
             ("avx512vnni" | "avx512bf16", Precision::Int8) => || unsafe { bytes_of_vnni() },
             ("avx512bf16", Precision::Bfloat16) => || unsafe { pairs_of_avx512() },
-            ("avx512" | "avx512vnni" | "avx512bf16", Precision::Float32 | Precision::Bfloat16) => {
+            ("avx512" | "avx512vnni", Precision::Bfloat16) | (_, Precision::Float32) if isa.name() != "portable" => {
                 || unsafe { floats_of_avx512() }
             }
             _ => return None,
@@ -162,6 +166,50 @@ mod peak {
         }
         black_box(sums);
         REPEATS * SUMS * 64
+    }
+
+    /// Runs an instruction on four sums, which is more than its latency hides, of tiles that hold zeros.
+    #[cfg(target_os = "linux")]
+    macro_rules! tiles {
+        ($instruction:literal) => {{
+            let mut configuration = [0_u8; 64];
+            configuration[0] = 1;
+            for tile in 0..8 {
+                configuration[16 + 2 * tile] = 64;
+                configuration[48 + tile] = 16;
+            }
+            // SAFETY: the caller has the instructions; they touch nothing but tiles, and read 64 bytes.
+            unsafe {
+                asm!(
+                    "ldtilecfg [{configuration}]",
+                    "2:",
+                    concat!($instruction, " tmm0, tmm4, tmm6"),
+                    concat!($instruction, " tmm1, tmm4, tmm7"),
+                    concat!($instruction, " tmm2, tmm5, tmm6"),
+                    concat!($instruction, " tmm3, tmm5, tmm7"),
+                    "dec {repeats}",
+                    "jnz 2b",
+                    "tilerelease",
+                    configuration = in(reg) configuration.as_ptr(),
+                    repeats = inout(reg) REPEATS => _,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack)
+                );
+            }
+        }};
+    }
+
+    #[cfg(target_os = "linux")]
+    unsafe fn bytes_of_amx() -> usize {
+        tiles!("tdpbssd");
+        REPEATS * 4 * 16 * 16 * 64
+    }
+
+    #[cfg(target_os = "linux")]
+    unsafe fn pairs_of_amx() -> usize {
+        tiles!("tdpbf16ps");
+        REPEATS * 4 * 16 * 16 * 32
     }
 }
 

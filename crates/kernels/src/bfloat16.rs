@@ -8,10 +8,11 @@ use crate::Isa;
 use crate::arithmetic::{Arithmetic, LANES, Lanes};
 use crate::dot::Dot;
 use crate::isa::{Level, dispatch};
+use crate::lines::{self, Line};
 use crate::matmul::{Activation, Rows, RowsMut, Weight, lanes_at, multiply, pack};
-use crate::tiles::{self, Inputs};
+use crate::tiles::{self, Format, Inputs, Multiples};
 #[cfg(target_arch = "x86_64")]
-use crate::{arithmetic::Fused, dot::Bf16};
+use crate::{amx, arithmetic::Fused, dot::Bf16};
 
 /// Two inputs side by side, or the weights that they meet.
 pub(crate) type Pair = [Bfloat16; 2];
@@ -43,30 +44,32 @@ pub(crate) enum Bfloat16Panels {
     /// For each input, its 16 weights; of each pair of inputs, the second's first.
     Turned(Vec<[Bfloat16; LANES]>),
     /// For each pair of inputs, its 16 pairs of weights.
-    Pairs(Vec<[Pair; LANES]>),
+    Pairs(Vec<Line<Pair>>),
 }
 
 impl Bfloat16Panels {
     pub(crate) fn pack(isa: Isa, weight: &[f32], inputs: usize) -> Self {
-        let panels = pack(weight, inputs, 2, Bfloat16::round);
+        let Multiples { steps, panels, .. } = Multiples::of(isa);
+        let panels = pack(weight, inputs, 2 * steps, panels, Bfloat16::round);
         let (pairs, _) = panels.as_chunks::<2>();
         match isa.level() {
-            Level::Avx512Bf16 => Self::Pairs(pairs.iter().map(side_by_side).collect()),
+            Level::Avx512Bf16 | Level::Amx => Self::Pairs(pairs.iter().map(side_by_side).collect()),
             _ => Self::Turned(pairs.iter().flat_map(|[first, second]| [*second, *first]).collect()),
         }
     }
 }
 
-fn side_by_side([first, second]: &[[Bfloat16; LANES]; 2]) -> [Pair; LANES] {
-    std::array::from_fn(|lane| [first[lane], second[lane]])
+fn side_by_side([first, second]: &[[Bfloat16; LANES]; 2]) -> Line<Pair> {
+    Line(std::array::from_fn(|lane| [first[lane], second[lane]]))
 }
 
-/// Rows of activations rounded to bfloat16, of an even width.
+/// Rows of activations rounded to bfloat16, filled up with zeros to [`Multiples`] of pairs.
 #[derive(Clone, Copy)]
 pub(crate) enum Bfloat16Rows<'a> {
     /// Held as float32; of each pair, the second first.
     Turned(&'a [f32]),
-    Pairs(&'a [Pair]),
+    /// `depth` to a row.
+    Pairs { steps: &'a [Pair], depth: usize },
 }
 
 /// Rounds each row of `x` to bfloat16, as `isa` wants it.
@@ -75,24 +78,26 @@ pub(crate) fn round_rows<'a>(
     x: &[f32],
     width: usize,
     turned: &'a mut Vec<f32>,
-    pairs: &'a mut Vec<Pair>,
+    pairs: &'a mut Vec<Line<Pair>>,
 ) -> Bfloat16Rows<'a> {
-    let count = x.len() / width.max(1) * width.div_ceil(2);
-    if isa.level() == Level::Avx512Bf16 {
-        pairs.resize(count, Pair::default());
-        let out = pairs.as_mut_slice();
-        dispatch!(isa, round_to_pairs(x: &[f32], width: usize, out: &mut [Pair]));
-        return Bfloat16Rows::Pairs(pairs);
+    let count = x.len() / width.max(1);
+    if matches!(isa.level(), Level::Avx512Bf16 | Level::Amx) {
+        let multiples = Multiples::of(isa);
+        let depth = width.div_ceil(2).next_multiple_of(multiples.steps);
+        let steps = lines::resize(pairs, count.next_multiple_of(multiples.rows) * depth);
+        let out = &mut *steps;
+        dispatch!(isa, round_to_pairs(x: &[f32], width: usize, depth: usize, out: &mut [Pair]));
+        return Bfloat16Rows::Pairs { steps, depth };
     }
-    turned.resize(2 * count, 0.0);
+    turned.resize(count * width.next_multiple_of(2), 0.0);
     let out = turned.as_mut_slice();
     dispatch!(isa, round_and_turn(x: &[f32], width: usize, out: &mut [f32]));
     Bfloat16Rows::Turned(turned)
 }
 
 #[inline(always)]
-fn round_to_pairs<A: Arithmetic>(x: &[f32], width: usize, out: &mut [Pair]) {
-    for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width.div_ceil(2))) {
+fn round_to_pairs<A: Arithmetic>(x: &[f32], width: usize, depth: usize, out: &mut [Pair]) {
+    for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(depth)) {
         let (out, rest) = out.as_flattened_mut().split_at_mut(width);
         for (out, value) in out.iter_mut().zip(row) {
             *out = Bfloat16::round(*value);
@@ -139,11 +144,15 @@ pub(crate) fn product(
                 )
             );
         }
-        #[cfg(target_arch = "x86_64")]
-        (Bfloat16Rows::Pairs(steps), Bfloat16Panels::Pairs(panels)) if isa.level() == Level::Avx512Bf16 => {
-            let x = Inputs { steps, depth: steps.len() / count.max(1), count };
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        (Bfloat16Rows::Pairs { steps, depth }, Bfloat16Panels::Pairs(panels)) if isa.level() == Level::Amx => {
             // SAFETY: an `Isa` exists only if this machine has its instructions.
-            unsafe { avx512_bf16(&x, panels, bias, activation, y) }
+            unsafe { amx(&Inputs { steps, depth, count }, panels, bias, activation, y) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        (Bfloat16Rows::Pairs { steps, depth }, Bfloat16Panels::Pairs(panels)) if isa.level() == Level::Avx512Bf16 => {
+            // SAFETY: as above.
+            unsafe { avx512_bf16(&Inputs { steps, depth, count }, panels, bias, activation, y) }
         }
         _ => unreachable!("rows and panels were made for the same instruction set"),
     }
@@ -162,36 +171,58 @@ fn multiply_widened<A: Arithmetic>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
-fn avx512_bf16(x: &Inputs<'_, Bf16>, panels: &[[Pair; LANES]], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
+fn avx512_bf16(x: &Inputs<'_, Bf16>, panels: &[Line<Pair>], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
     multiply_pairs::<_, Fused>(Bf16::new(), x, panels, bias, activation, y);
+}
+
+/// # Safety
+/// The machine must have AMX.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn amx(
+    x: &Inputs<'_, amx::Bf16>,
+    panels: &[Line<Pair>],
+    bias: &[f32],
+    activation: Activation,
+    y: RowsMut<'_>,
+) {
+    // SAFETY: as the caller promises.
+    let dot = unsafe { amx::Bf16::new() };
+    amx::multiply::<_, Fused, _>(&dot, x, |index| Panel::at(panels, index, x.depth, bias), activation, y);
 }
 
 #[inline(always)]
 fn multiply_pairs<D: PairDot, A: Arithmetic>(
     dot: D,
     x: &Inputs<'_, D>,
-    panels: &[[Pair; LANES]],
+    panels: &[Line<Pair>],
     bias: &[f32],
     activation: Activation,
     y: RowsMut<'_>,
 ) {
-    let panel = |index| Panel { weights: &panels[index * x.depth..][..x.depth], bias: lanes_at(bias, index * LANES) };
-    tiles::multiply::<D, A, _>(dot, x, panel, activation, y);
+    tiles::multiply::<D, A, _>(dot, x, |index| Panel::at(panels, index, x.depth, bias), activation, y);
 }
 
 /// A [`Dot`] of bfloat16.
-trait PairDot: Dot<Input = Pair, Weights = [Pair; LANES], Element = f32> {}
-impl<D: Dot<Input = Pair, Weights = [Pair; LANES], Element = f32>> PairDot for D {}
+trait PairDot: Dot<Input = Pair, Weights = Line<Pair>, Element = f32> {}
+impl<D: Dot<Input = Pair, Weights = Line<Pair>, Element = f32>> PairDot for D {}
 
 /// What 16 outputs need.
 struct Panel<'a> {
-    weights: &'a [[Pair; LANES]],
+    weights: &'a [Line<Pair>],
     bias: Lanes,
 }
 
-impl<'a, D: PairDot> tiles::Panel<'a, D> for Panel<'a> {
+impl<'a> Panel<'a> {
     #[inline(always)]
-    fn weights(&self) -> &'a [[Pair; LANES]] {
+    fn at(panels: &'a [Line<Pair>], index: usize, depth: usize, bias: &[f32]) -> Self {
+        Self { weights: &panels[index * depth..][..depth], bias: lanes_at(bias, index * LANES) }
+    }
+}
+
+impl<'a, D: Format<Weights = Line<Pair>, Element = f32>> tiles::Panel<'a, D> for Panel<'a> {
+    #[inline(always)]
+    fn weights(&self) -> &'a [Line<Pair>] {
         self.weights
     }
 
@@ -212,15 +243,19 @@ mod tests {
 
     use super::*;
     use crate::arithmetic::Fused;
+    use crate::{Matmul, OperandWorkspace, PackedMatrix, Precision, amx};
 
     /// `vdpbf16ps` in plain Rust, for values whose products and sums are normal numbers or zero.
     #[derive(Clone, Copy)]
     struct Emulated;
 
-    impl Dot for Emulated {
+    impl Format for Emulated {
         type Input = Pair;
-        type Weights = [Pair; LANES];
+        type Weights = Line<Pair>;
         type Element = f32;
+    }
+
+    impl Dot for Emulated {
         type Sums = Lanes;
         const TILE_ROWS: usize = 12;
 
@@ -228,8 +263,8 @@ mod tests {
             *sums
         }
 
-        fn add(self, mut sums: Lanes, weights: &[Pair; LANES], [first, second]: Pair) -> Lanes {
-            for (sum, weights) in sums.iter_mut().zip(weights) {
+        fn add(self, mut sums: Lanes, weights: &Line<Pair>, [first, second]: Pair) -> Lanes {
+            for (sum, weights) in sums.iter_mut().zip(&weights.0) {
                 *sum = second.widen().mul_add(weights[1].widen(), *sum);
                 *sum = first.widen().mul_add(weights[0].widen(), *sum);
             }
@@ -254,10 +289,10 @@ mod tests {
             let (count, outputs) = (x.len() / inputs, weight.len() / inputs);
             let bias: Vec<f32> = (0_i16..).map(|i| f32::from(i % 7) - 3.0).take(outputs).collect();
             let (mut pairs, mut turned) = (vec![Pair::default(); count * inputs.div_ceil(2)], Vec::new());
-            round_to_pairs::<Fused>(&x, inputs, &mut pairs);
+            round_to_pairs::<Fused>(&x, inputs, inputs.div_ceil(2), &mut pairs);
             turned.resize(2 * pairs.len(), 0.0);
             round_and_turn::<Fused>(&x, inputs, &mut turned);
-            let panels = pack(&weight, inputs, 2, Bfloat16::round);
+            let panels = pack(&weight, inputs, 2, 1, Bfloat16::round);
             let panels: Vec<_> = panels.as_chunks::<2>().0.iter().map(side_by_side).collect();
             let Bfloat16Panels::Turned(turned_panels) = Bfloat16Panels::pack(Isa::available()[0], &weight, inputs) else {
                 unreachable!("the portable way")
@@ -273,6 +308,58 @@ mod tests {
                 multiply::<Fused, Bfloat16>(rows, &turned_panels, &bias, activation, out);
                 let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
                 prop_assert_eq!(bits(&y), bits(&expected));
+            }
+        }
+    }
+
+    /// What `TDPBF16PS` makes of it: of 32 inputs, those in even places are summed, those in odd ones, then both.
+    fn naive_tiles(x: &[f32], weight: &[f32], bias: &[f32], inputs: usize) -> Vec<f32> {
+        let sum = |row: &[f32], weights: &[f32], first: usize| {
+            let products = row.iter().zip(weights).skip(first).step_by(2);
+            products.fold(0.0_f32, |sum, (a, b)| rounded(*a).mul_add(rounded(*b), sum))
+        };
+        let value = |row: &[f32], weights: &[f32], bias: f32| {
+            let parts = row.chunks(32).zip(weights.chunks(32));
+            parts.fold(bias, |total, (row, weights)| total + (sum(row, weights, 0) + sum(row, weights, 1)))
+        };
+        let rows = x.chunks_exact(inputs);
+        rows.flat_map(|row| weight.chunks_exact(inputs).zip(bias).map(move |(w, b)| value(row, w, *b))).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        /// The way of AMX holds where there is none, and where there is, the instruction does what its manual says.
+        #[test]
+        fn tiles_have_the_bits_of_the_manual(
+            (inputs, x, weight) in (1_usize..140, 1_usize..70, 1_usize..70).prop_flat_map(|(inputs, rows, outputs)| {
+                let values = |count| prop::collection::vec(-1.0_f32..1.0, count);
+                (Just(inputs), values(rows * inputs), values(outputs * inputs))
+            }),
+        ) {
+            let (count, outputs) = (x.len() / inputs, weight.len() / inputs);
+            let bias: Vec<f32> = (0_i16..).map(|i| f32::from(i % 7) - 3.0).take(outputs).collect();
+            let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            let expected = bits(&naive_tiles(&x, &weight, &bias, inputs));
+
+            let Multiples { rows, steps, panels } = amx::MULTIPLES;
+            let depth = inputs.div_ceil(2).next_multiple_of(steps);
+            let mut pairs = vec![[Bfloat16::round(f32::NAN); 2]; count.next_multiple_of(rows) * depth];
+            round_to_pairs::<Fused>(&x, inputs, depth, &mut pairs);
+            let panels = pack(&weight, inputs, 2 * steps, panels, Bfloat16::round);
+            let panels: Vec<_> = panels.as_chunks::<2>().0.iter().map(side_by_side).collect();
+            let mut y = vec![f32::NAN; count * outputs];
+            let out = RowsMut { values: &mut y, stride: outputs, width: outputs };
+            let panel = |index| Panel::at(&panels, index, depth, &bias);
+            let steps = Inputs { steps: &pairs, depth, count };
+            amx::multiply::<_, Fused, _>(&amx::emulated::Bf16, &steps, panel, Activation::None, out);
+            prop_assert_eq!(bits(&y), &expected[..]);
+
+            for isa in Isa::available().into_iter().filter(|isa| isa.level() == Level::Amx) {
+                let packed = PackedMatrix::pack(isa, Precision::Bfloat16, &weight, outputs, inputs);
+                let mut workspace = OperandWorkspace::default();
+                let matmul = Matmul { weight: &packed, bias: &bias, activation: Activation::None };
+                matmul.run(packed.operand(&x, &mut workspace), &mut y);
+                prop_assert_eq!(bits(&y), &expected[..], "by the instruction");
             }
         }
     }

@@ -2,22 +2,16 @@
 //! is written for each instruction set. With bytes it is exact on each.
 
 use crate::arithmetic::LANES;
+use crate::lines::Line;
+use crate::tiles::Format;
 
 /// Four inputs of one row, side by side: 8-bit integers, with [`Layout::offset`] added.
 pub(crate) type Quad = [u8; 4];
 /// The weights that a [`Quad`] meets in 16 outputs.
-pub(crate) type Group = [i8; GROUP];
-/// Weights of a [`Group`].
-pub(crate) const GROUP: usize = 4 * LANES;
+pub(crate) type Group = Line<[i8; 4]>;
 
 /// An instruction set's way; a value is the proof that this machine has the instructions.
-pub(crate) trait Dot: Copy {
-    /// Inputs of one row, side by side.
-    type Input: Copy;
-    /// The weights that they meet in 16 outputs.
-    type Weights;
-    /// What the products add up to.
-    type Element: Copy;
+pub(crate) trait Dot: Format + Copy {
     type Sums: Copy;
     /// Rows of a tile.
     const TILE_ROWS: usize = 4;
@@ -34,6 +28,7 @@ pub(crate) trait QuadDot: Dot<Input = Quad, Weights = Group, Element = i32> {
 }
 
 /// How an instruction set takes bytes.
+#[derive(Clone, Copy)]
 pub(crate) struct Layout {
     /// What is added to each byte of a [`Quad`], modulo 256.
     pub offset: u8,
@@ -49,10 +44,13 @@ impl QuadDot for Portable {
     const LAYOUT: Layout = Layout { offset: 0, place: |output, input| input * LANES + output };
 }
 
-impl Dot for Portable {
+impl Format for Portable {
     type Input = Quad;
     type Weights = Group;
     type Element = i32;
+}
+
+impl Dot for Portable {
     type Sums = [i32; LANES];
 
     #[inline(always)]
@@ -63,7 +61,7 @@ impl Dot for Portable {
     #[inline(always)]
     fn add(self, mut sums: Self::Sums, weights: &Group, quad: Quad) -> Self::Sums {
         let [a, b, c, d] = quad.map(|byte| i16::from(byte.cast_signed()));
-        let (weights, _) = weights.as_chunks::<LANES>();
+        let (weights, _) = weights.0.as_flattened().as_chunks::<LANES>();
         for lane in 0..LANES {
             let weight = |input: usize| i16::from(weights[input][lane]);
             let pairs = [weight(0) * a + weight(1) * b, weight(2) * c + weight(3) * d];
@@ -90,7 +88,7 @@ mod x86 {
     };
     use std::mem::transmute;
 
-    use super::{Dot, Group, LANES, Layout, Quad, QuadDot};
+    use super::{Dot, Format, Group, LANES, Layout, Line, Quad, QuadDot};
     use crate::bfloat16::Pair;
 
     /// `vpmaddubsw`, which takes one operand without a sign: the weights' signs go over to the
@@ -109,10 +107,13 @@ mod x86 {
         const LAYOUT: Layout = Layout { offset: 0, place: |output, input| output * 4 + input };
     }
 
-    impl Dot for Avx2 {
+    impl Format for Avx2 {
         type Input = Quad;
         type Weights = Group;
         type Element = i32;
+    }
+
+    impl Dot for Avx2 {
         type Sums = [__m256i; 2];
 
         #[inline(always)]
@@ -159,10 +160,13 @@ mod x86 {
         const LAYOUT: Layout = Layout { offset: 128, place: |output, input| output * 4 + input };
     }
 
-    impl Dot for Vnni {
+    impl Format for Vnni {
         type Input = Quad;
         type Weights = Group;
         type Element = i32;
+    }
+
+    impl Dot for Vnni {
         type Sums = __m512i;
         const TILE_ROWS: usize = 12;
 
@@ -200,10 +204,13 @@ mod x86 {
         }
     }
 
-    impl Dot for Bf16 {
+    impl Format for Bf16 {
         type Input = Pair;
-        type Weights = [Pair; LANES];
+        type Weights = Line<Pair>;
         type Element = f32;
+    }
+
+    impl Dot for Bf16 {
         type Sums = __m512;
         const TILE_ROWS: usize = 12;
 
@@ -214,11 +221,11 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn add(self, sums: Self::Sums, weights: &[Pair; LANES], pair: Pair) -> Self::Sums {
+        fn add(self, sums: Self::Sums, weights: &Line<Pair>, pair: Pair) -> Self::Sums {
             // SAFETY: as in `load`; and `self` exists only where there is AVX-512 BF16.
             unsafe {
                 let pairs = _mm512_set1_epi32(transmute::<Pair, i32>(pair));
-                let weights = transmute::<[Pair; LANES], __m512bh>(*weights);
+                let weights = transmute::<Line<Pair>, __m512bh>(*weights);
                 // In the last place the compiler makes the broadcast a part of the instruction.
                 _mm512_dpbf16_ps(sums, weights, transmute::<__m512i, __m512bh>(pairs))
             }

@@ -2,12 +2,14 @@
 
 use crate::Isa;
 use crate::arithmetic::{Arithmetic, LANES, Lanes, Native};
-use crate::dot::{GROUP, Group, Layout, Portable, Quad, QuadDot};
+use crate::dot::{Group, Layout, Portable, Quad, QuadDot};
 use crate::isa::{Level, dispatch};
+use crate::lines::{self, Line};
 use crate::matmul::{Activation, RowsMut, lanes_at};
-use crate::tiles::{self, Inputs};
+use crate::tiles::{self, Format, Inputs, Multiples};
 #[cfg(target_arch = "x86_64")]
 use crate::{
+    amx,
     arithmetic::Fused,
     dot::{Avx2, Vnni},
 };
@@ -17,7 +19,7 @@ const LARGEST: i32 = 127;
 /// As many products of two values as 32 bits hold whatever they are.
 pub(crate) const MAX_INPUTS: usize = (i32::MAX / (LARGEST * LARGEST)) as usize;
 
-/// Rows of activations in 8 bits, filled up to whole quads.
+/// Rows of activations in 8 bits, filled up to [`Multiples`] of quads.
 #[derive(Clone, Copy)]
 pub(crate) struct Int8Rows<'a> {
     quads: &'a [Quad],
@@ -31,19 +33,28 @@ pub(crate) fn quantize_rows<'a>(
     isa: Isa,
     x: &[f32],
     width: usize,
-    quads: &'a mut Vec<Quad>,
+    quads: &'a mut Vec<Line<Quad>>,
     scales: &'a mut Vec<f32>,
 ) -> Int8Rows<'a> {
     let count = x.len() / width;
-    let stride = width.div_ceil(4);
-    // What an earlier use left in the last quad of a row meets weights that are zero.
-    quads.resize(count * stride, Quad::default());
+    let multiples = Multiples::of(isa);
+    let stride = width.div_ceil(4).next_multiple_of(multiples.steps);
+    // What an earlier use left at the end of a row meets weights that are zero; rows of it give results that nobody reads.
+    let quads = lines::resize(quads, count.next_multiple_of(multiples.rows) * stride);
     scales.resize(count, 0.0);
     let offset = layout(isa).offset;
-    let (bytes, row_scales) = (quads.as_flattened_mut(), scales.as_mut_slice());
-    dispatch!(isa, quantize_all(x: &[f32], width: usize, offset: u8, bytes: &mut [u8], row_scales: &mut [f32]));
+    let (bytes, row_scales, row_bytes) = (quads.as_flattened_mut(), scales.as_mut_slice(), 4 * stride);
+    dispatch!(
+        isa,
+        quantize_all(
+            x: &[f32], width: usize, row_bytes: usize, offset: u8, bytes: &mut [u8], row_scales: &mut [f32],
+        )
+    );
     Int8Rows { quads, stride, scales }
 }
+
+/// How tiles take bytes: with a sign, both of them.
+const AMX_LAYOUT: Layout = Layout { offset: 0, place: |output, input| output * 4 + input };
 
 /// How the product of an instruction set takes its operands.
 fn layout(isa: Isa) -> Layout {
@@ -52,13 +63,21 @@ fn layout(isa: Isa) -> Layout {
         Level::Avx2 | Level::Avx512 => Avx2::LAYOUT,
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni | Level::Avx512Bf16 => Vnni::LAYOUT,
+        Level::Amx => AMX_LAYOUT,
         _ => Portable::LAYOUT,
     }
 }
 
 #[inline(always)]
-fn quantize_all<A: Arithmetic>(x: &[f32], width: usize, offset: u8, bytes: &mut [u8], row_scales: &mut [f32]) {
-    let rows = x.chunks_exact(width).zip(bytes.chunks_exact_mut(width.next_multiple_of(4)));
+fn quantize_all<A: Arithmetic>(
+    x: &[f32],
+    width: usize,
+    row_bytes: usize,
+    offset: u8,
+    bytes: &mut [u8],
+    row_scales: &mut [f32],
+) {
+    let rows = x.chunks_exact(width).zip(bytes.chunks_exact_mut(row_bytes));
     for ((row, bytes), scale) in rows.zip(row_scales) {
         *scale = quantize(row, offset, bytes);
     }
@@ -103,11 +122,16 @@ pub(crate) struct Int8Panels {
 
 impl Int8Panels {
     pub(crate) fn pack(isa: Isa, weight: &[f32], inputs: usize) -> Self {
+        Self::pack_as(layout(isa), Multiples::of(isa), weight, inputs)
+    }
+
+    fn pack_as(layout: Layout, multiples: Multiples, weight: &[f32], inputs: usize) -> Self {
         assert!(inputs <= MAX_INPUTS, "{inputs} inputs, of which int8 takes at most {MAX_INPUTS}");
         let outputs = weight.len() / inputs.max(1);
-        let (panels, depth) = (outputs.div_ceil(LANES), inputs.div_ceil(4));
-        let Layout { offset, place } = layout(isa);
-        let mut groups = vec![[0; GROUP]; panels * depth];
+        let panels = outputs.div_ceil(LANES).next_multiple_of(multiples.panels);
+        let depth = inputs.div_ceil(4).next_multiple_of(multiples.steps);
+        let Layout { offset, place } = layout;
+        let mut groups = vec![Group::default(); panels * depth];
         let mut scales = vec![Lanes::default(); panels];
         let mut starts = vec![[0; LANES]; panels];
         let mut quads = vec![Quad::default(); depth];
@@ -116,7 +140,7 @@ impl Int8Panels {
             scales[panel][lane] = quantize(row, 0, quads.as_flattened_mut());
             for (group, quad) in groups[panel * depth..].iter_mut().zip(&quads) {
                 for (input, byte) in quad.iter().enumerate() {
-                    group[place(lane, input)] = byte.cast_signed();
+                    group.0.as_flattened_mut()[place(lane, input)] = byte.cast_signed();
                 }
             }
             let sum: i32 = quads.as_flattened().iter().map(|byte| i32::from(byte.cast_signed())).sum();
@@ -146,7 +170,7 @@ struct Panel<'a> {
     bias: Lanes,
 }
 
-impl<'a, D: QuadDot> tiles::Panel<'a, D> for Panel<'a> {
+impl<'a, D: Format<Weights = Group, Element = i32>> tiles::Panel<'a, D> for Panel<'a> {
     #[inline(always)]
     fn weights(&self) -> &'a [Group] {
         self.groups
@@ -181,6 +205,9 @@ pub(crate) fn product(
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { vnni(x, panels, bias, activation, y) },
+        // SAFETY: as above.
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Level::Amx => unsafe { amx(x, panels, bias, activation, y) },
         _ => multiply::<_, Native>(Portable, x, panels, bias, activation, y),
     }
 }
@@ -195,6 +222,17 @@ fn avx2(x: Int8Rows<'_>, panels: &Int8Panels, bias: &[f32], activation: Activati
 #[target_feature(enable = "avx512f,avx512vnni,avx2,fma")]
 fn vnni(x: Int8Rows<'_>, panels: &Int8Panels, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
     multiply::<_, Fused>(Vnni::new(), x, panels, bias, activation, y);
+}
+
+/// # Safety
+/// The machine must have AMX.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn amx(x: Int8Rows<'_>, panels: &Int8Panels, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
+    // SAFETY: as the caller promises.
+    let dot = unsafe { amx::Int8::new() };
+    let inputs = Inputs { steps: x.quads, depth: x.stride, count: x.scales.len() };
+    amx::multiply::<_, Fused, _>(&dot, &inputs, |index| panels.panel(index, x, bias), activation, y);
 }
 
 #[inline(always)]
@@ -215,7 +253,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::arithmetic::gelu;
+    use crate::amx;
+    use crate::arithmetic::{Fused, gelu};
     use crate::{Matmul, OperandWorkspace, PackedMatrix, Precision};
 
     /// The same rounding, written otherwise: the 8-bit values and their scale.
@@ -303,6 +342,27 @@ mod tests {
                     exact.iter().map(|x| if portable { gelu::<Native>(*x) } else { gelu::<Fused>(*x) }).collect();
                 prop_assert_eq!(bits(&y), bits(&gelu), "{}", isa.name());
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        /// The way of AMX holds where there is none.
+        #[test]
+        fn tiles_have_the_bits_of_the_naive_product((inputs, x, weight, bias) in operands()) {
+            let count = x.len() / inputs;
+            let panels = Int8Panels::pack_as(AMX_LAYOUT, amx::MULTIPLES, &weight, inputs);
+            let stride = inputs.div_ceil(4).next_multiple_of(amx::MULTIPLES.steps);
+            let mut quads = vec![[0x80; 4]; count.next_multiple_of(amx::MULTIPLES.rows) * stride];
+            let mut scales = vec![0.0; count];
+            quantize_all::<Fused>(&x, inputs, 4 * stride, 0, quads.as_flattened_mut(), &mut scales);
+            let rows = Int8Rows { quads: &quads, stride, scales: &scales };
+            let mut y = vec![f32::NAN; count * bias.len()];
+            let out = RowsMut { values: &mut y, stride: bias.len(), width: bias.len() };
+            let panel = |index| panels.panel(index, rows, &bias);
+            let steps = Inputs { steps: &quads, depth: stride, count };
+            amx::multiply::<_, Fused, _>(&amx::emulated::Int8, &steps, panel, Activation::None, out);
+            prop_assert_eq!(bits(&y), bits(&naive(&x, &weight, &bias, inputs)));
         }
     }
 

@@ -19,12 +19,14 @@ pub(crate) enum Level {
     Avx512Vnni,
     /// AVX-512 BF16 besides, which has products of bfloat16.
     Avx512Bf16,
+    /// Intel's Advanced Matrix Extensions besides, which multiply tiles of bytes and of bfloat16.
+    Amx,
 }
 
 impl Isa {
     /// The environment variable that holds the name of the best instruction set to use:
-    /// `portable`, `avx2`, `avx512`, `avx512vnni` or `avx512bf16`. For tests and for finding faults; read once
-    /// a process, and ignored if it names none that this machine has.
+    /// `portable`, `avx2`, `avx512`, `avx512vnni`, `avx512bf16` or `amx`. For tests and for finding faults;
+    /// read once a process, and ignored if it names none that this machine has.
     pub const VARIABLE: &str = "EMOTION_ISA";
 
     /// The best instruction set of this machine, no better than [`Self::VARIABLE`] allows.
@@ -42,7 +44,7 @@ impl Isa {
     /// Every instruction set that this machine can run, from the least to the best.
     #[must_use]
     pub fn available() -> Vec<Self> {
-        let levels = [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Vnni, Level::Avx512Bf16];
+        let levels = [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Vnni, Level::Avx512Bf16, Level::Amx];
         levels.into_iter().filter(|level| level.is_available()).map(Self).collect()
     }
 
@@ -55,6 +57,7 @@ impl Isa {
             Level::Avx512 => "avx512",
             Level::Avx512Vnni => "avx512vnni",
             Level::Avx512Bf16 => "avx512bf16",
+            Level::Amx => "amx",
         }
     }
 
@@ -75,8 +78,10 @@ impl Level {
             Self::Avx512Vnni => Self::Avx512.is_available() && is_x86_feature_detected!("avx512vnni"),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Bf16 => Self::Avx512Vnni.is_available() && is_x86_feature_detected!("avx512bf16"),
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512 | Self::Avx512Vnni | Self::Avx512Bf16 => false,
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Self::Amx => Self::Avx512Bf16.is_available() && crate::amx::is_available(),
+            #[allow(unreachable_patterns, reason = "those of other targets")]
+            _ => false,
         }
     }
 }
@@ -103,9 +108,10 @@ macro_rules! dispatch {
             $crate::isa::Level::Avx2 => unsafe { avx2($($name),*) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            $crate::isa::Level::Avx512 | $crate::isa::Level::Avx512Vnni | $crate::isa::Level::Avx512Bf16 => unsafe {
-                avx512($($name),*)
-            },
+            $crate::isa::Level::Avx512
+            | $crate::isa::Level::Avx512Vnni
+            | $crate::isa::Level::Avx512Bf16
+            | $crate::isa::Level::Amx => unsafe { avx512($($name),*) },
             _ => $generic::<$crate::arithmetic::Native>($($name),*),
         }
     }};

@@ -25,12 +25,14 @@
 #![expect(unsafe_code, reason = "the one crate in which it may stand")]
 #![allow(clippy::inline_always, reason = "each instruction set compiles its own copy")]
 
+mod amx;
 mod arithmetic;
 mod attention;
 mod bfloat16;
 mod dot;
 mod int8;
 mod isa;
+mod lines;
 mod matmul;
 mod norm;
 mod operand;

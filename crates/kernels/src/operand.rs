@@ -1,6 +1,7 @@
 use crate::bfloat16::{self, Bfloat16Rows, Pair};
 use crate::dot::Quad;
 use crate::int8::{self, Int8Rows};
+use crate::lines::Line;
 use crate::matmul::Rows;
 use crate::{Isa, Precision};
 
@@ -27,8 +28,8 @@ pub(crate) enum Values<'a> {
 #[derive(Default)]
 pub struct OperandWorkspace {
     turned: Vec<f32>,
-    pairs: Vec<Pair>,
-    quads: Vec<Quad>,
+    pairs: Vec<Line<Pair>>,
+    quads: Vec<Line<Quad>>,
     scales: Vec<f32>,
 }
 

@@ -1,20 +1,51 @@
-//! The product over panels whose step is a [`Dot`].
+//! The product over panels by steps of four bytes of inputs.
 
+use crate::amx;
 use crate::arithmetic::{Arithmetic, LANES, Lanes};
 use crate::dot::Dot;
+use crate::isa::{Isa, Level};
 use crate::matmul::{Activation, RowsMut, store};
 
 /// Rows that go through all panels together, so that they stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
 
+/// What a product is made of.
+pub(crate) trait Format {
+    /// Inputs of one row, side by side: four bytes.
+    type Input: Copy;
+    /// The weights that they meet in 16 outputs.
+    type Weights;
+    /// What the products add up to.
+    type Element: Copy + Default;
+}
+
+/// Numbers of which an instruction set wants multiples: operands are filled up to them.
+#[derive(Clone, Copy)]
+pub(crate) struct Multiples {
+    pub rows: usize,
+    pub steps: usize,
+    pub panels: usize,
+}
+
+impl Multiples {
+    pub(crate) const ANY: Self = Self { rows: 1, steps: 1, panels: 1 };
+
+    pub(crate) fn of(isa: Isa) -> Self {
+        match isa.level() {
+            Level::Amx => amx::MULTIPLES,
+            _ => Self::ANY,
+        }
+    }
+}
+
 /// Rows of inputs, `[count, depth]` steps.
-pub(crate) struct Inputs<'a, D: Dot> {
+pub(crate) struct Inputs<'a, D: Format> {
     pub steps: &'a [D::Input],
     pub depth: usize,
     pub count: usize,
 }
 
-impl<'a, D: Dot> Inputs<'a, D> {
+impl<'a, D: Format> Inputs<'a, D> {
     #[inline(always)]
     fn row(&self, index: usize) -> &'a [D::Input] {
         &self.steps[index * self.depth..][..self.depth]
@@ -22,7 +53,7 @@ impl<'a, D: Dot> Inputs<'a, D> {
 }
 
 /// What 16 outputs need.
-pub(crate) trait Panel<'a, D: Dot> {
+pub(crate) trait Panel<'a, D: Format> {
     /// One for each step.
     fn weights(&self) -> &'a [D::Weights];
     /// Where sums start.
