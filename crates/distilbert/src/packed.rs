@@ -64,21 +64,22 @@ impl PackedEncoder {
         let tokens: Vec<Range<usize>> = batch.ranges().collect();
         let Some((last, inner)) = self.layers.split_last() else { unreachable!("a model has a layer") };
         for layer in inner {
-            workspace.queries.clone_from(&workspace.hidden);
-            layer.forward(workspace, tokens.iter().map(|range| (range.clone(), range.clone())));
+            layer.forward(workspace, None, tokens.iter().map(|range| (range.clone(), range.clone())));
             std::mem::swap(&mut workspace.hidden, &mut workspace.output);
         }
-        workspace.queries.clear();
+        let mut first = std::mem::take(&mut workspace.first);
+        first.clear();
         for range in &tokens {
-            workspace.queries.extend_from_slice(row(&workspace.hidden, range.start, self.dim));
+            first.extend_from_slice(row(&workspace.hidden, range.start, self.dim));
         }
-        last.forward(workspace, tokens.into_iter().enumerate().map(|(i, range)| (range, i..i + 1)));
+        last.forward(workspace, Some(&first), tokens.into_iter().enumerate().map(|(i, range)| (range, i..i + 1)));
+        workspace.first = first;
         workspace.output.clone()
     }
 
     /// Fills `hidden` with the normalized sums of word and position embeddings.
     fn embed(&self, batch: &Batch, workspace: &mut Workspace) {
-        let Workspace { hidden, queries: positions, .. } = workspace;
+        let Workspace { hidden, output: positions, .. } = workspace;
         hidden.clear();
         positions.clear();
         for sequence in batch.sequences() {
@@ -105,8 +106,8 @@ impl Encoder for PackedEncoder {
 struct Workspace {
     /// What enters a layer, `[tokens, dim]`.
     hidden: Vec<f32>,
-    /// The rows of `hidden` for which a layer's output is wanted, `[rows, dim]`.
-    queries: Vec<f32>,
+    /// The rows of `hidden` for which the last layer's output is wanted, `[sequences, dim]`.
+    first: Vec<f32>,
     /// What leaves a layer, `[rows, dim]`.
     output: Vec<f32>,
     query: Vec<f32>,
@@ -158,17 +159,24 @@ impl Layer {
         })
     }
 
-    /// Fills `output` from `hidden` and `queries`; `sequences` gives the rows of each sequence in
-    /// the one and in the other.
-    fn forward(&self, workspace: &mut Workspace, sequences: impl Iterator<Item = (Range<usize>, Range<usize>)>) {
-        let Workspace { hidden, queries, output, query, key_value, context, attended, inner, attention, operand } =
+    /// Fills `output` for the rows of `hidden`, or for those in `queries` alone; `sequences` gives the rows of each
+    /// sequence in `hidden` and in `output`.
+    fn forward(
+        &self,
+        workspace: &mut Workspace,
+        queries: Option<&[f32]>,
+        sequences: impl Iterator<Item = (Range<usize>, Range<usize>)>,
+    ) {
+        let Workspace { hidden, output, query, key_value, context, attended, inner, attention, operand, .. } =
             workspace;
         let dim = self.attention.hidden;
         let tokens = self.key_value.operand(hidden, operand);
         self.key_value.run(tokens, key_value);
-        // As many queries as tokens are all the tokens: they need not be rounded twice.
-        let rows = if queries.len() == hidden.len() { tokens } else { self.query.operand(queries, operand) };
-        self.query.run(rows, query);
+        match queries {
+            Some(queries) => self.query.run(self.query.operand(queries, operand), query),
+            None => self.query.run(tokens, query),
+        }
+        let queries = queries.unwrap_or(hidden);
         context.resize(queries.len(), 0.0);
         for (tokens, rows) in sequences {
             let rows = rows.start * dim..rows.end * dim;

@@ -9,6 +9,9 @@ pub(crate) type Lanes = [f32; LANES];
 
 /// How a product is added to a sum.
 pub(crate) trait Arithmetic {
+    /// Rows of a tile: with two registers of AVX2 a row and one for the broadcast, what sixteen hold.
+    const TILE_ROWS: usize = 6;
+
     /// `a · b + c`.
     fn multiply_add(a: f32, b: f32, c: f32) -> f32;
 }
@@ -17,6 +20,18 @@ pub(crate) trait Arithmetic {
 pub(crate) struct Fused;
 
 impl Arithmetic for Fused {
+    #[inline(always)]
+    fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
+
+/// As [`Fused`], with 32 registers of 16 lanes.
+pub(crate) struct Wide;
+
+impl Arithmetic for Wide {
+    const TILE_ROWS: usize = 12;
+
     #[inline(always)]
     fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
         a.mul_add(b, c)
@@ -99,17 +114,37 @@ pub(crate) fn exp<A: Arithmetic>(x: f32) -> f32 {
 
 /// The Gaussian error linear unit `x · Φ(x)`, absolute error below 1e-6.
 ///
-/// `Φ` by the error function of Abramowitz & Stegun, *Handbook of Mathematical Functions*, 7.1.26.
+/// `Φ(x) - ½` is `x` times a polynomial of `x²`, fitted so that the largest error of `x · Φ(x)` is the least (by weighted
+/// least squares, reweighted by the errors), in `t = 2 x² / 5.2² - 1` so that no power is large. Beyond 5.2 the unit is
+/// 0 or `x`, to 6e-7.
 #[inline(always)]
 pub(crate) fn gelu<A: Arithmetic>(x: f32) -> f32 {
-    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let t = 1.0 / A::multiply_add(0.327_591_1, z, 1.0);
-    let mut p = 1.061_405_4;
-    for coefficient in [-1.453_152_1, 1.421_413_8, -0.284_496_72, 0.254_829_6] {
+    const LIMIT: f32 = 5.2;
+    const COEFFICIENTS: [f32; 13] = [
+        0.001_188_716_4,
+        -0.001_468_543_7,
+        0.002_005_102_3,
+        -0.004_542_56,
+        0.008_365_169,
+        -0.012_619_534_5,
+        0.018_038_742,
+        -0.024_698_87,
+        0.031_973_92,
+        -0.039_931_983,
+        0.050_025_616,
+        -0.067_743_62,
+        0.135_949_98,
+    ];
+
+    let near = x.clamp(-LIMIT, LIMIT);
+    let t = A::multiply_add(near * near, 2.0 / (LIMIT * LIMIT), -1.0);
+    let mut p = -0.000_388_316_6;
+    for coefficient in COEFFICIENTS {
         p = A::multiply_add(p, t, coefficient);
     }
-    let tail = 0.5 * p * t * exp::<A>(-z * z);
-    x * if x < 0.0 { tail } else { 1.0 - tail }
+    let y = x * A::multiply_add(near, p, 0.5);
+    let y = if x > LIMIT { x } else { y };
+    if x < -LIMIT { 0.0 } else { y }
 }
 
 #[cfg(test)]
@@ -133,20 +168,22 @@ mod tests {
 
     #[test]
     fn gelu_is_close_everywhere() {
-        // x · Φ(x) to seven places, from tables of the normal distribution.
-        for (x, exact) in [
-            (0.0, 0.0),
-            (1.0, 0.841_344_7),
-            (-1.0, -0.158_655_25),
-            (2.0, 1.954_499_7),
-            (-2.0, -0.045_500_26),
-            (0.5, 0.345_731_23),
-            (-3.0, -0.004_049_694),
-            (10.0, 10.0),
-            (-10.0, 0.0),
-        ] {
-            let error = (gelu::<Fused>(x) - exact).abs();
-            assert!(error < 1e-6, "gelu({x}): error {error:e}");
+        // Φ by Simpson's rule over the density, in float64, from 0 on.
+        let density = |x: f64| (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        let (step, mut integral) = (1e-3, 0.0);
+        for i in 0..8_000 {
+            let at = f64::from(i) * step;
+            for (x, phi) in [(at, 0.5 + integral), (-at, 0.5 - integral)] {
+                let exact = x * phi;
+                for ours in [gelu::<Fused>(x as f32), gelu::<Native>(x as f32)] {
+                    assert!((f64::from(ours) - exact).abs() < 1e-6, "gelu({x}): {ours}, not {exact}");
+                }
+            }
+            integral += step / 6.0 * (density(at) + 4.0 * density(at + step / 2.0) + density(at + step));
         }
+        for (x, exact) in [(f32::INFINITY, f32::INFINITY), (1e30, 1e30), (-1e30, 0.0), (f32::NEG_INFINITY, 0.0)] {
+            assert_eq!(gelu::<Fused>(x), exact, "gelu({x})");
+        }
+        assert!(gelu::<Fused>(f32::NAN).is_nan());
     }
 }

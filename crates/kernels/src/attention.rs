@@ -2,6 +2,7 @@ use crate::Isa;
 use crate::arithmetic::{Arithmetic, LANES, Lanes, exp, total};
 use crate::isa::dispatch;
 use crate::matmul::{Activation, Rows, RowsMut, product};
+use crate::transpose::transpose;
 
 /// Query rows whose scores are held at a time, so that they stay in the second-level cache.
 const QUERY_ROWS: usize = 48;
@@ -44,8 +45,9 @@ impl Attention {
         let scale = 1.0 / (size as f32).sqrt();
         let AttentionWorkspace { keys, values, scores } = workspace;
         for offset in (0..hidden).step_by(size) {
-            pack_keys(keys, key_value, 2 * hidden, offset, size);
-            pack_values(values, key_value, 2 * hidden, hidden + offset, size);
+            let rows = Rows { values: &key_value[offset..], stride: 2 * hidden, count: tokens, width: size };
+            transpose(isa, rows, keys);
+            pack_values(values, Rows { values: &key_value[hidden + offset..], ..rows });
             let blocks = query.chunks(QUERY_ROWS * hidden).zip(context.chunks_mut(QUERY_ROWS * hidden));
             for (query, context) in blocks {
                 let count = query.len() / hidden;
@@ -62,27 +64,16 @@ impl Attention {
     }
 }
 
-/// Panels of 16 tokens: for each place in the head, the keys of 16 tokens side by side.
-fn pack_keys(panels: &mut Vec<Lanes>, key_value: &[f32], stride: usize, offset: usize, size: usize) {
-    let tokens = key_value.len() / stride;
-    panels.clear();
-    panels.resize(tokens.div_ceil(LANES) * size, [0.0; LANES]);
-    for (token, row) in key_value.chunks_exact(stride).enumerate() {
-        let panel = &mut panels[token / LANES * size..][..size];
-        for (lanes, value) in panel.iter_mut().zip(&row[offset..]) {
-            lanes[token % LANES] = *value;
-        }
-    }
-}
-
 /// Panels of 16 places in the head: for each token, its values at 16 places side by side.
-fn pack_values(panels: &mut Vec<Lanes>, key_value: &[f32], stride: usize, offset: usize, size: usize) {
-    let tokens = key_value.len() / stride;
-    panels.clear();
-    panels.resize(size.div_ceil(LANES) * tokens, [0.0; LANES]);
-    for (token, row) in key_value.chunks_exact(stride).enumerate() {
-        for (panel, values) in row[offset..][..size].chunks(LANES).enumerate() {
-            panels[panel * tokens + token][..values.len()].copy_from_slice(values);
+fn pack_values(panels: &mut Vec<Lanes>, x: Rows<'_>) {
+    panels.resize(x.width.div_ceil(LANES) * x.count, Lanes::default());
+    for token in 0..x.count {
+        let (whole, rest) = x.row(token).as_chunks::<LANES>();
+        for (panel, lanes) in whole.iter().enumerate() {
+            panels[panel * x.count + token] = *lanes;
+        }
+        if !rest.is_empty() {
+            panels[whole.len() * x.count + token][..rest.len()].copy_from_slice(rest);
         }
     }
 }
@@ -113,7 +104,14 @@ fn maximum(row: &[Lanes]) -> f32 {
             *most = if value > most { *value } else { *most };
         }
     }
-    most.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            most[lane] = most[lane].max(most[lane + width]);
+        }
+        width /= 2;
+    }
+    most[0]
 }
 
 #[cfg(test)]

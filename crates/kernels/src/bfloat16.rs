@@ -179,13 +179,7 @@ fn avx512_bf16(x: &Inputs<'_, Bf16>, panels: &[Line<Pair>], bias: &[f32], activa
 /// The machine must have AMX.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn amx(
-    x: &Inputs<'_, amx::Bf16>,
-    panels: &[Line<Pair>],
-    bias: &[f32],
-    activation: Activation,
-    y: RowsMut<'_>,
-) {
+unsafe fn amx(x: &Inputs<'_, amx::Bf16>, panels: &[Line<Pair>], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
     // SAFETY: as the caller promises.
     let dot = unsafe { amx::Bf16::new() };
     amx::multiply::<_, Fused, _>(&dot, x, |index| Panel::at(panels, index, x.depth, bias), activation, y);

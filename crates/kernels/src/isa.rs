@@ -100,7 +100,7 @@ macro_rules! dispatch {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx2,fma")]
         fn avx512($($name: $kind),*) {
-            $generic::<$crate::arithmetic::Fused>($($name),*);
+            $generic::<$crate::arithmetic::Wide>($($name),*);
         }
         match $isa.level() {
             // SAFETY: an `Isa` exists only if this machine has its instructions.

@@ -38,6 +38,7 @@ mod norm;
 mod operand;
 mod precision;
 mod tiles;
+mod transpose;
 
 pub use attention::{Attention, AttentionWorkspace};
 pub use isa::Isa;

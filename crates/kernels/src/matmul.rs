@@ -3,12 +3,11 @@ use crate::bfloat16::{self, Bfloat16Panels};
 use crate::int8::{self, Int8Panels};
 use crate::isa::dispatch;
 use crate::operand::Values;
+use crate::tiles::tile_rows;
 use crate::{Isa, Operand, OperandWorkspace, Precision};
 
-/// Rows of a tile: with two registers a row and one for the broadcast, what AVX2's sixteen hold.
-const TILE_ROWS: usize = 6;
 /// Rows that go through all panels together, so that they stay in the second-level cache.
-const BLOCK_ROWS: usize = 16 * TILE_ROWS;
+const BLOCK_ROWS: usize = 96;
 
 /// A weight matrix of shape `[outputs, inputs]`, packed once for [`Matmul`].
 ///
@@ -185,7 +184,7 @@ pub(crate) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     #[inline(always)]
-    fn row(self, index: usize) -> &'a [f32] {
+    pub(crate) fn row(self, index: usize) -> &'a [f32] {
         &self.values[index * self.stride..][..self.width]
     }
 }
@@ -215,9 +214,15 @@ pub(crate) fn multiply<A: Arithmetic, W: Weight>(
             let start = lanes_at(bias, first);
             let mut row = block;
             while row < end {
-                let count = TILE_ROWS.min(end - row);
+                let count = tile_rows(end - row, A::TILE_ROWS);
                 let out = &mut values[row * stride + first..];
                 match count {
+                    12 => tile::<A, W, 12>(x, row, panel, start, activation, out, stride, columns),
+                    11 => tile::<A, W, 11>(x, row, panel, start, activation, out, stride, columns),
+                    10 => tile::<A, W, 10>(x, row, panel, start, activation, out, stride, columns),
+                    9 => tile::<A, W, 9>(x, row, panel, start, activation, out, stride, columns),
+                    8 => tile::<A, W, 8>(x, row, panel, start, activation, out, stride, columns),
+                    7 => tile::<A, W, 7>(x, row, panel, start, activation, out, stride, columns),
                     6 => tile::<A, W, 6>(x, row, panel, start, activation, out, stride, columns),
                     5 => tile::<A, W, 5>(x, row, panel, start, activation, out, stride, columns),
                     4 => tile::<A, W, 4>(x, row, panel, start, activation, out, stride, columns),

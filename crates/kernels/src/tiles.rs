@@ -80,11 +80,17 @@ pub(crate) fn multiply<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>>(
             let columns = LANES.min(width - first);
             let mut row = block;
             while row < end {
-                let left = end - row;
-                let count = if left < D::TILE_ROWS { left.min(4) } else { D::TILE_ROWS };
+                let count = tile_rows(end - row, D::TILE_ROWS);
                 let out = &mut values[row * stride + first..];
                 match count {
                     12 => tile::<D, A, P, 12>(dot, x, row, &panel, activation, out, stride, columns),
+                    11 => tile::<D, A, P, 11>(dot, x, row, &panel, activation, out, stride, columns),
+                    10 => tile::<D, A, P, 10>(dot, x, row, &panel, activation, out, stride, columns),
+                    9 => tile::<D, A, P, 9>(dot, x, row, &panel, activation, out, stride, columns),
+                    8 => tile::<D, A, P, 8>(dot, x, row, &panel, activation, out, stride, columns),
+                    7 => tile::<D, A, P, 7>(dot, x, row, &panel, activation, out, stride, columns),
+                    6 => tile::<D, A, P, 6>(dot, x, row, &panel, activation, out, stride, columns),
+                    5 => tile::<D, A, P, 5>(dot, x, row, &panel, activation, out, stride, columns),
                     4 => tile::<D, A, P, 4>(dot, x, row, &panel, activation, out, stride, columns),
                     3 => tile::<D, A, P, 3>(dot, x, row, &panel, activation, out, stride, columns),
                     2 => tile::<D, A, P, 2>(dot, x, row, &panel, activation, out, stride, columns),
@@ -94,6 +100,13 @@ pub(crate) fn multiply<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>>(
             }
         }
     }
+}
+
+/// Rows of the next tile of at most `most`, when `left` are left: tiles of like size keep more sums under way than whole
+/// ones and a small rest.
+#[inline(always)]
+pub(crate) fn tile_rows(left: usize, most: usize) -> usize {
+    left.div_ceil(left.div_ceil(most))
 }
 
 /// `ROWS` rows by one panel. The sums stay in registers from the first step to the last.

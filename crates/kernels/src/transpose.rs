@@ -1,0 +1,122 @@
+//! Columns of a matrix side by side: how the keys of a head become panels.
+
+use crate::Isa;
+use crate::arithmetic::{LANES, Lanes};
+use crate::matmul::Rows;
+
+/// Turns rows into panels of 16 rows: for each place in a row, the values of 16 rows side by side.
+///
+/// What the lanes of rows that are not there hold is whatever an earlier use left.
+pub(crate) fn transpose(isa: Isa, x: Rows<'_>, panels: &mut Vec<Lanes>) {
+    panels.resize(x.count.div_ceil(LANES) * x.width, Lanes::default());
+    let done = whole_blocks(isa, x, panels);
+    if done == x.width {
+        return;
+    }
+    for index in 0..x.count {
+        let panel = &mut panels[index / LANES * x.width..][..x.width];
+        for (lanes, value) in panel[done..].iter_mut().zip(&x.row(index)[done..]) {
+            lanes[index % LANES] = *value;
+        }
+    }
+}
+
+/// Does blocks of 16 rows by 16 places where there are instructions for them; gives the places done.
+#[cfg(target_arch = "x86_64")]
+fn whole_blocks(isa: Isa, x: Rows<'_>, panels: &mut [Lanes]) -> usize {
+    use crate::isa::Level;
+    if isa.level() < Level::Avx512 {
+        return 0;
+    }
+    let width = x.width / LANES * LANES;
+    for first in (0..x.count).step_by(LANES) {
+        // In place of rows that are not there stands the last.
+        let rows: [_; LANES] = std::array::from_fn(|i| x.row((first + i).min(x.count - 1)));
+        for place in (0..width).step_by(LANES) {
+            let block = rows.map(|row| row[place..].first_chunk().expect("16 places"));
+            let out = panels[first / LANES * x.width + place..].first_chunk_mut().expect("16 places");
+            // SAFETY: an `Isa` exists only if this machine has its instructions.
+            unsafe { avx512::transpose(block, out) }
+        }
+    }
+    width
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn whole_blocks(_: Isa, _: Rows<'_>, _: &mut [Lanes]) -> usize {
+    0
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::{
+        __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_unpackhi_pd,
+        _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    };
+    use std::mem::transmute;
+
+    use super::{LANES, Lanes};
+
+    /// Values, pairs, then quarters of registers change places. (Loops, because closures given to functions of the
+    /// standard library would not be inlined into those, which are compiled for every processor.)
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn transpose(rows: [&Lanes; LANES], columns: &mut [Lanes; LANES]) {
+        let mut values = [_mm512_setzero_ps(); LANES];
+        for (pair, rows) in values.as_chunks_mut::<2>().0.iter_mut().zip(rows.as_chunks::<2>().0) {
+            // SAFETY: both are 64 bytes for which every pattern of bits is a value.
+            let (a, b) = unsafe { (transmute::<Lanes, __m512>(*rows[0]), transmute::<Lanes, __m512>(*rows[1])) };
+            *pair = [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)];
+        }
+        // Of four rows, the places p, p + 4, p + 8 and p + 12 side by side, for each p.
+        let mut fours = [[_mm512_setzero_ps(); 4]; 4];
+        for (four, values) in fours.iter_mut().zip(values.as_chunks::<4>().0) {
+            for half in 0..2 {
+                let (a, b) = (_mm512_castps_pd(values[half]), _mm512_castps_pd(values[2 + half]));
+                four[2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                four[2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+            }
+        }
+        for place in 0..4 {
+            let [a, b, c, d] = [fours[0][place], fours[1][place], fours[2][place], fours[3][place]];
+            let (even_low, even_high) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d));
+            let (odd_low, odd_high) = (_mm512_shuffle_f32x4::<0xDD>(a, b), _mm512_shuffle_f32x4::<0xDD>(c, d));
+            let turned = [
+                _mm512_shuffle_f32x4::<0x88>(even_low, even_high),
+                _mm512_shuffle_f32x4::<0x88>(odd_low, odd_high),
+                _mm512_shuffle_f32x4::<0xDD>(even_low, even_high),
+                _mm512_shuffle_f32x4::<0xDD>(odd_low, odd_high),
+            ];
+            for (quarter, column) in turned.into_iter().enumerate() {
+                // SAFETY: as above.
+                columns[4 * quarter + place] = unsafe { transmute::<__m512, Lanes>(column) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn every_value_finds_its_place(count in 1_usize..70, width in 1_usize..70, more in 0_usize..5) {
+            let stride = width + more;
+            let values: Vec<f32> = (0..count * stride).map(|i| i as f32).collect();
+            for isa in Isa::available() {
+                let mut panels = vec![[f32::NAN; LANES]; 3];
+                let rows = Rows { values: &values, stride, count, width };
+                transpose(isa, rows, &mut panels);
+                for row in 0..count {
+                    for place in 0..width {
+                        let ours = panels[row / LANES * width + place][row % LANES];
+                        prop_assert_eq!(ours, values[row * stride + place], "{} {} {}", row, place, isa.name());
+                    }
+                }
+            }
+        }
+    }
+}
