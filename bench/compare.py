@@ -1,10 +1,11 @@
 """Texts a second beside the peers, on the same weights and texts, in one run.
 
-    bench/compare.sh [--texts FILE] [--model FOLDER] [--base] [--threads N]
+    bench/compare.sh [--texts FILE] [--model FOLDER] [--base] [--threads N] [--one-by-one]
 
 Peers: PyTorch, ONNX Runtime (in int8 too, quantized dynamically) and OpenVINO, in bfloat16 too where the machine
 computes in it. Each gets the texts sorted by length, in padded batches of 32, tokenized by the `tokenizers` library.
 Rounds alternate, the best of three counts, and loading does not.
+`--one-by-one` gives every engine one text at a time, in the order of the file: the time to answer one is the inverse.
 `--base` makes a model of DistilBERT base's size with seeded random weights instead of the default one.
 """
 
@@ -37,10 +38,13 @@ def base_model(folder: Path) -> Path:
     return folder
 
 
-def batches(tokenizer: Tokenizer, texts: list[str]):
-    encodings = sorted(tokenizer.encode_batch(texts), key=lambda encoding: len(encoding.ids))
-    for start in range(0, len(encodings), BATCH):
-        part = encodings[start : start + BATCH]
+def batches(tokenizer: Tokenizer, texts: list[str], one_by_one: bool):
+    if one_by_one:
+        parts = ([tokenizer.encode(text)] for text in texts)
+    else:
+        encodings = sorted(tokenizer.encode_batch(texts), key=lambda encoding: len(encoding.ids))
+        parts = (encodings[start : start + BATCH] for start in range(0, len(encodings), BATCH))
+    for part in parts:
         longest = max(len(encoding.ids) for encoding in part)
         ids = np.zeros((len(part), longest), dtype=np.int64)
         mask = np.zeros_like(ids)
@@ -102,15 +106,16 @@ def all_peers(model: Path, folder: Path, threads: int) -> dict:
     return peers
 
 
-def rate(tokenizer: Tokenizer, texts: list[str], run) -> float:
+def rate(tokenizer: Tokenizer, texts: list[str], run, one_by_one: bool) -> float:
     started = time.perf_counter()
-    for ids, mask in batches(tokenizer, texts):
+    for ids, mask in batches(tokenizer, texts, one_by_one):
         run(ids, mask)
     return len(texts) / (time.perf_counter() - started)
 
 
-def ours(folder: Path, file: Path, threads: int, precision: str) -> float:
+def ours(folder: Path, file: Path, threads: int, precision: str, one_by_one: bool) -> float:
     command = [ROOT / "target/release/examples/throughput", folder, file, str(threads), precision]
+    command += ["1"] * one_by_one
     output = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(output.stdout)["texts_per_second"]
 
@@ -121,6 +126,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, help="join texts to this many words each")
     parser.add_argument("--model", type=Path, default=ROOT / "data/model")
     parser.add_argument("--base", action="store_true")
+    parser.add_argument("--one-by-one", action="store_true")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
 
@@ -145,12 +151,12 @@ def main() -> None:
         best = dict.fromkeys([*PRECISIONS, *peers], 0.0)
         for _ in range(3):
             for precision in PRECISIONS:
-                best[precision] = max(best[precision], ours(model, file, args.threads, precision))
+                best[precision] = max(best[precision], ours(model, file, args.threads, precision, args.one_by_one))
             for name, run in peers.items():
-                best[name] = max(best[name], rate(tokenizer, texts, run))
+                best[name] = max(best[name], rate(tokenizer, texts, run, args.one_by_one))
 
     name = "DistilBERT base size" if args.base else "default model"
-    print(f"{name}, {len(texts)} texts, {tokens:.1f} tokens a text, {args.threads} threads")
+    print(f"{name}, {len(texts)} texts, {tokens:.1f} tokens a text, {args.threads} threads" + ", one by one" * args.one_by_one)
     print(f"{'':22}{'texts/s':>9}" + "".join(f"{'ours ' + precision + ' is':>18}" for precision in PRECISIONS))
     for rival, value in best.items():
         ratios = "".join(f"{best[precision] / value:17.2f}x" for precision in PRECISIONS)

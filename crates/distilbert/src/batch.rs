@@ -51,6 +51,12 @@ impl Batch {
     pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         self.offsets.windows(2).map(|pair| pair[0]..pair[1])
     }
+
+    /// How many of `workers` the batch should have to itself when all of them have `total` tokens to do.
+    pub(crate) fn fair_workers(&self, total: usize, workers: usize) -> usize {
+        let tokens = self.input_ids.len();
+        ((2 * tokens * workers + total) / (2 * total).max(1)).clamp(1, workers)
+    }
 }
 
 /// Fewer tokens than this are not worth a worker of their own, which would read all weights for them.
@@ -120,5 +126,20 @@ mod tests {
         assert_eq!(sizes(32, 1), [16, 16]);
         assert_eq!(sizes(2, 2), [2], "too little to share");
         assert!(sizes(0, 2).is_empty());
+    }
+
+    #[test]
+    fn a_batch_has_the_workers_that_its_share_of_the_tokens_is_worth() {
+        let workers = |tokens: usize, total, workers| {
+            let ids = vec![7; tokens];
+            Batch::pack([&ids[..]]).fair_workers(total, workers)
+        };
+        assert_eq!(workers(22, 22, 2), 2);
+        assert_eq!(workers(512, 522, 2), 2);
+        assert_eq!(workers(10, 522, 2), 1);
+        assert_eq!(workers(500, 1000, 2), 1);
+        assert_eq!(workers(512, 100_000, 16), 1);
+        assert_eq!(workers(512, 1024, 16), 8);
+        assert_eq!(workers(1, 1, 64), 64);
     }
 }

@@ -313,11 +313,14 @@ impl Classifier {
 
     fn forward(&self, sequences: &[TokenIds], job: Job<'_>) -> Result<Vec<Vec<f32>>> {
         let mut logits = vec![Vec::new(); sequences.len()];
-        let batches: Vec<_> = micro_batches(sequences, job.options.batch_tokens, rayon::current_num_threads())
+        let workers = rayon::current_num_threads();
+        let total: usize = sequences.iter().map(|sequence| sequence.ids.len()).sum();
+        let batches: Vec<_> = micro_batches(sequences, job.options.batch_tokens, workers)
             .into_par_iter()
             .map(|rows| {
                 job.check()?;
-                let logits = self.micro_batch(rows.iter().map(|&row| sequences[row].ids.as_slice()), job)?;
+                let batch = Batch::pack(rows.iter().map(|&row| sequences[row].ids.as_slice()));
+                let logits = self.micro_batch(&batch, batch.fair_workers(total, workers), job)?;
                 Ok((rows, logits))
             })
             .collect::<Result<_>>()?;
@@ -329,10 +332,9 @@ impl Classifier {
         Ok(logits)
     }
 
-    fn micro_batch<'a>(&self, sequences: impl Iterator<Item = &'a [u32]>, job: Job<'_>) -> Result<Vec<Vec<f32>>> {
+    fn micro_batch(&self, batch: &Batch, workers: usize, job: Job<'_>) -> Result<Vec<Vec<f32>>> {
         let started = Instant::now();
-        let batch = Batch::pack(sequences);
-        let states = self.encoder.encode(&batch)?;
+        let states = self.encoder.encode(batch, workers)?;
         let logits = self.head.logits(&states);
         if logits.iter().flatten().any(|logit| !logit.is_finite()) {
             return Err(Error::NotFinite);

@@ -9,6 +9,7 @@ pub trait Encoder: Send + Sync {
     ///
     /// Returns the last layer's hidden state of each sequence's first token, row-major, of shape
     /// `[batch.len(), hidden size]`. Every sequence has between one token and the model's
-    /// `max_position_embeddings`, and every id is below its `vocab_size`.
-    fn encode(&self, batch: &Batch) -> Result<Vec<f32>>;
+    /// `max_position_embeddings`, and every id is below its `vocab_size`. Up to `workers` threads of the current rayon
+    /// pool may share the work, which changes nothing in the result.
+    fn encode(&self, batch: &Batch, workers: usize) -> Result<Vec<f32>>;
 }

@@ -40,9 +40,14 @@ impl Linear {
         self.weight.operand(x, workspace)
     }
 
-    /// Fills `y`, of shape `[rows, outputs]`, from `x`, of shape `[rows, inputs]`.
+    /// Makes `y` fit, and fills it, of shape `[rows, outputs]`, from `x`, of shape `[rows, inputs]`.
     pub(crate) fn run(&self, x: Operand<'_>, y: &mut Vec<f32>) {
         y.resize(x.rows() * self.weight.outputs(), 0.0);
+        self.run_into(x, y);
+    }
+
+    /// As [`Self::run`], for a `y` of the right length.
+    pub(crate) fn run_into(&self, x: Operand<'_>, y: &mut [f32]) {
         Matmul { weight: &self.weight, bias: &self.bias, activation: self.activation }.run(x, y);
     }
 }

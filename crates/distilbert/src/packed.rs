@@ -6,6 +6,8 @@ use kernels::{
     Precision,
 };
 
+use rayon::prelude::*;
+
 use crate::linear::{Kernels, Linear};
 use crate::weights::Module;
 use crate::{Activation, Batch, Config, Encoder, Error, Result, Weights};
@@ -19,8 +21,8 @@ const LAYER_NORM_EPSILON: f32 = 1e-12;
 /// the embeddings, in float32.
 ///
 /// Matrix products run over all tokens of a micro-batch at once, attention within each sequence.
-/// The last layer computes only what the hidden states of `[CLS]` need. A forward pass is
-/// single-threaded and allocates nothing once its thread's workspace has grown.
+/// The last layer computes only what the hidden states of `[CLS]` need. One worker needs no other for
+/// a forward pass, and allocates next to nothing once its workspace has grown; several share the rows of a layer.
 pub struct PackedEncoder {
     dim: usize,
     word_embeddings: Vec<f32>,
@@ -59,22 +61,26 @@ impl PackedEncoder {
         })
     }
 
-    fn forward(&self, batch: &Batch, workspace: &mut Workspace) -> Vec<f32> {
+    fn forward(&self, batch: &Batch, workers: usize, workspace: &mut Workspace) -> Vec<f32> {
         self.embed(batch, workspace);
-        let tokens: Vec<Range<usize>> = batch.ranges().collect();
+        let Workspace { hidden, first, output, key_value, parts } = workspace;
+        let mut sequences: Vec<Sequence> =
+            batch.ranges().map(|tokens| Sequence { rows: tokens.clone(), tokens }).collect();
+        let workers = workers.clamp(1, (hidden.len() / self.dim / LEAST_PART).max(1));
+        parts.resize_with(parts.len().max(workers), PartWorkspace::default);
+        let parts = &mut parts[..workers];
         let Some((last, inner)) = self.layers.split_last() else { unreachable!("a model has a layer") };
         for layer in inner {
-            layer.forward(workspace, None, tokens.iter().map(|range| (range.clone(), range.clone())));
-            std::mem::swap(&mut workspace.hidden, &mut workspace.output);
+            layer.forward(hidden, None, &sequences, key_value, output, parts);
+            std::mem::swap(hidden, output);
         }
-        let mut first = std::mem::take(&mut workspace.first);
         first.clear();
-        for range in &tokens {
-            first.extend_from_slice(row(&workspace.hidden, range.start, self.dim));
+        for (index, sequence) in sequences.iter_mut().enumerate() {
+            first.extend_from_slice(row(hidden, sequence.tokens.start, self.dim));
+            sequence.rows = index..index + 1;
         }
-        last.forward(workspace, Some(&first), tokens.into_iter().enumerate().map(|(i, range)| (range, i..i + 1)));
-        workspace.first = first;
-        workspace.output.clone()
+        last.forward(hidden, Some(first), &sequences, key_value, output, parts);
+        output.clone()
     }
 
     /// Fills `hidden` with the normalized sums of word and position embeddings.
@@ -93,15 +99,19 @@ impl PackedEncoder {
 }
 
 impl Encoder for PackedEncoder {
-    fn encode(&self, batch: &Batch) -> Result<Vec<f32>> {
+    fn encode(&self, batch: &Batch, workers: usize) -> Result<Vec<f32>> {
         thread_local! {
-            static WORKSPACE: RefCell<Workspace> = RefCell::default();
+            // More than one where a worker that waits for another's part takes up another batch.
+            static FREE: RefCell<Vec<Workspace>> = RefCell::default();
         }
-        Ok(WORKSPACE.with_borrow_mut(|workspace| self.forward(batch, workspace)))
+        let mut workspace = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        let states = self.forward(batch, workers, &mut workspace);
+        FREE.with_borrow_mut(|free| free.push(workspace));
+        Ok(states)
     }
 }
 
-/// A thread's memory for hidden states, kept from one forward pass to the next.
+/// Memory for hidden states, kept from one forward pass to the next.
 #[derive(Default)]
 struct Workspace {
     /// What enters a layer, `[tokens, dim]`.
@@ -110,13 +120,29 @@ struct Workspace {
     first: Vec<f32>,
     /// What leaves a layer, `[rows, dim]`.
     output: Vec<f32>,
-    query: Vec<f32>,
+    /// `[tokens, 2 · dim]`
     key_value: Vec<f32>,
+    parts: Vec<PartWorkspace>,
+}
+
+/// What a worker needs for its part of the rows.
+#[derive(Default)]
+struct PartWorkspace {
+    query: Vec<f32>,
     context: Vec<f32>,
     attended: Vec<f32>,
     inner: Vec<f32>,
     attention: AttentionWorkspace,
     operand: OperandWorkspace,
+}
+
+/// Fewer rows than this are not worth a worker of their own.
+const LEAST_PART: usize = 8;
+
+/// The rows of a sequence among those that enter a layer, and among those that leave it.
+struct Sequence {
+    tokens: Range<usize>,
+    rows: Range<usize>,
 }
 
 /// One transformer block.
@@ -159,36 +185,84 @@ impl Layer {
         })
     }
 
-    /// Fills `output` for the rows of `hidden`, or for those in `queries` alone; `sequences` gives the rows of each
-    /// sequence in `hidden` and in `output`.
+    /// Fills `output` for the rows of `hidden`, or for those in `queries` alone, as many workers at a time as there
+    /// are `parts`.
     fn forward(
         &self,
-        workspace: &mut Workspace,
+        hidden: &[f32],
         queries: Option<&[f32]>,
-        sequences: impl Iterator<Item = (Range<usize>, Range<usize>)>,
+        sequences: &[Sequence],
+        key_value: &mut Vec<f32>,
+        output: &mut Vec<f32>,
+        parts: &mut [PartWorkspace],
     ) {
-        let Workspace { hidden, output, query, key_value, context, attended, inner, attention, operand, .. } =
-            workspace;
         let dim = self.attention.hidden;
-        let tokens = self.key_value.operand(hidden, operand);
-        self.key_value.run(tokens, key_value);
-        match queries {
-            Some(queries) => self.query.run(self.query.operand(queries, operand), query),
-            None => self.query.run(tokens, query),
+        key_value.resize(2 * hidden.len(), 0.0);
+        let share = part_rows(hidden.len() / dim, parts.len());
+        let shares = hidden.chunks(share * dim).zip(key_value.chunks_mut(share * 2 * dim));
+        each_part(shares, parts, |_, (hidden, key_value), part| {
+            let tokens = self.key_value.operand(hidden, &mut part.operand);
+            self.key_value.run_into(tokens, key_value);
+            if queries.is_none() {
+                self.query.run(tokens, &mut part.query);
+            }
+        });
+        let residual = queries.unwrap_or(hidden);
+        output.resize(residual.len(), 0.0);
+        let share = part_rows(residual.len() / dim, parts.len());
+        let shares = residual.chunks(share * dim).zip(output.chunks_mut(share * dim));
+        each_part(shares, parts, |index, (residual, output), part| {
+            if queries.is_some() {
+                self.query.run(self.query.operand(residual, &mut part.operand), &mut part.query);
+            }
+            self.attend(index * share, sequences, key_value, part);
+            self.feed_forward(residual, output, part);
+        });
+    }
+
+    /// Fills `context` for the rows of `query`, the first of which is the layer's row `first`.
+    fn attend(&self, first: usize, sequences: &[Sequence], key_value: &[f32], part: &mut PartWorkspace) {
+        let PartWorkspace { query, context, attention, .. } = part;
+        let dim = self.attention.hidden;
+        context.resize(query.len(), 0.0);
+        let end = first + query.len() / dim;
+        for Sequence { tokens, rows } in sequences {
+            let (start, end) = (rows.start.max(first), rows.end.min(end));
+            if start < end {
+                let rows = (start - first) * dim..(end - first) * dim;
+                let key_value = &key_value[tokens.start * 2 * dim..tokens.end * 2 * dim];
+                self.attention.run(&query[rows.clone()], key_value, &mut context[rows], attention);
+            }
         }
-        let queries = queries.unwrap_or(hidden);
-        context.resize(queries.len(), 0.0);
-        for (tokens, rows) in sequences {
-            let rows = rows.start * dim..rows.end * dim;
-            let key_value = &key_value[tokens.start * 2 * dim..tokens.end * 2 * dim];
-            self.attention.run(&query[rows.clone()], key_value, &mut context[rows], attention);
-        }
+    }
+
+    /// Fills `output` from `context` and from what entered the layer.
+    fn feed_forward(&self, residual: &[f32], output: &mut [f32], part: &mut PartWorkspace) {
+        let PartWorkspace { context, attended, inner, operand, .. } = part;
         self.out.run(self.out.operand(context, operand), attended);
-        self.attention_norm.run(attended, queries);
+        self.attention_norm.run(attended, residual);
         self.lin1.run(self.lin1.operand(attended, operand), inner);
-        self.lin2.run(self.lin2.operand(inner, operand), output);
+        self.lin2.run_into(self.lin2.operand(inner, operand), output);
         self.output_norm.run(output, attended);
     }
+}
+
+/// Rows of a part of `rows`.
+fn part_rows(rows: usize, parts: usize) -> usize {
+    rows.div_ceil(parts).max(1)
+}
+
+/// Runs `work` on each share, with its index and a workspace: side by side if there is more than one.
+fn each_part<S: Send>(
+    shares: impl Iterator<Item = S>,
+    parts: &mut [PartWorkspace],
+    work: impl Fn(usize, S, &mut PartWorkspace) + Sync,
+) {
+    if let [part] = parts {
+        return shares.for_each(|share| work(0, share, part));
+    }
+    let shares: Vec<_> = shares.zip(parts).enumerate().collect();
+    shares.into_par_iter().with_max_len(1).for_each(|(index, (share, part))| work(index, share, part));
 }
 
 struct Norm {
@@ -231,15 +305,15 @@ mod tests {
             let lengths = [2, 1, 17, config.max_position_embeddings, 3];
             let sequences: Vec<Vec<u32>> = lengths.iter().map(|&n| (n..2 * n).map(id).collect()).collect();
             let batch = Batch::pack(sequences.iter().map(Vec::as_slice));
-            let expected = ReferenceEncoder::load(&config, &weights).unwrap().encode(&batch).unwrap();
+            let expected = ReferenceEncoder::load(&config, &weights).unwrap().encode(&batch, 1).unwrap();
             for (precision, tolerance) in Precision::ALL.into_iter().zip([1e-4, 0.1, 0.3]) {
-                // In bfloat16, AMX sums in another order than all others.
-                let alike = |isa: &Isa| precision != Precision::Bfloat16 || isa.name() != "amx";
+                // But for int8, AMX sums in another order than all others.
+                let alike = |isa: &Isa| precision == Precision::Int8 || isa.name() != "amx";
                 let (alike, others): (Vec<_>, Vec<_>) = Isa::available().into_iter().partition(alike);
                 let count = alike.len();
                 let states = alike.into_iter().chain(others).map(|isa| {
                     let encoder = PackedEncoder::load_for(Kernels { isa, precision }, &config, &weights).unwrap();
-                    encoder.encode(&batch).unwrap()
+                    encoder.encode(&batch, 1).unwrap()
                 });
                 let states: Vec<Vec<f32>> = states.collect();
                 for states in &states {
@@ -251,6 +325,31 @@ mod tests {
                 // All but the first, which may lack the fused multiply-add, have the same bits.
                 for pair in states[1..count].windows(2) {
                     assert_eq!(pair[0], pair[1], "{name} in {precision}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn however_many_workers_share_a_pass_the_bits_are_the_same() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        for name in ["gelu-json", "one-head"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name);
+            let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
+            let config = Config::parse(name, &std::fs::read(folder.join("config.json")).unwrap()).unwrap();
+            let weights = Weights::open(name, &bytes).unwrap();
+            let id = |i: usize| u32::try_from(i * 31 % config.vocab_size).unwrap();
+            for precision in Precision::ALL {
+                let encoder = PackedEncoder::load(&config, &weights, precision).unwrap();
+                let most = config.max_position_embeddings;
+                for lengths in [&[most][..], &[1], &[7, 9], &[2, 1, 17, most, 3, 30, 1, 1, 8, 25]] {
+                    let sequences: Vec<Vec<u32>> = lengths.iter().map(|&n| (n..2 * n).map(id).collect()).collect();
+                    let batch = Batch::pack(sequences.iter().map(Vec::as_slice));
+                    let alone = encoder.encode(&batch, 1).unwrap();
+                    for workers in [2, 3, 5, 16] {
+                        let shared = pool.install(|| encoder.encode(&batch, workers)).unwrap();
+                        assert_eq!(shared, alone, "{name}, {precision}, {lengths:?}, {workers} workers");
+                    }
                 }
             }
         }

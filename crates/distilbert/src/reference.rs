@@ -49,7 +49,7 @@ impl ReferenceEncoder {
 }
 
 impl Encoder for ReferenceEncoder {
-    fn encode(&self, batch: &Batch) -> Result<Vec<f32>> {
+    fn encode(&self, batch: &Batch, _workers: usize) -> Result<Vec<f32>> {
         let mut states = Vec::new();
         for sequence in batch.sequences() {
             states.extend(self.forward(sequence)?);

@@ -49,14 +49,19 @@ pub(crate) enum Bfloat16Panels {
 
 impl Bfloat16Panels {
     pub(crate) fn pack(isa: Isa, weight: &[f32], inputs: usize) -> Self {
-        let Multiples { steps, panels, .. } = Multiples::of(isa);
-        let panels = pack(weight, inputs, 2 * steps, panels, Bfloat16::round);
-        let (pairs, _) = panels.as_chunks::<2>();
-        match isa.level() {
-            Level::Avx512Bf16 | Level::Amx => Self::Pairs(pairs.iter().map(side_by_side).collect()),
-            _ => Self::Turned(pairs.iter().flat_map(|[first, second]| [*second, *first]).collect()),
+        if matches!(isa.level(), Level::Avx512Bf16 | Level::Amx) {
+            return Self::Pairs(pack_pairs(Multiples::of(isa), weight, inputs));
         }
+        let panels = pack(weight, inputs, 2, 1, Bfloat16::round);
+        let (pairs, _) = panels.as_chunks::<2>();
+        Self::Turned(pairs.iter().flat_map(|[first, second]| [*second, *first]).collect())
     }
+}
+
+/// Panels of pairs.
+pub(crate) fn pack_pairs(multiples: Multiples, weight: &[f32], inputs: usize) -> Vec<Line<Pair>> {
+    let panels = pack(weight, inputs, 2 * multiples.steps, multiples.panels, Bfloat16::round);
+    panels.as_chunks::<2>().0.iter().map(side_by_side).collect()
 }
 
 fn side_by_side([first, second]: &[[Bfloat16; LANES]; 2]) -> Line<Pair> {
@@ -179,7 +184,13 @@ fn avx512_bf16(x: &Inputs<'_, Bf16>, panels: &[Line<Pair>], bias: &[f32], activa
 /// The machine must have AMX.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn amx(x: &Inputs<'_, amx::Bf16>, panels: &[Line<Pair>], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
+pub(crate) unsafe fn amx(
+    x: &Inputs<'_, amx::Bf16>,
+    panels: &[Line<Pair>],
+    bias: &[f32],
+    activation: Activation,
+    y: RowsMut<'_>,
+) {
     // SAFETY: as the caller promises.
     let dot = unsafe { amx::Bf16::new() };
     amx::multiply::<_, Fused, _>(&dot, x, |index| Panel::at(panels, index, x.depth, bias), activation, y);
@@ -232,7 +243,7 @@ impl<'a, D: Format<Weights = Line<Pair>, Element = f32>> tiles::Panel<'a, D> for
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -286,8 +297,7 @@ mod tests {
             round_to_pairs::<Fused>(&x, inputs, inputs.div_ceil(2), &mut pairs);
             turned.resize(2 * pairs.len(), 0.0);
             round_and_turn::<Fused>(&x, inputs, &mut turned);
-            let panels = pack(&weight, inputs, 2, 1, Bfloat16::round);
-            let panels: Vec<_> = panels.as_chunks::<2>().0.iter().map(side_by_side).collect();
+            let panels = pack_pairs(Multiples::ANY, &weight, inputs);
             let Bfloat16Panels::Turned(turned_panels) = Bfloat16Panels::pack(Isa::available()[0], &weight, inputs) else {
                 unreachable!("the portable way")
             };
@@ -304,6 +314,21 @@ mod tests {
                 prop_assert_eq!(bits(&y), bits(&expected));
             }
         }
+    }
+
+    /// As [`amx`], by its instruction in plain Rust.
+    pub(crate) fn multiply_emulated_tiles(
+        steps: &[Pair],
+        depth: usize,
+        count: usize,
+        panels: &[Line<Pair>],
+        bias: &[f32],
+        activation: Activation,
+        y: RowsMut<'_>,
+    ) {
+        let panel = |index| Panel::at(panels, index, depth, bias);
+        let x = Inputs { steps, depth, count };
+        amx::multiply::<_, Fused, _>(&amx::emulated::Bf16, &x, panel, activation, y);
     }
 
     /// What `TDPBF16PS` makes of it: of 32 inputs, those in even places are summed, those in odd ones, then both.
@@ -335,17 +360,14 @@ mod tests {
             let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
             let expected = bits(&naive_tiles(&x, &weight, &bias, inputs));
 
-            let Multiples { rows, steps, panels } = amx::MULTIPLES;
+            let Multiples { rows, steps, .. } = amx::MULTIPLES;
             let depth = inputs.div_ceil(2).next_multiple_of(steps);
             let mut pairs = vec![[Bfloat16::round(f32::NAN); 2]; count.next_multiple_of(rows) * depth];
             round_to_pairs::<Fused>(&x, inputs, depth, &mut pairs);
-            let panels = pack(&weight, inputs, 2 * steps, panels, Bfloat16::round);
-            let panels: Vec<_> = panels.as_chunks::<2>().0.iter().map(side_by_side).collect();
+            let panels = pack_pairs(amx::MULTIPLES, &weight, inputs);
             let mut y = vec![f32::NAN; count * outputs];
             let out = RowsMut { values: &mut y, stride: outputs, width: outputs };
-            let panel = |index| Panel::at(&panels, index, depth, &bias);
-            let steps = Inputs { steps: &pairs, depth, count };
-            amx::multiply::<_, Fused, _>(&amx::emulated::Bf16, &steps, panel, Activation::None, out);
+            multiply_emulated_tiles(&pairs, depth, count, &panels, &bias, Activation::None, out);
             prop_assert_eq!(bits(&y), &expected[..]);
 
             for isa in Isa::available().into_iter().filter(|isa| isa.level() == Level::Amx) {

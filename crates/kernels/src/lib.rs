@@ -37,6 +37,7 @@ mod matmul;
 mod norm;
 mod operand;
 mod precision;
+mod split;
 mod tiles;
 mod transpose;
 

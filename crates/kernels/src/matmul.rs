@@ -1,10 +1,13 @@
 use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu};
-use crate::bfloat16::{self, Bfloat16Panels};
+use crate::bfloat16::{self, Bfloat16Panels, Pair};
 use crate::int8::{self, Int8Panels};
 use crate::isa::dispatch;
+use crate::lines::Line;
 use crate::operand::Values;
-use crate::tiles::tile_rows;
-use crate::{Isa, Operand, OperandWorkspace, Precision};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::tiles::Inputs;
+use crate::tiles::{Multiples, tile_rows};
+use crate::{Isa, Operand, OperandWorkspace, Precision, split};
 
 /// Rows that go through all panels together, so that they stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
@@ -23,6 +26,8 @@ pub struct PackedMatrix {
 
 enum Panels {
     Float32(Vec<Lanes>),
+    /// float32 as [`split`] has it.
+    Split(Vec<Line<Pair>>),
     Bfloat16(Bfloat16Panels),
     Int8(Int8Panels),
 }
@@ -41,6 +46,7 @@ impl PackedMatrix {
     pub fn pack(isa: Isa, precision: Precision, weight: &[f32], outputs: usize, inputs: usize) -> Self {
         assert_eq!(weight.len(), outputs * inputs);
         let panels = match precision {
+            Precision::Float32 if split::is_for(isa) => Panels::Split(split::pack(Multiples::of(isa), weight, inputs)),
             Precision::Float32 => Panels::Float32(pack(weight, inputs, 1, 1, |value| value)),
             Precision::Bfloat16 => Panels::Bfloat16(Bfloat16Panels::pack(isa, weight, inputs)),
             Precision::Int8 => Panels::Int8(Int8Panels::pack(isa, weight, inputs)),
@@ -64,7 +70,7 @@ impl PackedMatrix {
     #[must_use]
     pub fn precision(&self) -> Precision {
         match self.panels {
-            Panels::Float32(_) => Precision::Float32,
+            Panels::Float32(_) | Panels::Split(_) => Precision::Float32,
             Panels::Bfloat16(_) => Precision::Bfloat16,
             Panels::Int8(_) => Precision::Int8,
         }
@@ -141,6 +147,12 @@ impl Matmul<'_> {
         match (&weight.panels, x.values) {
             (Panels::Float32(panels), Values::Float32(values)) => {
                 product(isa, x.matrix(values), panels, bias, activation, y);
+            }
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            (Panels::Split(panels), Values::Split(steps, depth)) if split::is_for(isa) => {
+                let x = Inputs { steps, depth, count: x.count };
+                // SAFETY: an `Isa` exists only if this machine has its instructions.
+                unsafe { bfloat16::amx(&x, panels, bias, activation, y) }
             }
             (Panels::Bfloat16(panels), Values::Bfloat16(rows)) => {
                 bfloat16::product(isa, rows, x.count, panels, bias, activation, y);
@@ -392,7 +404,8 @@ mod tests {
                         let alone = run(isa, row, &weight, &bias, inputs, activation);
                         prop_assert_eq!(bits(&alone), bits(expected));
                     }
-                    if isa != Isa::available()[0] || cfg!(not(target_arch = "x86_64")) {
+                    let fused = isa != Isa::available()[0] || cfg!(not(target_arch = "x86_64"));
+                    if fused && isa.level() != Level::Amx {
                         prop_assert_eq!(bits(&together), bits(&oracle), "{}", isa.name());
                     }
                 }

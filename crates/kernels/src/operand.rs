@@ -3,7 +3,7 @@ use crate::dot::Quad;
 use crate::int8::{self, Int8Rows};
 use crate::lines::Line;
 use crate::matmul::Rows;
-use crate::{Isa, Precision};
+use crate::{Isa, Precision, split};
 
 /// Rows of activations as products with a [`PackedMatrix`](crate::PackedMatrix) take them; from
 /// [`PackedMatrix::operand`](crate::PackedMatrix::operand).
@@ -20,6 +20,8 @@ pub struct Operand<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Values<'a> {
     Float32(&'a [f32]),
+    /// float32 as [`split`] has it: pairs, and how many there are to a row.
+    Split(&'a [Pair], usize),
     Bfloat16(Bfloat16Rows<'a>),
     Int8(Int8Rows<'a>),
 }
@@ -43,6 +45,10 @@ impl<'a> Operand<'a> {
     ) -> Self {
         let OperandWorkspace { turned, pairs, quads, scales } = workspace;
         let values = match precision {
+            Precision::Float32 if split::is_for(isa) => {
+                let (pairs, depth) = split::split_rows(isa, x, width, pairs);
+                Values::Split(pairs, depth)
+            }
             Precision::Float32 => Values::Float32(x),
             Precision::Bfloat16 => Values::Bfloat16(bfloat16::round_rows(isa, x, width, turned, pairs)),
             Precision::Int8 => Values::Int8(int8::quantize_rows(isa, x, width, quads, scales)),

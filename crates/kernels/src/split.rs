@@ -1,0 +1,120 @@
+//! float32 where tiles of bfloat16 are so fast that three products of those take less time than one in float32.
+//!
+//! Each value is the sum of two of bfloat16, `high + low`, to within 2⁻¹⁷ of it; of the product of two sums all but
+//! `low · low` is computed: `high · high + low · high + high · low`, as one product of three times the inputs.
+//!
+//! Source: Henry, Tang and Heinecke, *Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
+//! Computations*, 2019.
+
+use crate::Isa;
+use crate::arithmetic::Arithmetic;
+use crate::bfloat16::{self, Bfloat16, Pair};
+use crate::isa::{Level, dispatch};
+use crate::lines::{self, Line};
+use crate::matmul::Weight;
+use crate::tiles::Multiples;
+
+/// Whether float32 products are computed in this way.
+pub(crate) fn is_for(isa: Isa) -> bool {
+    isa.level() == Level::Amx
+}
+
+#[inline(always)]
+fn split(value: f32) -> [Bfloat16; 2] {
+    let high = Bfloat16::round(value);
+    [high, Bfloat16::round(value - high.widen())]
+}
+
+/// Pairs of inputs in each of the three parts.
+fn part_depth(inputs: usize, multiples: Multiples) -> usize {
+    inputs.div_ceil(2).next_multiple_of(multiples.steps)
+}
+
+/// Panels for rows of [`split_rows`]: of each output `high`, `high`, `low`.
+pub(crate) fn pack(multiples: Multiples, weight: &[f32], inputs: usize) -> Vec<Line<Pair>> {
+    let part = 2 * part_depth(inputs, multiples);
+    let mut parts = vec![0.0; weight.len() / inputs.max(1) * 3 * part];
+    for (row, parts) in weight.chunks_exact(inputs.max(1)).zip(parts.chunks_exact_mut(3 * part)) {
+        for (at, value) in row.iter().enumerate() {
+            let [high, low] = split(*value).map(Weight::widen);
+            (parts[at], parts[part + at], parts[2 * part + at]) = (high, high, low);
+        }
+    }
+    bfloat16::pack_pairs(multiples, &parts, 3 * part)
+}
+
+/// Rows of activations, each as `high`, `low`, `high`; gives their pairs and how many there are to a row.
+pub(crate) fn split_rows<'a>(isa: Isa, x: &[f32], width: usize, pairs: &'a mut Vec<Line<Pair>>) -> (&'a [Pair], usize) {
+    let multiples = Multiples::of(isa);
+    let part = part_depth(width, multiples);
+    let count = x.len() / width.max(1);
+    let steps = lines::resize(pairs, count.next_multiple_of(multiples.rows) * 3 * part);
+    let out = &mut *steps;
+    dispatch!(isa, split_to_pairs(x: &[f32], width: usize, part: usize, out: &mut [Pair]));
+    (steps, 3 * part)
+}
+
+#[inline(always)]
+fn split_to_pairs<A: Arithmetic>(x: &[f32], width: usize, part: usize, out: &mut [Pair]) {
+    for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(3 * part)) {
+        let (high, rest) = out.as_flattened_mut().split_at_mut(2 * part);
+        let (low, again) = rest.split_at_mut(2 * part);
+        for ((value, high), low) in row.iter().zip(&mut *high).zip(&mut *low) {
+            [*high, *low] = split(*value);
+        }
+        high[width..].fill(Bfloat16::default());
+        low[width..].fill(Bfloat16::default());
+        again.copy_from_slice(high);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::amx;
+    use crate::arithmetic::Fused;
+    use crate::matmul::{Activation, RowsMut};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn the_product_is_float32_s_to_five_digits(
+            (inputs, x, weight) in (1_usize..140, 1_usize..40, 1_usize..40).prop_flat_map(|(inputs, rows, outputs)| {
+                let values = |count| prop::collection::vec(-1.0_f32..1.0, count);
+                (Just(inputs), values(rows * inputs), values(outputs * inputs))
+            }),
+        ) {
+            let (count, outputs) = (x.len() / inputs, weight.len() / inputs);
+            let bias: Vec<f32> = (0_i16..).map(|i| f32::from(i % 7) - 3.0).take(outputs).collect();
+            let part = part_depth(inputs, amx::MULTIPLES);
+            let panels = pack(amx::MULTIPLES, &weight, inputs);
+            let nan = Bfloat16::round(f32::NAN);
+            let mut pairs = vec![[nan; 2]; count.next_multiple_of(amx::MULTIPLES.rows) * 3 * part];
+            split_to_pairs::<Fused>(&x, inputs, part, &mut pairs);
+            let mut y = vec![f32::NAN; count * outputs];
+            let out = RowsMut { values: &mut y, stride: outputs, width: outputs };
+            bfloat16::tests::multiply_emulated_tiles(&pairs, 3 * part, count, &panels, &bias, Activation::None, out);
+            for (row, y) in x.chunks_exact(inputs).zip(y.chunks_exact(outputs)) {
+                for ((weights, bias), y) in weight.chunks_exact(inputs).zip(&bias).zip(y) {
+                    let products = || row.iter().zip(weights).map(|(a, b)| f64::from(*a) * f64::from(*b));
+                    let exact = products().sum::<f64>() + f64::from(*bias);
+                    // 2⁻¹⁷ of each factor and 2⁻¹⁸ for `low · low`; and what float32 itself rounds.
+                    let bound = products().map(f64::abs).sum::<f64>() * 2.0 / 65536.0 + 2e-6;
+                    prop_assert!((f64::from(*y) - exact).abs() < bound, "{} not {}", y, exact);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_is_its_two_parts_to_the_seventeenth_bit() {
+        for i in 1..10_000_u16 {
+            let value = f32::from(i).sqrt() * if i % 2 == 0 { 1.0 } else { -1e-3 };
+            let [high, low] = split(value).map(|part| f64::from(part.widen()));
+            let error = (high + low - f64::from(value)).abs() / f64::from(value.abs());
+            assert!(error < 2.0_f64.powi(-17), "{value}: {high} + {low}");
+        }
+    }
+}
