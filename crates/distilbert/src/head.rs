@@ -16,7 +16,8 @@ pub(crate) struct Head {
 
 impl Head {
     pub(crate) fn load(config: &Config, weights: &Weights<'_>) -> Result<Self> {
-        let kernels = Kernels { isa: Isa::detected(), precision: Precision::Float32 };
+        // Not by sums of bfloat16 products, so that int8's logits have the same bits on AMX.
+        let kernels = Kernels { isa: Isa::detected().vector(), precision: Precision::Float32 };
         let (dim, labels) = (config.dim, config.labels.len());
         let load =
             |name, outputs, activation| Linear::load(kernels, &[Module::new(weights, name)], dim, outputs, activation);

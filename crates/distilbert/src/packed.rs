@@ -17,8 +17,8 @@ const LAYER_NORM_EPSILON: f32 = 1e-12;
 
 /// The CPU's fast path: sequences end to end, weights packed once, no padding.
 ///
-/// The matrix products of the layers are computed in the [`Precision`] chosen; all between them, and
-/// the embeddings, in float32.
+/// The matrix products of the layers are computed in the [`Precision`] chosen, those within attention in bfloat16 if
+/// that is chosen; all between them, and the embeddings, in float32.
 ///
 /// Matrix products run over all tokens of a micro-batch at once, attention within each sequence.
 /// The last layer computes only what the hidden states of `[CLS]` need. One worker needs no other for
@@ -159,7 +159,7 @@ struct Layer {
 
 impl Layer {
     fn load(kernels: Kernels, config: &Config, module: &Module<'_>) -> Result<Self> {
-        let Kernels { isa, .. } = kernels;
+        let Kernels { isa, precision } = kernels;
         let (dim, hidden_dim) = (config.dim, config.hidden_dim);
         let attention = module.child("attention");
         let ffn = module.child("ffn");
@@ -168,7 +168,7 @@ impl Layer {
             Activation::Relu => KernelActivation::Relu,
         };
         Ok(Self {
-            attention: Attention { isa, heads: config.n_heads, hidden: dim },
+            attention: Attention { isa, precision, heads: config.n_heads, hidden: dim },
             query: Linear::load(kernels, &[attention.child("q_lin")], dim, dim, KernelActivation::None)?,
             key_value: Linear::load(
                 kernels,

@@ -4,8 +4,8 @@
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, `TDPBSSD` and `TDPBF16PS`.
 
 use crate::arithmetic::{Arithmetic, LANES};
-use crate::matmul::{Activation, RowsMut, store};
-use crate::tiles::{Format, Inputs, Multiples, Panel};
+use crate::matmul::{Activation, Rows, RowsMut, store};
+use crate::tiles::{Format, Multiples, Panel};
 
 /// Rows of a tile.
 const ROWS: usize = 16;
@@ -24,12 +24,12 @@ pub(crate) struct Sums<E>([[[[E; LANES]; ROWS]; PANELS]; 2]);
 
 /// A way to multiply tiles.
 pub(crate) trait TileDot: Format {
-    /// Fills the first `TILES` of `sums` with those of sixteen rows of inputs each, end to end, by the panels.
+    /// Fills the first `TILES` of `sums` with those of sixteen rows of inputs each by the panels.
     ///
     /// All have as many steps, which is a multiple of [`STEPS`].
     fn multiply<const TILES: usize>(
         &self,
-        rows: [&[Self::Input]; TILES],
+        rows: [Rows<'_, Self::Input>; TILES],
         panels: [&[Self::Weights]; PANELS],
         starts: [&[Self::Element; LANES]; PANELS],
         sums: &mut Sums<Self::Element>,
@@ -40,7 +40,7 @@ pub(crate) trait TileDot: Format {
 #[inline(always)]
 pub(crate) fn multiply<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>>(
     dot: &D,
-    x: &Inputs<'_, D>,
+    x: Rows<'_, D::Input>,
     panel: impl Fn(usize) -> P,
     activation: Activation,
     mut y: RowsMut<'_>,
@@ -48,7 +48,7 @@ pub(crate) fn multiply<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>>(
     D::Weights: 'a,
 {
     let mut sums = Sums([[[[D::Element::default(); LANES]; ROWS]; PANELS]; 2]);
-    let block_rows = (BLOCK_BYTES / (4 * x.depth)).next_multiple_of(2 * ROWS);
+    let block_rows = (BLOCK_BYTES / (4 * x.width)).next_multiple_of(2 * ROWS);
     for block in (0..x.count).step_by(block_rows) {
         let end = x.count.min(block + block_rows);
         for first in (0..y.width).step_by(PANELS * LANES) {
@@ -69,7 +69,7 @@ pub(crate) fn multiply<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>>(
 #[expect(clippy::too_many_arguments, reason = "the body of the innermost loop")]
 fn tile<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>, const TILES: usize>(
     dot: &D,
-    x: &Inputs<'_, D>,
+    x: Rows<'_, D::Input>,
     first_row: usize,
     panels: &[P; PANELS],
     sums: &mut Sums<D::Element>,
@@ -79,9 +79,11 @@ fn tile<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>, const TILES: usize>(
 ) where
     D::Weights: 'a,
 {
-    let rows: [_; TILES] =
-        std::array::from_fn(|tile| &x.steps[(first_row + tile * ROWS) * x.depth..][..ROWS * x.depth]);
-    dot.multiply(rows, panels.each_ref().map(P::weights), panels.each_ref().map(P::start), sums);
+    let rows = std::array::from_fn(|tile| {
+        let values = &x.values[(first_row + tile * ROWS) * x.stride..][..(ROWS - 1) * x.stride + x.width];
+        Rows { values, count: ROWS, ..x }
+    });
+    dot.multiply::<TILES>(rows, panels.each_ref().map(P::weights), panels.each_ref().map(P::start), sums);
     for (tile, sums) in sums.0[..TILES].iter().enumerate() {
         for (index, (panel, sums)) in panels.iter().zip(sums).enumerate() {
             let column = first + index * LANES;
@@ -105,7 +107,7 @@ mod linux {
     use std::marker::PhantomData;
     use std::sync::OnceLock;
 
-    use super::{Format, LANES, PANELS, ROWS, STEPS, Sums, TileDot};
+    use super::{Format, LANES, PANELS, ROWS, Rows, STEPS, Sums, TileDot};
     use crate::bfloat16::Pair;
     use crate::dot::Quad;
     use crate::lines::Line;
@@ -194,7 +196,7 @@ mod linux {
                 #[inline(always)]
                 fn multiply<const TILES: usize>(
                     &self,
-                    rows: [&[$input]; TILES],
+                    rows: [Rows<'_, $input>; TILES],
                     panels: [&[Line<$weight>]; PANELS],
                     starts: [&[$element; LANES]; PANELS],
                     sums: &mut Sums<$element>,
@@ -202,9 +204,13 @@ mod linux {
                     let depth = panels[0].len();
                     assert!(TILES == 1 || TILES == 2);
                     assert!(depth > 0 && depth.is_multiple_of(STEPS) && panels[1].len() == depth);
-                    assert!(rows.iter().all(|rows| rows.len() == ROWS * depth));
+                    let stride = rows[0].stride;
+                    for rows in rows {
+                        assert!(rows.stride == stride && rows.width == depth);
+                        assert_eq!(rows.values.len(), (ROWS - 1) * stride + depth);
+                    }
                     // SAFETY: that there is a `self` shows that the tiles are configured. Tile loads read sixteen
-                    // rows of 64 bytes: of a start the same again and again; of inputs, one of `depth` steps each;
+                    // rows of 64 bytes: of a start the same again and again; of inputs, the next 16 steps of rows that are `stride` apart;
                     // of a panel, its next 1024 bytes. After `depth / STEPS` turns all have been read to the end.
                     // `sums` has 1024 bytes for each of its tiles.
                     unsafe {
@@ -228,8 +234,8 @@ mod linux {
                                 start0 = in(reg) starts[0].as_ptr(),
                                 start1 = in(reg) starts[1].as_ptr(),
                                 zero = in(reg) 0_usize,
-                                rows0 = inout(reg) rows[0].as_ptr() => _,
-                                stride = in(reg) 4 * depth,
+                                rows0 = inout(reg) rows[0].values.as_ptr() => _,
+                                stride = in(reg) 4 * stride,
                                 panel0 = inout(reg) panels[0].as_ptr() => _,
                                 panel1 = inout(reg) panels[1].as_ptr() => _,
                                 line = in(reg) 64_usize,
@@ -267,9 +273,9 @@ mod linux {
                             start0 = in(reg) starts[0].as_ptr(),
                             start1 = in(reg) starts[1].as_ptr(),
                             zero = in(reg) 0_usize,
-                            rows0 = inout(reg) rows[0].as_ptr() => _,
-                            rows1 = inout(reg) rows[TILES - 1].as_ptr() => _,
-                            stride = in(reg) 4 * depth,
+                            rows0 = inout(reg) rows[0].values.as_ptr() => _,
+                            rows1 = inout(reg) rows[TILES - 1].values.as_ptr() => _,
+                            stride = in(reg) 4 * stride,
                             panel0 = inout(reg) panels[0].as_ptr() => _,
                             panel1 = inout(reg) panels[1].as_ptr() => _,
                             line = in(reg) 64_usize,
@@ -316,7 +322,7 @@ pub(crate) mod emulated {
     impl TileDot for Int8 {
         fn multiply<const TILES: usize>(
             &self,
-            rows: [&[Quad]; TILES],
+            rows: [Rows<'_, Quad>; TILES],
             panels: [&[Group]; PANELS],
             starts: [&[i32; LANES]; PANELS],
             sums: &mut Sums<i32>,
@@ -339,7 +345,7 @@ pub(crate) mod emulated {
     impl TileDot for Bf16 {
         fn multiply<const TILES: usize>(
             &self,
-            rows: [&[Pair]; TILES],
+            rows: [Rows<'_, Pair>; TILES],
             panels: [&[Line<Pair>]; PANELS],
             starts: [&[f32; LANES]; PANELS],
             sums: &mut Sums<f32>,
@@ -357,8 +363,8 @@ pub(crate) mod emulated {
     }
 
     /// `add` gives the sum to which the products of sixteen steps have been added.
-    fn multiply<I, W, E: Copy, const TILES: usize>(
-        rows: [&[I]; TILES],
+    fn multiply<I: Copy, W, E: Copy, const TILES: usize>(
+        rows: [Rows<'_, I>; TILES],
         panels: [&[Line<W>]; PANELS],
         starts: [&[E; LANES]; PANELS],
         sums: &mut Sums<E>,
@@ -366,7 +372,8 @@ pub(crate) mod emulated {
     ) {
         for (rows, sums) in rows.into_iter().zip(&mut sums.0) {
             for ((panel, start), sums) in panels.into_iter().zip(starts).zip(sums) {
-                for (row, sums) in rows.chunks_exact(panel.len()).zip(sums) {
+                for (index, sums) in sums.iter_mut().enumerate() {
+                    let row = rows.row(index);
                     for (lane, sum) in sums.iter_mut().enumerate() {
                         let steps = row.chunks_exact(STEPS).zip(panel.chunks_exact(STEPS));
                         *sum = steps.fold(start[lane], |sum, (inputs, lines)| {

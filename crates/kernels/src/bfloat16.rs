@@ -10,7 +10,7 @@ use crate::dot::Dot;
 use crate::isa::{Level, dispatch};
 use crate::lines::{self, Line};
 use crate::matmul::{Activation, Rows, RowsMut, Weight, lanes_at, multiply, pack};
-use crate::tiles::{self, Format, Inputs, Multiples};
+use crate::tiles::{self, Format, Multiples};
 #[cfg(target_arch = "x86_64")]
 use crate::{amx, arithmetic::Fused, dot::Bf16};
 
@@ -49,7 +49,7 @@ pub(crate) enum Bfloat16Panels {
 
 impl Bfloat16Panels {
     pub(crate) fn pack(isa: Isa, weight: &[f32], inputs: usize) -> Self {
-        if matches!(isa.level(), Level::Avx512Bf16 | Level::Amx) {
+        if has_pairs(isa) {
             return Self::Pairs(pack_pairs(Multiples::of(isa), weight, inputs));
         }
         let panels = pack(weight, inputs, 2, 1, Bfloat16::round);
@@ -86,18 +86,36 @@ pub(crate) fn round_rows<'a>(
     pairs: &'a mut Vec<Line<Pair>>,
 ) -> Bfloat16Rows<'a> {
     let count = x.len() / width.max(1);
-    if matches!(isa.level(), Level::Avx512Bf16 | Level::Amx) {
+    if has_pairs(isa) {
         let multiples = Multiples::of(isa);
         let depth = width.div_ceil(2).next_multiple_of(multiples.steps);
         let steps = lines::resize(pairs, count.next_multiple_of(multiples.rows) * depth);
-        let out = &mut *steps;
-        dispatch!(isa, round_to_pairs(x: &[f32], width: usize, depth: usize, out: &mut [Pair]));
+        round_rows_to_pairs(isa, x, width, depth, steps);
         return Bfloat16Rows::Pairs { steps, depth };
     }
-    turned.resize(count * width.next_multiple_of(2), 0.0);
+    round_and_turn_rows(isa, x, width, turned);
+    Bfloat16Rows::Turned(turned)
+}
+
+/// Rows of pairs, `depth` to a row, filled up with zeros.
+pub(crate) fn round_rows_to_pairs(isa: Isa, x: &[f32], width: usize, depth: usize, out: &mut [Pair]) {
+    dispatch!(isa, round_to_pairs(x: &[f32], width: usize, depth: usize, out: &mut [Pair]));
+}
+
+/// Rows held as float32, of an even width, with each pair turned round.
+pub(crate) fn round_and_turn_rows(isa: Isa, x: &[f32], width: usize, turned: &mut Vec<f32>) {
+    turned.resize(x.len() / width.max(1) * width.next_multiple_of(2), 0.0);
     let out = turned.as_mut_slice();
     dispatch!(isa, round_and_turn(x: &[f32], width: usize, out: &mut [f32]));
-    Bfloat16Rows::Turned(turned)
+}
+
+/// As [`round_and_turn_rows`], for an even number of values.
+#[inline(always)]
+pub(crate) fn round_and_turn_in_place<A: Arithmetic>(values: &mut [f32]) {
+    for pair in values.as_chunks_mut::<2>().0 {
+        let [first, second] = *pair;
+        *pair = [second, first].map(|value| Bfloat16::round(value).widen());
+    }
 }
 
 #[inline(always)]
@@ -112,7 +130,7 @@ fn round_to_pairs<A: Arithmetic>(x: &[f32], width: usize, depth: usize, out: &mu
 }
 
 #[inline(always)]
-fn round_and_turn<A: Arithmetic>(x: &[f32], width: usize, out: &mut [f32]) {
+pub(crate) fn round_and_turn<A: Arithmetic>(x: &[f32], width: usize, out: &mut [f32]) {
     for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width.next_multiple_of(2))) {
         let ((whole, rest), (out, _)) = (row.as_chunks::<2>(), out.as_chunks_mut::<2>());
         for (out, [first, second]) in out.iter_mut().zip(whole) {
@@ -149,15 +167,9 @@ pub(crate) fn product(
                 )
             );
         }
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        (Bfloat16Rows::Pairs { steps, depth }, Bfloat16Panels::Pairs(panels)) if isa.level() == Level::Amx => {
-            // SAFETY: an `Isa` exists only if this machine has its instructions.
-            unsafe { amx(&Inputs { steps, depth, count }, panels, bias, activation, y) }
-        }
-        #[cfg(target_arch = "x86_64")]
-        (Bfloat16Rows::Pairs { steps, depth }, Bfloat16Panels::Pairs(panels)) if isa.level() == Level::Avx512Bf16 => {
-            // SAFETY: as above.
-            unsafe { avx512_bf16(&Inputs { steps, depth, count }, panels, bias, activation, y) }
+        (Bfloat16Rows::Pairs { steps, depth }, Bfloat16Panels::Pairs(panels)) => {
+            let x = Rows { values: steps, stride: depth, count, width: depth };
+            PairProduct::of(isa).run(x, panels, bias, activation, y);
         }
         _ => unreachable!("rows and panels were made for the same instruction set"),
     }
@@ -174,38 +186,82 @@ fn multiply_widened<A: Arithmetic>(
     multiply::<A, Bfloat16>(x, panels, bias, activation, y);
 }
 
+/// Whether there is an instruction for pairs.
+pub(crate) fn has_pairs(isa: Isa) -> bool {
+    matches!(isa.level(), Level::Avx512Bf16 | Level::Amx)
+}
+
+/// The product of pairs by this machine's instructions, ready to run.
+pub(crate) enum PairProduct {
+    #[cfg(target_arch = "x86_64")]
+    Vectors,
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    Tiles(amx::Bf16),
+}
+
+impl PairProduct {
+    /// # Panics
+    /// If [`has_pairs`] says that there are none.
+    pub(crate) fn of(isa: Isa) -> Self {
+        match isa.level() {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            // SAFETY: an `Isa` exists only if this machine has its instructions.
+            Level::Amx => Self::Tiles(unsafe { amx::Bf16::new() }),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16 => Self::Vectors,
+            _ => unreachable!("asked for where there are pairs"),
+        }
+    }
+
+    /// Rows and panels are filled up to [`Multiples`].
+    pub(crate) fn run(
+        &self,
+        x: Rows<'_, Pair>,
+        panels: &[Line<Pair>],
+        bias: &[f32],
+        activation: Activation,
+        y: RowsMut<'_>,
+    ) {
+        match *self {
+            // SAFETY: a value of this type is made only where there are the instructions.
+            #[cfg(target_arch = "x86_64")]
+            Self::Vectors => unsafe { vectors(x, panels, bias, activation, y) },
+            // SAFETY: as above.
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Self::Tiles(ref dot) => unsafe { tiles(dot, x, panels, bias, activation, y) },
+        }
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
-fn avx512_bf16(x: &Inputs<'_, Bf16>, panels: &[Line<Pair>], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
+fn vectors(x: Rows<'_, Pair>, panels: &[Line<Pair>], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
     multiply_pairs::<_, Fused>(Bf16::new(), x, panels, bias, activation, y);
 }
 
-/// # Safety
-/// The machine must have AMX.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[target_feature(enable = "avx512f,avx2,fma")]
-pub(crate) unsafe fn amx(
-    x: &Inputs<'_, amx::Bf16>,
+fn tiles(
+    dot: &amx::Bf16,
+    x: Rows<'_, Pair>,
     panels: &[Line<Pair>],
     bias: &[f32],
     activation: Activation,
     y: RowsMut<'_>,
 ) {
-    // SAFETY: as the caller promises.
-    let dot = unsafe { amx::Bf16::new() };
-    amx::multiply::<_, Fused, _>(&dot, x, |index| Panel::at(panels, index, x.depth, bias), activation, y);
+    amx::multiply::<_, Fused, _>(dot, x, |index| Panel::at(panels, index, x.width, bias), activation, y);
 }
 
 #[inline(always)]
 fn multiply_pairs<D: PairDot, A: Arithmetic>(
     dot: D,
-    x: &Inputs<'_, D>,
+    x: Rows<'_, Pair>,
     panels: &[Line<Pair>],
     bias: &[f32],
     activation: Activation,
     y: RowsMut<'_>,
 ) {
-    tiles::multiply::<D, A, _>(dot, x, |index| Panel::at(panels, index, x.depth, bias), activation, y);
+    tiles::multiply::<D, A, _>(dot, x, |index| Panel::at(panels, index, x.width, bias), activation, y);
 }
 
 /// A [`Dot`] of bfloat16.
@@ -305,8 +361,8 @@ pub(crate) mod tests {
             for activation in [Activation::None, Activation::Gelu] {
                 let (mut y, mut expected) = (vec![f32::NAN; count * outputs], vec![f32::NAN; count * outputs]);
                 let out = RowsMut { values: &mut y, stride: outputs, width: outputs };
-                let steps = Inputs { steps: &pairs, depth, count };
-                multiply_pairs::<_, Fused>(Emulated, &steps, &panels, &bias, activation, out);
+                let steps = Rows { values: &pairs, stride: depth, count, width: depth };
+                multiply_pairs::<_, Fused>(Emulated, steps, &panels, &bias, activation, out);
                 let out = RowsMut { values: &mut expected, stride: outputs, width: outputs };
                 let rows = Rows { values: &turned, stride: 2 * depth, count, width: 2 * depth };
                 multiply::<Fused, Bfloat16>(rows, &turned_panels, &bias, activation, out);
@@ -327,8 +383,8 @@ pub(crate) mod tests {
         y: RowsMut<'_>,
     ) {
         let panel = |index| Panel::at(panels, index, depth, bias);
-        let x = Inputs { steps, depth, count };
-        amx::multiply::<_, Fused, _>(&amx::emulated::Bf16, &x, panel, activation, y);
+        let x = Rows { values: steps, stride: depth, count, width: depth };
+        amx::multiply::<_, Fused, _>(&amx::emulated::Bf16, x, panel, activation, y);
     }
 
     /// What `TDPBF16PS` makes of it: of 32 inputs, those in even places are summed, those in odd ones, then both.

@@ -5,8 +5,8 @@ use crate::arithmetic::{Arithmetic, LANES, Lanes, Native};
 use crate::dot::{Group, Layout, Portable, Quad, QuadDot};
 use crate::isa::{Level, dispatch};
 use crate::lines::{self, Line};
-use crate::matmul::{Activation, RowsMut, lanes_at};
-use crate::tiles::{self, Format, Inputs, Multiples};
+use crate::matmul::{Activation, Rows, RowsMut, lanes_at};
+use crate::tiles::{self, Format, Multiples};
 #[cfg(target_arch = "x86_64")]
 use crate::{
     amx,
@@ -26,6 +26,13 @@ pub(crate) struct Int8Rows<'a> {
     stride: usize,
     /// What 1 stands for, a row.
     scales: &'a [f32],
+}
+
+impl<'a> Int8Rows<'a> {
+    #[inline(always)]
+    fn rows(self) -> Rows<'a, Quad> {
+        Rows { values: self.quads, stride: self.stride, count: self.scales.len(), width: self.stride }
+    }
 }
 
 /// Rounds each row of `x` to 8 bits.
@@ -231,8 +238,7 @@ fn vnni(x: Int8Rows<'_>, panels: &Int8Panels, bias: &[f32], activation: Activati
 unsafe fn amx(x: Int8Rows<'_>, panels: &Int8Panels, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
     // SAFETY: as the caller promises.
     let dot = unsafe { amx::Int8::new() };
-    let inputs = Inputs { steps: x.quads, depth: x.stride, count: x.scales.len() };
-    amx::multiply::<_, Fused, _>(&dot, &inputs, |index| panels.panel(index, x, bias), activation, y);
+    amx::multiply::<_, Fused, _>(&dot, x.rows(), |index| panels.panel(index, x, bias), activation, y);
 }
 
 #[inline(always)]
@@ -244,8 +250,7 @@ fn multiply<D: QuadDot, A: Arithmetic>(
     activation: Activation,
     y: RowsMut<'_>,
 ) {
-    let inputs = Inputs { steps: x.quads, depth: x.stride, count: x.scales.len() };
-    tiles::multiply::<D, A, _>(dot, &inputs, |index| panels.panel(index, x, bias), activation, y);
+    tiles::multiply::<D, A, _>(dot, x.rows(), |index| panels.panel(index, x, bias), activation, y);
 }
 
 #[cfg(test)]
@@ -360,8 +365,7 @@ mod tests {
             let mut y = vec![f32::NAN; count * bias.len()];
             let out = RowsMut { values: &mut y, stride: bias.len(), width: bias.len() };
             let panel = |index| panels.panel(index, rows, &bias);
-            let steps = Inputs { steps: &quads, depth: stride, count };
-            amx::multiply::<_, Fused, _>(&amx::emulated::Int8, &steps, panel, Activation::None, out);
+            amx::multiply::<_, Fused, _>(&amx::emulated::Int8, rows.rows(), panel, Activation::None, out);
             prop_assert_eq!(bits(&y), bits(&naive(&x, &weight, &bias, inputs)));
         }
     }

@@ -61,6 +61,16 @@ impl Isa {
         }
     }
 
+    /// The best of this machine's instruction sets up to this one that adds up products one after the other, in
+    /// float32 too: this one but for AMX.
+    #[must_use]
+    pub fn vector(self) -> Self {
+        match self.0 {
+            Level::Amx => Self(Level::Avx512Bf16),
+            _ => self,
+        }
+    }
+
     pub(crate) fn level(self) -> Level {
         self.0
     }

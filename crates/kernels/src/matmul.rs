@@ -1,11 +1,9 @@
 use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu};
-use crate::bfloat16::{self, Bfloat16Panels, Pair};
+use crate::bfloat16::{self, Bfloat16Panels, Pair, PairProduct};
 use crate::int8::{self, Int8Panels};
 use crate::isa::dispatch;
 use crate::lines::Line;
 use crate::operand::Values;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-use crate::tiles::Inputs;
 use crate::tiles::{Multiples, tile_rows};
 use crate::{Isa, Operand, OperandWorkspace, Precision, split};
 
@@ -148,11 +146,9 @@ impl Matmul<'_> {
             (Panels::Float32(panels), Values::Float32(values)) => {
                 product(isa, x.matrix(values), panels, bias, activation, y);
             }
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            (Panels::Split(panels), Values::Split(steps, depth)) if split::is_for(isa) => {
-                let x = Inputs { steps, depth, count: x.count };
-                // SAFETY: an `Isa` exists only if this machine has its instructions.
-                unsafe { bfloat16::amx(&x, panels, bias, activation, y) }
+            (Panels::Split(panels), Values::Split(values, width)) => {
+                let x = Rows { values, stride: width, count: x.count, width };
+                PairProduct::of(isa).run(x, panels, bias, activation, y);
             }
             (Panels::Bfloat16(panels), Values::Bfloat16(rows)) => {
                 bfloat16::product(isa, rows, x.count, panels, bias, activation, y);
@@ -187,16 +183,16 @@ impl Weight for f32 {
 
 /// A matrix inside a larger one: row `i` is `values[i · stride..][..width]`.
 #[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    pub values: &'a [f32],
+pub(crate) struct Rows<'a, T = f32> {
+    pub values: &'a [T],
     pub stride: usize,
     pub count: usize,
     pub width: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a, T: Copy> Rows<'a, T> {
     #[inline(always)]
-    pub(crate) fn row(self, index: usize) -> &'a [f32] {
+    pub(crate) fn row(self, index: usize) -> &'a [T] {
         &self.values[index * self.stride..][..self.width]
     }
 }

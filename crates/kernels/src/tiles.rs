@@ -4,7 +4,7 @@ use crate::amx;
 use crate::arithmetic::{Arithmetic, LANES, Lanes};
 use crate::dot::Dot;
 use crate::isa::{Isa, Level};
-use crate::matmul::{Activation, RowsMut, store};
+use crate::matmul::{Activation, Rows, RowsMut, store};
 
 /// Rows that go through all panels together, so that they stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
@@ -38,20 +38,6 @@ impl Multiples {
     }
 }
 
-/// Rows of inputs, `[count, depth]` steps.
-pub(crate) struct Inputs<'a, D: Format> {
-    pub steps: &'a [D::Input],
-    pub depth: usize,
-    pub count: usize,
-}
-
-impl<'a, D: Format> Inputs<'a, D> {
-    #[inline(always)]
-    fn row(&self, index: usize) -> &'a [D::Input] {
-        &self.steps[index * self.depth..][..self.depth]
-    }
-}
-
 /// What 16 outputs need.
 pub(crate) trait Panel<'a, D: Format> {
     /// One for each step.
@@ -65,7 +51,7 @@ pub(crate) trait Panel<'a, D: Format> {
 #[inline(always)]
 pub(crate) fn multiply<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>>(
     dot: D,
-    x: &Inputs<'_, D>,
+    x: Rows<'_, D::Input>,
     panel: impl Fn(usize) -> P,
     activation: Activation,
     y: RowsMut<'_>,
@@ -114,7 +100,7 @@ pub(crate) fn tile_rows(left: usize, most: usize) -> usize {
 #[expect(clippy::too_many_arguments, reason = "the innermost loop, inlined into its one caller")]
 fn tile<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>, const ROWS: usize>(
     dot: D,
-    x: &Inputs<'_, D>,
+    x: Rows<'_, D::Input>,
     first_row: usize,
     panel: &P,
     activation: Activation,
@@ -126,11 +112,11 @@ fn tile<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>, const ROWS: usize>(
 {
     let rows: [&[D::Input]; ROWS] = std::array::from_fn(|i| x.row(first_row + i));
     let weights = panel.weights();
-    assert_eq!(weights.len(), x.depth);
+    assert_eq!(weights.len(), x.width);
     let mut sums = [dot.load(panel.start()); ROWS];
     for (step, weights) in weights.iter().enumerate() {
         for (sum, row) in sums.iter_mut().zip(rows) {
-            // SAFETY: `row` has `x.depth` steps, and so many has the panel.
+            // SAFETY: `row` has `x.width` steps, and so many has the panel.
             *sum = dot.add(*sum, weights, unsafe { *row.get_unchecked(step) });
         }
     }

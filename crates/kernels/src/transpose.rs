@@ -1,14 +1,13 @@
 //! Columns of a matrix side by side: how the keys of a head become panels.
 
 use crate::Isa;
-use crate::arithmetic::{LANES, Lanes};
+use crate::arithmetic::LANES;
 use crate::matmul::Rows;
 
 /// Turns rows into panels of 16 rows: for each place in a row, the values of 16 rows side by side.
 ///
-/// What the lanes of rows that are not there hold is whatever an earlier use left.
-pub(crate) fn transpose(isa: Isa, x: Rows<'_>, panels: &mut Vec<Lanes>) {
-    panels.resize(x.count.div_ceil(LANES) * x.width, Lanes::default());
+/// What the lanes of rows that are not there hold means nothing.
+pub(crate) fn transpose<T: Copy>(isa: Isa, x: Rows<'_, T>, panels: &mut [[T; LANES]]) {
     let done = whole_blocks(isa, x, panels);
     if done == x.width {
         return;
@@ -23,7 +22,7 @@ pub(crate) fn transpose(isa: Isa, x: Rows<'_>, panels: &mut Vec<Lanes>) {
 
 /// Does blocks of 16 rows by 16 places where there are instructions for them; gives the places done.
 #[cfg(target_arch = "x86_64")]
-fn whole_blocks(isa: Isa, x: Rows<'_>, panels: &mut [Lanes]) -> usize {
+fn whole_blocks<T: Copy>(isa: Isa, x: Rows<'_, T>, panels: &mut [[T; LANES]]) -> usize {
     use crate::isa::Level;
     if isa.level() < Level::Avx512 {
         return 0;
@@ -43,7 +42,7 @@ fn whole_blocks(isa: Isa, x: Rows<'_>, panels: &mut [Lanes]) -> usize {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn whole_blocks(_: Isa, _: Rows<'_>, _: &mut [Lanes]) -> usize {
+fn whole_blocks<T>(_: Isa, _: Rows<'_, T>, _: &mut [[T; LANES]]) -> usize {
     0
 }
 
@@ -53,18 +52,19 @@ mod avx512 {
         __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_unpackhi_pd,
         _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
     };
-    use std::mem::transmute;
+    use std::mem::transmute_copy;
 
-    use super::{LANES, Lanes};
+    use super::LANES;
 
     /// Values, pairs, then quarters of registers change places. (Loops, because closures given to functions of the
     /// standard library would not be inlined into those, which are compiled for every processor.)
     #[target_feature(enable = "avx512f")]
-    pub(super) fn transpose(rows: [&Lanes; LANES], columns: &mut [Lanes; LANES]) {
+    pub(super) fn transpose<T: Copy>(rows: [&[T; LANES]; LANES], columns: &mut [[T; LANES]; LANES]) {
+        const { assert!(size_of::<T>() == 4) };
         let mut values = [_mm512_setzero_ps(); LANES];
         for (pair, rows) in values.as_chunks_mut::<2>().0.iter_mut().zip(rows.as_chunks::<2>().0) {
-            // SAFETY: both are 64 bytes for which every pattern of bits is a value.
-            let (a, b) = unsafe { (transmute::<Lanes, __m512>(*rows[0]), transmute::<Lanes, __m512>(*rows[1])) };
+            // SAFETY: a row is 64 bytes, and so is a register, in which every pattern of bits is a value.
+            let [a, b] = unsafe { [transmute_copy::<[T; LANES], __m512>(rows[0]), transmute_copy(rows[1])] };
             *pair = [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)];
         }
         // Of four rows, the places p, p + 4, p + 8 and p + 12 side by side, for each p.
@@ -87,8 +87,8 @@ mod avx512 {
                 _mm512_shuffle_f32x4::<0xDD>(odd_low, odd_high),
             ];
             for (quarter, column) in turned.into_iter().enumerate() {
-                // SAFETY: as above.
-                columns[4 * quarter + place] = unsafe { transmute::<__m512, Lanes>(column) };
+                // SAFETY: as above; each of the sixteen values is one of the rows', moved.
+                columns[4 * quarter + place] = unsafe { transmute_copy::<__m512, [T; LANES]>(&column) };
             }
         }
     }
@@ -107,7 +107,7 @@ mod tests {
             let stride = width + more;
             let values: Vec<f32> = (0..count * stride).map(|i| i as f32).collect();
             for isa in Isa::available() {
-                let mut panels = vec![[f32::NAN; LANES]; 3];
+                let mut panels = vec![[f32::NAN; LANES]; count.div_ceil(LANES) * width];
                 let rows = Rows { values: &values, stride, count, width };
                 transpose(isa, rows, &mut panels);
                 for row in 0..count {
