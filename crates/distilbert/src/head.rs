@@ -32,8 +32,8 @@ impl Head {
     pub(crate) fn logits(&self, states: &[f32]) -> Vec<Vec<f32>> {
         let mut workspace = OperandWorkspace::default();
         let (mut inner, mut logits) = (Vec::new(), Vec::new());
-        self.pre_classifier.run(self.pre_classifier.operand(states, &mut workspace), &mut inner);
-        self.classifier.run(self.classifier.operand(&inner, &mut workspace), &mut logits);
+        self.pre_classifier.run(self.pre_classifier.operand(states, &mut workspace), &mut inner, &mut []);
+        self.classifier.run(self.classifier.operand(&inner, &mut workspace), &mut logits, &mut []);
         logits.chunks_exact(self.labels).map(<[f32]>::to_vec).collect()
     }
 }

@@ -36,6 +36,7 @@ mod packed;
 mod reference;
 mod shared;
 mod statistics;
+mod team;
 mod threads;
 mod tokenizer;
 mod weights;

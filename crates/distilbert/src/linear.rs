@@ -1,4 +1,5 @@
 use kernels::{Activation, Isa, Matmul, Operand, OperandWorkspace, PackedMatrix, Precision};
+use rayon::prelude::*;
 
 use crate::Result;
 use crate::weights::Module;
@@ -41,13 +42,44 @@ impl Linear {
     }
 
     /// Makes `y` fit, and fills it, of shape `[rows, outputs]`, from `x`, of shape `[rows, inputs]`.
-    pub(crate) fn run(&self, x: Operand<'_>, y: &mut Vec<f32>) {
+    pub(crate) fn run(&self, x: Operand<'_>, y: &mut Vec<f32>, shares: &mut [Vec<f32>]) {
         y.resize(x.rows() * self.weight.outputs(), 0.0);
-        self.run_into(x, y);
+        self.run_into(x, y, shares);
     }
 
     /// As [`Self::run`], for a `y` of the right length.
-    pub(crate) fn run_into(&self, x: Operand<'_>, y: &mut [f32]) {
-        Matmul { weight: &self.weight, bias: &self.bias, activation: self.activation }.run(x, y);
+    ///
+    /// With more than one of `shares`, as many workers compute some columns each, so that each reads a part of the
+    /// weights: that is what takes the time where there are few rows.
+    pub(crate) fn run_into(&self, x: Operand<'_>, y: &mut [f32], shares: &mut [Vec<f32>]) {
+        let matmul = Matmul { weight: &self.weight, bias: &self.bias, activation: self.activation };
+        let outputs = self.weight.outputs();
+        let worth = x.rows() * self.weight.inputs() * outputs / least_share(self.weight.precision());
+        let columns = outputs.div_ceil(shares.len().min(worth).max(1)).next_multiple_of(PackedMatrix::COLUMNS);
+        if columns >= outputs {
+            return matmul.run(x, y);
+        }
+        let range = |index: usize| index * columns..outputs.min((index + 1) * columns);
+        let shares = &mut shares[..outputs.div_ceil(columns)];
+        shares.par_iter_mut().enumerate().with_max_len(1).for_each(|(index, share)| {
+            let columns = range(index);
+            share.resize(x.rows() * columns.len(), 0.0);
+            matmul.run_columns(x, columns, share);
+        });
+        for (index, share) in shares.iter().enumerate() {
+            let columns = range(index);
+            for (y, share) in y.chunks_exact_mut(outputs).zip(share.chunks_exact(columns.len())) {
+                y[columns.clone()].copy_from_slice(share);
+            }
+        }
+    }
+}
+
+/// Multiply-adds, some ten microseconds of them, that are worth handing over.
+fn least_share(precision: Precision) -> usize {
+    match precision {
+        Precision::Float32 => 400_000,
+        Precision::Bfloat16 => 800_000,
+        Precision::Int8 => 1_600_000,
     }
 }

@@ -9,6 +9,7 @@ use kernels::{
 use rayon::prelude::*;
 
 use crate::linear::{Kernels, Linear};
+use crate::team::with_helpers;
 use crate::weights::Module;
 use crate::{Activation, Batch, Config, Encoder, Error, Result, Weights};
 
@@ -66,9 +67,7 @@ impl PackedEncoder {
         let Workspace { hidden, first, output, key_value, parts } = workspace;
         let mut sequences: Vec<Sequence> =
             batch.ranges().map(|tokens| Sequence { rows: tokens.clone(), tokens }).collect();
-        let workers = workers.clamp(1, (hidden.len() / self.dim / LEAST_PART).max(1));
-        parts.resize_with(parts.len().max(workers), PartWorkspace::default);
-        let parts = &mut parts[..workers];
+        let parts = share_out(hidden.len() / self.dim, workers.max(1), parts);
         let Some((last, inner)) = self.layers.split_last() else { unreachable!("a model has a layer") };
         for layer in inner {
             layer.forward(hidden, None, &sequences, key_value, output, parts);
@@ -105,7 +104,7 @@ impl Encoder for PackedEncoder {
             static FREE: RefCell<Vec<Workspace>> = RefCell::default();
         }
         let mut workspace = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        let states = self.forward(batch, workers, &mut workspace);
+        let states = with_helpers(workers, || self.forward(batch, workers, &mut workspace));
         FREE.with_borrow_mut(|free| free.push(workspace));
         Ok(states)
     }
@@ -134,10 +133,21 @@ struct PartWorkspace {
     inner: Vec<f32>,
     attention: AttentionWorkspace,
     operand: OperandWorkspace,
+    /// Columns of a product, a worker; none if the part has one worker.
+    shares: Vec<Vec<f32>>,
 }
 
-/// Fewer rows than this are not worth a worker of their own.
-const LEAST_PART: usize = 8;
+/// With fewer rows a worker than this, reading the weights takes longer than multiplying.
+const LEAST_PART: usize = 32;
+
+/// Gives each worker a part of the rows, or all of them one part, whose columns they share.
+fn share_out(rows: usize, workers: usize, parts: &mut Vec<PartWorkspace>) -> &mut [PartWorkspace] {
+    let (count, shares) = if rows / workers < LEAST_PART { (1, workers) } else { (workers, 1) };
+    parts.resize_with(parts.len().max(count), PartWorkspace::default);
+    let parts = &mut parts[..count];
+    parts[0].shares.resize_with(shares, Vec::new);
+    parts
+}
 
 /// The rows of a sequence among those that enter a layer, and among those that leave it.
 struct Sequence {
@@ -201,10 +211,11 @@ impl Layer {
         let share = part_rows(hidden.len() / dim, parts.len());
         let shares = hidden.chunks(share * dim).zip(key_value.chunks_mut(share * 2 * dim));
         each_part(shares, parts, |_, (hidden, key_value), part| {
-            let tokens = self.key_value.operand(hidden, &mut part.operand);
-            self.key_value.run_into(tokens, key_value);
+            let PartWorkspace { query, operand, shares, .. } = part;
+            let tokens = self.key_value.operand(hidden, operand);
+            self.key_value.run_into(tokens, key_value, shares);
             if queries.is_none() {
-                self.query.run(tokens, &mut part.query);
+                self.query.run(tokens, query, shares);
             }
         });
         let residual = queries.unwrap_or(hidden);
@@ -213,7 +224,8 @@ impl Layer {
         let shares = residual.chunks(share * dim).zip(output.chunks_mut(share * dim));
         each_part(shares, parts, |index, (residual, output), part| {
             if queries.is_some() {
-                self.query.run(self.query.operand(residual, &mut part.operand), &mut part.query);
+                let PartWorkspace { query, operand, shares, .. } = &mut *part;
+                self.query.run(self.query.operand(residual, operand), query, shares);
             }
             self.attend(index * share, sequences, key_value, part);
             self.feed_forward(residual, output, part);
@@ -238,11 +250,11 @@ impl Layer {
 
     /// Fills `output` from `context` and from what entered the layer.
     fn feed_forward(&self, residual: &[f32], output: &mut [f32], part: &mut PartWorkspace) {
-        let PartWorkspace { context, attended, inner, operand, .. } = part;
-        self.out.run(self.out.operand(context, operand), attended);
+        let PartWorkspace { context, attended, inner, operand, shares, .. } = part;
+        self.out.run(self.out.operand(context, operand), attended, shares);
         self.attention_norm.run(attended, residual);
-        self.lin1.run(self.lin1.operand(attended, operand), inner);
-        self.lin2.run_into(self.lin2.operand(inner, operand), output);
+        self.lin1.run(self.lin1.operand(attended, operand), inner, shares);
+        self.lin2.run_into(self.lin2.operand(inner, operand), output, shares);
         self.output_norm.run(output, attended);
     }
 }

@@ -142,12 +142,14 @@ pub(crate) fn round_and_turn<A: Arithmetic>(x: &[f32], width: usize, out: &mut [
     }
 }
 
-/// The product of `count` rows and panels that were made for the same instruction set.
+/// The product of `count` rows and panels, from `first` on, that were made for the same instruction set.
+#[expect(clippy::too_many_arguments, reason = "it takes a product apart")]
 pub(crate) fn product(
     isa: Isa,
     x: Bfloat16Rows<'_>,
     count: usize,
     panels: &Bfloat16Panels,
+    first: usize,
     bias: &[f32],
     activation: Activation,
     y: RowsMut<'_>,
@@ -155,7 +157,7 @@ pub(crate) fn product(
     match (x, panels) {
         (Bfloat16Rows::Turned(values), Bfloat16Panels::Turned(panels)) => {
             let width = values.len() / count.max(1);
-            let x = Rows { values, stride: width, count, width };
+            let (x, panels) = (Rows { values, stride: width, count, width }, &panels[first * width..]);
             dispatch!(
                 isa,
                 multiply_widened(
@@ -169,7 +171,7 @@ pub(crate) fn product(
         }
         (Bfloat16Rows::Pairs { steps, depth }, Bfloat16Panels::Pairs(panels)) => {
             let x = Rows { values: steps, stride: depth, count, width: depth };
-            PairProduct::of(isa).run(x, panels, bias, activation, y);
+            PairProduct::of(isa).run(x, &panels[first * depth..], bias, activation, y);
         }
         _ => unreachable!("rows and panels were made for the same instruction set"),
     }

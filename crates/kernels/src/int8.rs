@@ -155,13 +155,24 @@ impl Int8Panels {
         }
         Self { groups, scales, starts }
     }
+}
 
+/// Panels from `first` on.
+#[derive(Clone, Copy)]
+struct Int8Slice<'a> {
+    panels: &'a Int8Panels,
+    first: usize,
+}
+
+impl<'a> Int8Slice<'a> {
+    /// `bias` begins where the slice does.
     #[inline(always)]
-    fn panel<'a>(&'a self, index: usize, x: Int8Rows<'a>, bias: &[f32]) -> Panel<'a> {
+    fn panel(self, index: usize, x: Int8Rows<'a>, bias: &[f32]) -> Panel<'a> {
+        let (Int8Panels { groups, scales, starts }, at) = (self.panels, self.first + index);
         Panel {
-            groups: &self.groups[index * x.stride..][..x.stride],
-            start: &self.starts[index],
-            scales: &self.scales[index],
+            groups: &groups[at * x.stride..][..x.stride],
+            start: &starts[at],
+            scales: &scales[at],
             row_scales: x.scales,
             bias: lanes_at(bias, index * LANES),
         }
@@ -196,15 +207,17 @@ impl<'a, D: Format<Weights = Group, Element = i32>> tiles::Panel<'a, D> for Pane
     }
 }
 
-/// The product of rows and panels that were made for the same instruction set.
+/// The product of rows and panels, from `first` on, that were made for the same instruction set.
 pub(crate) fn product(
     isa: Isa,
     x: Int8Rows<'_>,
     panels: &Int8Panels,
+    first: usize,
     bias: &[f32],
     activation: Activation,
     y: RowsMut<'_>,
 ) {
+    let panels = Int8Slice { panels, first };
     match isa.level() {
         // SAFETY: an `Isa` exists only if this machine has its instructions.
         #[cfg(target_arch = "x86_64")]
@@ -221,13 +234,13 @@ pub(crate) fn product(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2(x: Int8Rows<'_>, panels: &Int8Panels, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
+fn avx2(x: Int8Rows<'_>, panels: Int8Slice<'_>, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
     multiply::<_, Fused>(Avx2::new(), x, panels, bias, activation, y);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni,avx2,fma")]
-fn vnni(x: Int8Rows<'_>, panels: &Int8Panels, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
+fn vnni(x: Int8Rows<'_>, panels: Int8Slice<'_>, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
     multiply::<_, Fused>(Vnni::new(), x, panels, bias, activation, y);
 }
 
@@ -235,7 +248,7 @@ fn vnni(x: Int8Rows<'_>, panels: &Int8Panels, bias: &[f32], activation: Activati
 /// The machine must have AMX.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn amx(x: Int8Rows<'_>, panels: &Int8Panels, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
+unsafe fn amx(x: Int8Rows<'_>, panels: Int8Slice<'_>, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
     // SAFETY: as the caller promises.
     let dot = unsafe { amx::Int8::new() };
     amx::multiply::<_, Fused, _>(&dot, x.rows(), |index| panels.panel(index, x, bias), activation, y);
@@ -245,7 +258,7 @@ unsafe fn amx(x: Int8Rows<'_>, panels: &Int8Panels, bias: &[f32], activation: Ac
 fn multiply<D: QuadDot, A: Arithmetic>(
     dot: D,
     x: Int8Rows<'_>,
-    panels: &Int8Panels,
+    panels: Int8Slice<'_>,
     bias: &[f32],
     activation: Activation,
     y: RowsMut<'_>,
@@ -364,7 +377,7 @@ mod tests {
             let rows = Int8Rows { quads: &quads, stride, scales: &scales };
             let mut y = vec![f32::NAN; count * bias.len()];
             let out = RowsMut { values: &mut y, stride: bias.len(), width: bias.len() };
-            let panel = |index| panels.panel(index, rows, &bias);
+            let panel = |index| Int8Slice { panels: &panels, first: 0 }.panel(index, rows, &bias);
             amx::multiply::<_, Fused, _>(&amx::emulated::Int8, rows.rows(), panel, Activation::None, out);
             prop_assert_eq!(bits(&y), bits(&naive(&x, &weight, &bias, inputs)));
         }

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu};
 use crate::bfloat16::{self, Bfloat16Panels, Pair, PairProduct};
 use crate::int8::{self, Int8Panels};
@@ -34,6 +36,8 @@ impl PackedMatrix {
     /// The most inputs a matrix may have in [`Precision::Int8`]: with one more, a sum of products
     /// might leave 32 bits.
     pub const MAX_INT8_INPUTS: usize = int8::MAX_INPUTS;
+    /// Columns that are computed together: two panels.
+    pub const COLUMNS: usize = 2 * LANES;
 
     /// Packs a row-major matrix of shape `[outputs, inputs]`, as Hugging Face stores weights.
     ///
@@ -137,23 +141,34 @@ impl Matmul<'_> {
     /// If `x` was made for another kind of matrix, or if the lengths of `x`, `y` and the bias do
     /// not fit the weight.
     pub fn run(&self, x: Operand<'_>, y: &mut [f32]) {
+        self.run_columns(x, 0..self.weight.outputs, y);
+    }
+
+    /// Writes some columns alone, `y` of shape `[rows, columns.len()]`; they begin at a multiple of
+    /// [`PackedMatrix::COLUMNS`]. What they hold does not depend on which others are computed.
+    ///
+    /// # Panics
+    /// As [`Self::run`], or if there are no such columns.
+    pub fn run_columns(&self, x: Operand<'_>, columns: Range<usize>, y: &mut [f32]) {
         let Self { weight, bias, activation } = *self;
         let PackedMatrix { isa, outputs, inputs, .. } = *weight;
         assert!(x.isa == isa && x.width == inputs && bias.len() == outputs);
-        assert_eq!(y.len(), x.count * outputs);
-        let y = RowsMut { values: y, stride: outputs, width: outputs };
+        assert!(columns.start.is_multiple_of(PackedMatrix::COLUMNS) && columns.end <= outputs);
+        let (first, bias) = (columns.start / LANES, &bias[columns]);
+        assert_eq!(y.len(), x.count * bias.len());
+        let y = RowsMut { values: y, stride: bias.len(), width: bias.len() };
         match (&weight.panels, x.values) {
             (Panels::Float32(panels), Values::Float32(values)) => {
-                product(isa, x.matrix(values), panels, bias, activation, y);
+                product(isa, x.matrix(values), &panels[first * inputs..], bias, activation, y);
             }
             (Panels::Split(panels), Values::Split(values, width)) => {
                 let x = Rows { values, stride: width, count: x.count, width };
-                PairProduct::of(isa).run(x, panels, bias, activation, y);
+                PairProduct::of(isa).run(x, &panels[first * width..], bias, activation, y);
             }
             (Panels::Bfloat16(panels), Values::Bfloat16(rows)) => {
-                bfloat16::product(isa, rows, x.count, panels, bias, activation, y);
+                bfloat16::product(isa, rows, x.count, panels, first, bias, activation, y);
             }
-            (Panels::Int8(panels), Values::Int8(rows)) => int8::product(isa, rows, panels, bias, activation, y),
+            (Panels::Int8(panels), Values::Int8(rows)) => int8::product(isa, rows, panels, first, bias, activation, y),
             _ => panic!("the operand was made for a matrix of another precision"),
         }
     }
@@ -421,6 +436,28 @@ mod tests {
                         let alone = run_in(precision, isa, row, &weight, &bias, inputs, Activation::Gelu);
                         prop_assert_eq!(bits(&alone), bits(expected), "{} on {}", precision, isa.name());
                     }
+                }
+            }
+        }
+
+        #[test]
+        fn columns_have_the_same_bits_alone(
+            rows in 1_usize..20, inputs in 1_usize..80, outputs in 33_usize..130, from in 0_usize..4, seed: u32,
+        ) {
+            let (x, weight) = (values(rows * inputs, seed), values(outputs * inputs, !seed));
+            let bias = values(outputs, seed ^ 5);
+            let columns = (from * 32).min(outputs / 32 * 32)..outputs.min(from * 32 + 40).max(outputs / 32 * 32);
+            for precision in Precision::ALL {
+                for isa in Isa::available() {
+                    let whole = run_in(precision, isa, &x, &weight, &bias, inputs, Activation::Gelu);
+                    let packed = PackedMatrix::pack(isa, precision, &weight, outputs, inputs);
+                    let mut y = vec![f32::NAN; rows * columns.len()];
+                    let mut workspace = OperandWorkspace::default();
+                    let matmul = Matmul { weight: &packed, bias: &bias, activation: Activation::Gelu };
+                    matmul.run_columns(packed.operand(&x, &mut workspace), columns.clone(), &mut y);
+                    let expected: Vec<f32> =
+                        whole.chunks_exact(outputs).flat_map(|row| row[columns.clone()].to_vec()).collect();
+                    prop_assert_eq!(bits(&y), bits(&expected), "{} on {}", precision, isa.name());
                 }
             }
         }
