@@ -20,6 +20,7 @@
 //! The way of a text: [`Classifier`] → [`TextCache`] → tokenizer → packed micro-batches ([`Batch`]) → [`Encoder`]
 //! → classification head → [`Prediction`].
 
+mod ascii;
 mod batch;
 mod cache;
 mod classifier;

@@ -7,6 +7,7 @@ use tokenizers::{
     AddedToken, Encoding, ModelWrapper, NormalizerWrapper, PostProcessor, PreTokenizerWrapper, TruncationDirection,
 };
 
+use crate::ascii::AsciiTokenizer;
 use crate::model_files::{Bytes, TokenizerFiles};
 use crate::{Config, Error, Result};
 
@@ -22,6 +23,7 @@ pub struct TokenIds {
 /// A model's tokenizer.
 pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    ascii: Option<AsciiTokenizer>,
     /// Special tokens that are added to every text.
     special: usize,
     /// The most tokens that the model takes.
@@ -47,6 +49,7 @@ impl Tokenizer {
             most: config.max_position_embeddings,
             words_yield_tokens: words_yield_tokens(&inner),
             unknown: unknown(&inner),
+            ascii: AsciiTokenizer::of(&inner),
             inner,
         };
         let empty = tokenizer.inner.encode_fast("", true).map_err(|e| wrong(e.to_string()))?;
@@ -75,6 +78,9 @@ impl Tokenizer {
 
     /// The start of a text, in at most `max_length` tokens.
     pub(crate) fn encode(&self, text: &str, max_length: usize) -> Result<TokenIds> {
+        if let Some((ids, truncated)) = self.ascii.as_ref().and_then(|ascii| ascii.encode(text, max_length)) {
+            return Ok(TokenIds { ids, truncated });
+        }
         let head = if self.words_yield_tokens { words(text, max_length) } else { text };
         let encoding = self.split(head, max_length, 0)?;
         Ok(TokenIds {

@@ -26,11 +26,12 @@ impl Arithmetic for Fused {
     }
 }
 
-/// As [`Fused`], with 32 registers of 16 lanes.
+/// As [`Fused`], with a register a row: eight sums hide the latency of two units, and more rows would not stay in the
+/// first-level cache.
 pub(crate) struct Wide;
 
 impl Arithmetic for Wide {
-    const TILE_ROWS: usize = 12;
+    const TILE_ROWS: usize = 8;
 
     #[inline(always)]
     fn multiply_add(a: f32, b: f32, c: f32) -> f32 {

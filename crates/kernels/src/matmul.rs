@@ -227,6 +227,7 @@ pub(crate) fn multiply<A: Arithmetic, W: Weight>(
     activation: Activation,
     y: RowsMut<'_>,
 ) {
+    const { assert!(A::TILE_ROWS <= 8, "there are no larger tiles below") };
     let inputs = x.width;
     let RowsMut { values, stride, width } = y;
     for block in (0..x.count).step_by(BLOCK_ROWS) {
@@ -240,10 +241,6 @@ pub(crate) fn multiply<A: Arithmetic, W: Weight>(
                 let count = tile_rows(end - row, A::TILE_ROWS);
                 let out = &mut values[row * stride + first..];
                 match count {
-                    12 => tile::<A, W, 12>(x, row, panel, start, activation, out, stride, columns),
-                    11 => tile::<A, W, 11>(x, row, panel, start, activation, out, stride, columns),
-                    10 => tile::<A, W, 10>(x, row, panel, start, activation, out, stride, columns),
-                    9 => tile::<A, W, 9>(x, row, panel, start, activation, out, stride, columns),
                     8 => tile::<A, W, 8>(x, row, panel, start, activation, out, stride, columns),
                     7 => tile::<A, W, 7>(x, row, panel, start, activation, out, stride, columns),
                     6 => tile::<A, W, 6>(x, row, panel, start, activation, out, stride, columns),

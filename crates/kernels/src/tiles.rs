@@ -58,6 +58,7 @@ pub(crate) fn multiply<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>>(
 ) where
     D::Weights: 'a,
 {
+    const { assert!(D::TILE_ROWS <= 12, "there are no larger tiles below") };
     let RowsMut { values, stride, width } = y;
     for block in (0..x.count).step_by(BLOCK_ROWS) {
         let end = x.count.min(block + BLOCK_ROWS);
