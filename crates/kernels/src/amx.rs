@@ -24,12 +24,12 @@ pub(crate) struct Sums<E>([[[[E; LANES]; ROWS]; PANELS]; 2]);
 
 /// A way to multiply tiles.
 pub(crate) trait TileDot: Format {
-    /// Fills the first `TILES` of `sums` with those of sixteen rows of inputs each by the panels.
+    /// Fills `sums` with those of two times sixteen rows of inputs by the panels.
     ///
     /// All have as many steps, which is a multiple of [`STEPS`].
-    fn multiply<const TILES: usize>(
+    fn multiply(
         &self,
-        rows: [Rows<'_, Self::Input>; TILES],
+        rows: [Rows<'_, Self::Input>; 2],
         panels: [&[Self::Weights]; PANELS],
         starts: [&[Self::Element; LANES]; PANELS],
         sums: &mut Sums<Self::Element>,
@@ -54,20 +54,17 @@ pub(crate) fn multiply<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>>(
         for first in (0..y.width).step_by(PANELS * LANES) {
             let panels: [P; PANELS] = std::array::from_fn(|index| panel(first / LANES + index));
             for row in (block..end).step_by(2 * ROWS) {
-                if end - row > ROWS {
-                    tile::<D, A, P, 2>(dot, x, row, &panels, &mut sums, activation, &mut y, first);
-                } else {
-                    tile::<D, A, P, 1>(dot, x, row, &panels, &mut sums, activation, &mut y, first);
-                }
+                tile::<D, A, P>(dot, x, row, &panels, &mut sums, activation, &mut y, first);
             }
         }
     }
 }
 
-/// `TILES` times sixteen rows by two panels.
+/// Two times sixteen rows by two panels. Of a rest of sixteen rows or fewer the same are taken twice, and stored once: two
+/// sums alone would wait for their own latency as long.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the body of the innermost loop")]
-fn tile<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>, const TILES: usize>(
+fn tile<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>>(
     dot: &D,
     x: Rows<'_, D::Input>,
     first_row: usize,
@@ -79,12 +76,13 @@ fn tile<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>, const TILES: usize>(
 ) where
     D::Weights: 'a,
 {
-    let rows = std::array::from_fn(|tile| {
-        let values = &x.values[(first_row + tile * ROWS) * x.stride..][..(ROWS - 1) * x.stride + x.width];
+    let tiles = if x.count - first_row > ROWS { 2 } else { 1 };
+    let rows = [first_row, first_row + (tiles - 1) * ROWS].map(|row| {
+        let values = &x.values[row * x.stride..][..(ROWS - 1) * x.stride + x.width];
         Rows { values, count: ROWS, ..x }
     });
-    dot.multiply::<TILES>(rows, panels.each_ref().map(P::weights), panels.each_ref().map(P::start), sums);
-    for (tile, sums) in sums.0[..TILES].iter().enumerate() {
+    dot.multiply(rows, panels.each_ref().map(P::weights), panels.each_ref().map(P::start), sums);
+    for (tile, sums) in sums.0[..tiles].iter().enumerate() {
         for (index, (panel, sums)) in panels.iter().zip(sums).enumerate() {
             let column = first + index * LANES;
             let columns = LANES.min(y.width.saturating_sub(column));
@@ -104,6 +102,7 @@ pub(crate) use linux::{Bf16, Int8, is_available};
 mod linux {
     use std::arch::asm;
     use std::arch::x86_64::__cpuid_count;
+    use std::cell::Cell;
     use std::marker::PhantomData;
     use std::sync::OnceLock;
 
@@ -135,7 +134,12 @@ mod linux {
         unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
     }
 
-    /// Tiles as this thread has them configured, until dropped: eight, of sixteen rows of 64 bytes each.
+    thread_local! {
+        static CONFIGURED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Tiles as this thread has them configured, until dropped: eight, of sixteen rows of 64 bytes each. A thread has
+    /// one such value at a time, since dropping one would take the tiles from another.
     struct Tiles(PhantomData<*const ()>);
 
     /// What `LDTILECFG` reads.
@@ -152,6 +156,7 @@ mod linux {
         /// # Safety
         /// [`is_available`] must have been true.
         unsafe fn configure() -> Self {
+            assert!(!CONFIGURED.replace(true), "the tiles of this thread are in use");
             let mut configuration =
                 Configuration { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
             configuration.row_bytes[..8].fill(64);
@@ -168,6 +173,7 @@ mod linux {
             // SAFETY: that there is a value shows that the machine has the instruction. It makes what the system
             // saves of this thread small again.
             unsafe { asm!("tilerelease", options(nostack, nomem)) };
+            CONFIGURED.set(false);
         }
     }
 
@@ -194,15 +200,14 @@ mod linux {
 
             impl TileDot for $name {
                 #[inline(always)]
-                fn multiply<const TILES: usize>(
+                fn multiply(
                     &self,
-                    rows: [Rows<'_, $input>; TILES],
+                    rows: [Rows<'_, $input>; 2],
                     panels: [&[Line<$weight>]; PANELS],
                     starts: [&[$element; LANES]; PANELS],
                     sums: &mut Sums<$element>,
                 ) {
                     let depth = panels[0].len();
-                    assert!(TILES == 1 || TILES == 2);
                     assert!(depth > 0 && depth.is_multiple_of(STEPS) && panels[1].len() == depth);
                     let stride = rows[0].stride;
                     for rows in rows {
@@ -210,42 +215,10 @@ mod linux {
                         assert_eq!(rows.values.len(), (ROWS - 1) * stride + depth);
                     }
                     // SAFETY: that there is a `self` shows that the tiles are configured. Tile loads read sixteen
-                    // rows of 64 bytes: of a start the same again and again; of inputs, the next 16 steps of rows that are `stride` apart;
-                    // of a panel, its next 1024 bytes. After `depth / STEPS` turns all have been read to the end.
+                    // rows of 64 bytes: of a start the same again and again; of inputs, the next 16 steps of
+                    // rows that are `stride` apart; of a panel, its next 1024 bytes. After `depth / STEPS` turns all have been read to the end.
                     // `sums` has 1024 bytes for each of its tiles.
                     unsafe {
-                        if TILES == 1 {
-                            asm!(
-                                "tileloadd tmm0, [{start0} + {zero}]",
-                                "tileloadd tmm1, [{start1} + {zero}]",
-                                "2:",
-                                "tileloadd tmm4, [{rows0} + {stride}]",
-                                "tileloadd tmm6, [{panel0} + {line}]",
-                                concat!($instruction, " tmm0, tmm4, tmm6"),
-                                "tileloadd tmm7, [{panel1} + {line}]",
-                                concat!($instruction, " tmm1, tmm4, tmm7"),
-                                "add {rows0}, 64",
-                                "add {panel0}, 1024",
-                                "add {panel1}, 1024",
-                                "dec {turns}",
-                                "jnz 2b",
-                                "tilestored [{sums} + {line}], tmm0",
-                                "tilestored [{sums} + {line} + 1024], tmm1",
-                                start0 = in(reg) starts[0].as_ptr(),
-                                start1 = in(reg) starts[1].as_ptr(),
-                                zero = in(reg) 0_usize,
-                                rows0 = inout(reg) rows[0].values.as_ptr() => _,
-                                stride = in(reg) 4 * stride,
-                                panel0 = inout(reg) panels[0].as_ptr() => _,
-                                panel1 = inout(reg) panels[1].as_ptr() => _,
-                                line = in(reg) 64_usize,
-                                turns = inout(reg) depth / STEPS => _,
-                                sums = in(reg) sums.0.as_mut_ptr(),
-                                out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
-                                options(nostack),
-                            );
-                            return;
-                        }
                         asm!(
                             "tileloadd tmm0, [{start0} + {zero}]",
                             "tileloadd tmm1, [{start1} + {zero}]",
@@ -274,7 +247,7 @@ mod linux {
                             start1 = in(reg) starts[1].as_ptr(),
                             zero = in(reg) 0_usize,
                             rows0 = inout(reg) rows[0].values.as_ptr() => _,
-                            rows1 = inout(reg) rows[TILES - 1].values.as_ptr() => _,
+                            rows1 = inout(reg) rows[1].values.as_ptr() => _,
                             stride = in(reg) 4 * stride,
                             panel0 = inout(reg) panels[0].as_ptr() => _,
                             panel1 = inout(reg) panels[1].as_ptr() => _,
@@ -320,9 +293,9 @@ pub(crate) mod emulated {
     }
 
     impl TileDot for Int8 {
-        fn multiply<const TILES: usize>(
+        fn multiply(
             &self,
-            rows: [Rows<'_, Quad>; TILES],
+            rows: [Rows<'_, Quad>; 2],
             panels: [&[Group]; PANELS],
             starts: [&[i32; LANES]; PANELS],
             sums: &mut Sums<i32>,
@@ -343,9 +316,9 @@ pub(crate) mod emulated {
     }
 
     impl TileDot for Bf16 {
-        fn multiply<const TILES: usize>(
+        fn multiply(
             &self,
-            rows: [Rows<'_, Pair>; TILES],
+            rows: [Rows<'_, Pair>; 2],
             panels: [&[Line<Pair>]; PANELS],
             starts: [&[f32; LANES]; PANELS],
             sums: &mut Sums<f32>,
@@ -363,8 +336,8 @@ pub(crate) mod emulated {
     }
 
     /// `add` gives the sum to which the products of sixteen steps have been added.
-    fn multiply<I: Copy, W, E: Copy, const TILES: usize>(
-        rows: [Rows<'_, I>; TILES],
+    fn multiply<I: Copy, W, E: Copy>(
+        rows: [Rows<'_, I>; 2],
         panels: [&[Line<W>]; PANELS],
         starts: [&[E; LANES]; PANELS],
         sums: &mut Sums<E>,

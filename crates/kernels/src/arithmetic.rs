@@ -28,8 +28,10 @@ impl Arithmetic for Fused {
 
 /// As [`Fused`], with a register a row: eight sums hide the latency of two units, and more rows would not stay in the
 /// first-level cache.
+#[cfg(target_arch = "x86_64")]
 pub(crate) struct Wide;
 
+#[cfg(target_arch = "x86_64")]
 impl Arithmetic for Wide {
     const TILE_ROWS: usize = 8;
 

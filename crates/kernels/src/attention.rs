@@ -150,10 +150,9 @@ impl Attention {
         round_rows_to_pairs(isa, query, hidden, hidden / 2, query_pairs);
         let key_value_pairs = lines::resize(key_value_pairs, tokens * hidden);
         round_rows_to_pairs(isa, key_value, 2 * hidden, hidden, key_value_pairs);
-        lines::resize(keys, stride * size / 2);
         values.resize(size.div_ceil(LANES).next_multiple_of(panels) * depth, Line::default());
 
-        for offset in (0..size * self.heads).step_by(size) {
+        for offset in (0..hidden).step_by(size) {
             let of = |first: usize| Rows {
                 values: &key_value_pairs[first / 2..],
                 stride: hidden,

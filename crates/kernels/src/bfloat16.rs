@@ -195,7 +195,6 @@ pub(crate) fn has_pairs(isa: Isa) -> bool {
 
 /// The product of pairs by this machine's instructions, ready to run.
 pub(crate) enum PairProduct {
-    #[cfg(target_arch = "x86_64")]
     Vectors,
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     Tiles(amx::Bf16),
@@ -209,13 +208,13 @@ impl PairProduct {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             // SAFETY: an `Isa` exists only if this machine has its instructions.
             Level::Amx => Self::Tiles(unsafe { amx::Bf16::new() }),
-            #[cfg(target_arch = "x86_64")]
             Level::Avx512Bf16 => Self::Vectors,
             _ => unreachable!("asked for where there are pairs"),
         }
     }
 
     /// Rows and panels are filled up to [`Multiples`].
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "no machine of the target has pairs"))]
     pub(crate) fn run(
         &self,
         x: Rows<'_, Pair>,
@@ -231,6 +230,8 @@ impl PairProduct {
             // SAFETY: as above.
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Self::Tiles(ref dot) => unsafe { tiles(dot, x, panels, bias, activation, y) },
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Vectors => unreachable!("no machine of the target has pairs"),
         }
     }
 }
@@ -302,6 +303,8 @@ impl<'a, D: Format<Weights = Line<Pair>, Element = f32>> tiles::Panel<'a, D> for
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::ops::Range;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -344,13 +347,9 @@ pub(crate) mod tests {
         /// The way of `vdpbf16ps` holds where there is none, and has the bits of widened values.
         #[test]
         fn pairs_have_the_bits_of_widened_values(
-            (inputs, x, weight) in (1_usize..40, 1_usize..30, 1_usize..40).prop_flat_map(|(inputs, rows, outputs)| {
-                let values = |count| prop::collection::vec(-1.0_f32..1.0, count);
-                (Just(inputs), values(rows * inputs), values(outputs * inputs))
-            }),
+            (inputs, x, weight, bias) in operands(1..40, 1..30, 1..40),
         ) {
             let (count, outputs) = (x.len() / inputs, weight.len() / inputs);
-            let bias: Vec<f32> = (0_i16..).map(|i| f32::from(i % 7) - 3.0).take(outputs).collect();
             let (mut pairs, mut turned) = (vec![Pair::default(); count * inputs.div_ceil(2)], Vec::new());
             round_to_pairs::<Fused>(&x, inputs, inputs.div_ceil(2), &mut pairs);
             turned.resize(2 * pairs.len(), 0.0);
@@ -374,7 +373,20 @@ pub(crate) mod tests {
         }
     }
 
-    /// As [`amx`], by its instruction in plain Rust.
+    /// Inputs, rows, weights and a bias.
+    pub(crate) fn operands(
+        inputs: Range<usize>,
+        rows: Range<usize>,
+        outputs: Range<usize>,
+    ) -> impl Strategy<Value = (usize, Vec<f32>, Vec<f32>, Vec<f32>)> {
+        (inputs, rows, outputs).prop_flat_map(|(inputs, rows, outputs)| {
+            let values = |count| prop::collection::vec(-1.0_f32..1.0, count);
+            let bias = (0_i16..).map(|i| f32::from(i % 7) - 3.0).take(outputs).collect();
+            (Just(inputs), values(rows * inputs), values(outputs * inputs), Just(bias))
+        })
+    }
+
+    /// As [`tiles`](super::tiles()), by its instruction in plain Rust.
     pub(crate) fn multiply_emulated_tiles(
         steps: &[Pair],
         depth: usize,
@@ -408,13 +420,9 @@ pub(crate) mod tests {
         /// The way of AMX holds where there is none, and where there is, the instruction does what its manual says.
         #[test]
         fn tiles_have_the_bits_of_the_manual(
-            (inputs, x, weight) in (1_usize..140, 1_usize..70, 1_usize..70).prop_flat_map(|(inputs, rows, outputs)| {
-                let values = |count| prop::collection::vec(-1.0_f32..1.0, count);
-                (Just(inputs), values(rows * inputs), values(outputs * inputs))
-            }),
+            (inputs, x, weight, bias) in operands(1..140, 1..70, 1..70),
         ) {
             let (count, outputs) = (x.len() / inputs, weight.len() / inputs);
-            let bias: Vec<f32> = (0_i16..).map(|i| f32::from(i % 7) - 3.0).take(outputs).collect();
             let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
             let expected = bits(&naive_tiles(&x, &weight, &bias, inputs));
 

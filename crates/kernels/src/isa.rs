@@ -90,8 +90,10 @@ impl Level {
             Self::Avx512Bf16 => Self::Avx512Vnni.is_available() && is_x86_feature_detected!("avx512bf16"),
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Self::Amx => Self::Avx512Bf16.is_available() && crate::amx::is_available(),
-            #[allow(unreachable_patterns, reason = "those of other targets")]
-            _ => false,
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 | Self::Avx512Vnni | Self::Avx512Bf16 => false,
+            #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+            Self::Amx => false,
         }
     }
 }

@@ -7,7 +7,7 @@
 //! instruction set of [`Isa`]. The order of the additions in every sum is fixed by the shape of
 //! that sum alone: a row of a result has the same bits whatever other rows are computed with it,
 //! and the same bits on every instruction set with a fused multiply-add (in bfloat16 but for subnormal
-//! numbers).
+//! numbers). Only AMX has an order of its own in float32 and bfloat16.
 //!
 //! ```
 //! use kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
@@ -25,9 +25,11 @@
 #![expect(unsafe_code, reason = "the one crate in which it may stand")]
 #![allow(clippy::inline_always, reason = "each instruction set compiles its own copy")]
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "what only instructions of x86-64 use"))]
 mod amx;
 mod arithmetic;
 mod attention;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "what only instructions of x86-64 use"))]
 mod bfloat16;
 mod dot;
 mod int8;

@@ -135,7 +135,8 @@ impl Matmul<'_> {
     ///
     /// In float32 each value is the bias plus the products in the order of the inputs, one after the
     /// other; in bfloat16 likewise, but of each pair of inputs the second comes first; in int8 it is
-    /// the exact sum of the products, scaled, plus the bias.
+    /// the exact sum of the products, scaled, plus the bias. AMX sums in its own order (`KERNELS.md`), and
+    /// takes float32 apart into three products of bfloat16.
     ///
     /// # Panics
     /// If `x` was made for another kind of matrix, or if the lengths of `x`, `y` and the bias do

@@ -4,7 +4,7 @@ use std::str::FromStr;
 /// What a matrix product is computed in. Sums of products are never less than 32 bits wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
-    /// Weights and activations as they are.
+    /// Weights and activations as they are; on AMX each as the sum of two bfloat16 numbers, to 2⁻¹⁷ of it.
     #[default]
     Float32,
     /// Weights and activations rounded to bfloat16, summed in float32: half the memory for weights of matrix products.

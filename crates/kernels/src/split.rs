@@ -81,13 +81,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn the_product_is_float32_s_to_five_digits(
-            (inputs, x, weight) in (1_usize..140, 1_usize..40, 1_usize..40).prop_flat_map(|(inputs, rows, outputs)| {
-                let values = |count| prop::collection::vec(-1.0_f32..1.0, count);
-                (Just(inputs), values(rows * inputs), values(outputs * inputs))
-            }),
+            (inputs, x, weight, bias) in bfloat16::tests::operands(1..140, 1..40, 1..40),
         ) {
             let (count, outputs) = (x.len() / inputs, weight.len() / inputs);
-            let bias: Vec<f32> = (0_i16..).map(|i| f32::from(i % 7) - 3.0).take(outputs).collect();
             let part = part_depth(inputs, amx::MULTIPLES);
             let panels = pack(amx::MULTIPLES, &weight, inputs);
             let nan = Bfloat16::round(f32::NAN);
