@@ -78,6 +78,8 @@ impl AsciiTokenizer {
                     word.push(byte);
                     self.end_word(&mut word, &mut ids);
                 }
+                // Of a word that is too long, no more than shows that it is.
+                _ if word.len() > self.most_characters => {}
                 _ => word.push(if self.lowercase { byte.to_ascii_lowercase() } else { byte }),
             }
             if ids.len() >= max_length {
@@ -172,6 +174,7 @@ mod tests {
             Just("\u{0}\u{b}\u{7f}".to_owned()),
             "[ -Z\\\\-~]{0,12}",
             "[a-z]{90,110}",
+            "[ax]{300,400}",
         ];
         prop::collection::vec(prop_oneof![3 => words.prop_map(str::to_owned), 2 => rest], 0..30)
             .prop_map(|parts| parts.concat())

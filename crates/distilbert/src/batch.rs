@@ -52,12 +52,16 @@ impl Batch {
         self.offsets.windows(2).map(|pair| pair[0]..pair[1])
     }
 
-    /// How many of `workers` the batch should have to itself when all of them have `total` tokens to do.
+    /// How many of `workers` the batch should have to itself when all of them have `total` tokens to do: at most
+    /// [`MOST_WORKERS`].
     pub(crate) fn fair_workers(&self, total: usize, workers: usize) -> usize {
         let tokens = self.input_ids.len();
-        ((2 * tokens * workers + total) / (2 * total).max(1)).clamp(1, workers)
+        ((2 * tokens * workers + total) / (2 * total).max(1)).clamp(1, workers.clamp(1, MOST_WORKERS))
     }
 }
+
+/// More would have fewer than 32 of a full micro-batch's 512 tokens each.
+const MOST_WORKERS: usize = 16;
 
 /// Fewer tokens than this are not worth a worker of their own, which would read all weights for them.
 const LEAST_SHARE: usize = 64;
@@ -140,6 +144,6 @@ mod tests {
         assert_eq!(workers(500, 1000, 2), 1);
         assert_eq!(workers(512, 100_000, 16), 1);
         assert_eq!(workers(512, 1024, 16), 8);
-        assert_eq!(workers(1, 1, 64), 64);
+        assert_eq!(workers(1, 1, 64), 16);
     }
 }

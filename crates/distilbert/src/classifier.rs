@@ -343,7 +343,8 @@ impl Classifier {
             forward_passes: batch.len() as u64,
             tokens: batch.sequences().map(|ids| ids.len() as u64).sum(),
             unknown_tokens: batch.sequences().map(|ids| self.tokenizer.count_unknown(ids) as u64).sum(),
-            busy: started.elapsed(),
+            // Those that help are kept from other work.
+            busy: started.elapsed() * u32::try_from(workers).unwrap_or(u32::MAX),
             ..Counts::default()
         });
         Ok(logits)
