@@ -156,7 +156,8 @@ def main() -> None:
                 best[name] = max(best[name], rate(tokenizer, texts, run, args.one_by_one))
 
     name = "DistilBERT base size" if args.base else "default model"
-    print(f"{name}, {len(texts)} texts, {tokens:.1f} tokens a text, {args.threads} threads" + ", one by one" * args.one_by_one)
+    how = ", one by one" * args.one_by_one
+    print(f"{name}, {len(texts)} texts, {tokens:.1f} tokens a text, {args.threads} threads{how}")
     print(f"{'':22}{'texts/s':>9}" + "".join(f"{'ours ' + precision + ' is':>18}" for precision in PRECISIONS))
     for rival, value in best.items():
         ratios = "".join(f"{best[precision] / value:17.2f}x" for precision in PRECISIONS)

@@ -34,11 +34,19 @@ fn classify(criterion: &mut Criterion) {
 fn tokenize(criterion: &mut Criterion) {
     let classifier = Classifier::default_model().expect("the built-in model loads");
     let texts = texts(128, 22);
+    let library =
+        tokenizers::Tokenizer::from_file(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/model/tokenizer.json"))
+            .expect("the built-in model has a tokenizer");
     let mut group = criterion.benchmark_group("tokenize");
     group.throughput(Throughput::Elements(texts.len() as u64));
     group.bench_function(BenchmarkId::new("tokens", 22), |bencher| {
         bencher
             .iter(|| texts.iter().map(|text| classifier.tokenize(text).map(|t| t.ids.len())).sum::<Result<usize, _>>());
+    });
+    group.bench_function(BenchmarkId::new("tokens by the library alone", 22), |bencher| {
+        bencher.iter(|| {
+            texts.iter().map(|text| library.encode_fast(&**text, true).map(|t| t.len())).sum::<Result<usize, _>>()
+        });
     });
     group.finish();
 }

@@ -20,13 +20,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let classifier = Classifier::builder().precision(precision).load(model)?;
     let lines = std::fs::read_to_string(file)?;
     let texts: Vec<&str> = lines.lines().collect();
-    let texts_a_call = rest.get(2).map_or(Ok(texts.len()), |number| number.parse())?;
+    let texts_a_call: usize = rest.get(2).map_or(Ok(texts.len()), |number| number.parse())?;
     let mut best = f64::INFINITY;
     let mut tokens = 0;
     for _ in 0..3 {
         let started = Instant::now();
         tokens = 0;
-        for texts in texts.chunks(texts_a_call) {
+        for texts in texts.chunks(texts_a_call.max(1)) {
             tokens += classifier.classify(texts)?.iter().map(|prediction| prediction.tokens).sum::<usize>();
         }
         best = best.min(started.elapsed().as_secs_f64());

@@ -28,6 +28,26 @@ fn layers(criterion: &mut Criterion) {
     }
 }
 
+/// What GELU adds to a product of next to no inputs; the throughput is in values a second.
+fn activations(criterion: &mut Criterion) {
+    let (rows, inputs, outputs) = (96, 16, 1536);
+    let mut group = criterion.benchmark_group("activation");
+    group.throughput(Throughput::Elements((rows * outputs) as u64));
+    for isa in Isa::available() {
+        let weight = PackedMatrix::pack(isa, Precision::Float32, &vec![0.01; outputs * inputs], outputs, inputs);
+        let x: Vec<f32> = (0..rows * inputs).map(|i| (i % 37) as f32 * 0.1 - 1.8).collect();
+        let (bias, mut y) = (vec![0.1; outputs], vec![0.0; rows * outputs]);
+        let mut workspace = OperandWorkspace::default();
+        for activation in [Activation::None, Activation::Gelu] {
+            let matmul = Matmul { weight: &weight, bias: &bias, activation };
+            group.bench_function(BenchmarkId::new(isa.name(), format!("{activation:?}")), |bencher| {
+                bencher.iter(|| matmul.run(weight.operand(black_box(&x), &mut workspace), black_box(&mut y)));
+            });
+        }
+    }
+    group.finish();
+}
+
 fn product(group: &mut BenchmarkGroup<'_, WallTime>, precision: Precision, [rows, inputs, outputs]: [usize; 3]) {
     group.throughput(Throughput::Elements((rows * inputs * outputs) as u64));
     for isa in Isa::available() {
@@ -42,5 +62,5 @@ fn product(group: &mut BenchmarkGroup<'_, WallTime>, precision: Precision, [rows
     }
 }
 
-criterion_group!(benches, tile, layers);
+criterion_group!(benches, tile, layers, activations);
 criterion_main!(benches);
