@@ -41,13 +41,14 @@ impl Linear {
         self.weight.operand(x, workspace)
     }
 
-    /// Makes `y` fit, and fills it, of shape `[rows, outputs]`, from `x`, of shape `[rows, inputs]`.
-    pub(crate) fn run(&self, x: Operand<'_>, y: &mut Vec<f32>, shares: &mut [Vec<f32>]) {
-        y.resize(x.rows() * self.weight.outputs(), 0.0);
+    /// As [`Self::run_into`], in `buffer`.
+    pub(crate) fn run<'a>(&self, x: Operand<'_>, buffer: &'a mut Vec<f32>, shares: &mut [Vec<f32>]) -> &'a mut [f32] {
+        let y = room(buffer, x.rows() * self.weight.outputs());
         self.run_into(x, y, shares);
+        y
     }
 
-    /// As [`Self::run`], for a `y` of the right length.
+    /// Fills `y`, of shape `[rows, outputs]`, from `x`, of shape `[rows, inputs]`.
     ///
     /// With more than one of `shares`, as many workers compute some columns each, so that each reads a part of the
     /// weights: that is what takes the time where there are few rows.
@@ -63,7 +64,7 @@ impl Linear {
         let shares = &mut shares[..outputs.div_ceil(columns)];
         shares.par_iter_mut().enumerate().with_max_len(1).for_each(|(index, share)| {
             let columns = range(index);
-            share.resize(x.rows() * columns.len(), 0.0);
+            let share = room(share, x.rows() * columns.len());
             matmul.run_columns(x, columns, share);
         });
         for (index, share) in shares.iter().enumerate() {
@@ -73,6 +74,14 @@ impl Linear {
             }
         }
     }
+}
+
+/// Room for `len` values, which hold whatever they held before: filling it with zeros would take time.
+pub(crate) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
 }
 
 /// Multiply-adds, some ten microseconds of them, that are worth handing over.

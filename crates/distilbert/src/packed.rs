@@ -8,7 +8,7 @@ use kernels::{
 
 use rayon::prelude::*;
 
-use crate::linear::{Kernels, Linear};
+use crate::linear::{Kernels, Linear, room};
 use crate::team::with_helpers;
 use crate::weights::Module;
 use crate::{Activation, Batch, Config, Encoder, Error, Result, Weights};
@@ -63,14 +63,14 @@ impl PackedEncoder {
     }
 
     fn forward(&self, batch: &Batch, workers: usize, workspace: &mut Workspace) -> Vec<f32> {
-        self.embed(batch, workspace);
         let Workspace { hidden, first, output, key_value, parts } = workspace;
+        let len = self.embed(batch, hidden);
         let mut sequences: Vec<Sequence> =
             batch.ranges().map(|tokens| Sequence { rows: tokens.clone(), tokens }).collect();
-        let parts = share_out(hidden.len() / self.dim, workers.max(1), parts);
+        let parts = share_out(len / self.dim, workers.max(1), parts);
         let Some((last, inner)) = self.layers.split_last() else { unreachable!("a model has a layer") };
         for layer in inner {
-            layer.forward(hidden, None, &sequences, key_value, output, parts);
+            layer.forward(&hidden[..len], None, &sequences, key_value, output, parts);
             std::mem::swap(hidden, output);
         }
         first.clear();
@@ -78,22 +78,23 @@ impl PackedEncoder {
             first.extend_from_slice(row(hidden, sequence.tokens.start, self.dim));
             sequence.rows = index..index + 1;
         }
-        last.forward(hidden, Some(first), &sequences, key_value, output, parts);
-        output.clone()
+        last.forward(&hidden[..len], Some(first), &sequences, key_value, output, parts);
+        output[..first.len()].to_vec()
     }
 
-    /// Fills `hidden` with the normalized sums of word and position embeddings.
-    fn embed(&self, batch: &Batch, workspace: &mut Workspace) {
-        let Workspace { hidden, output: positions, .. } = workspace;
-        hidden.clear();
-        positions.clear();
+    /// Fills `hidden` with the normalized sums of word and position embeddings, and gives how many values they are.
+    fn embed(&self, batch: &Batch, hidden: &mut Vec<f32>) -> usize {
+        let len = batch.ranges().map(|tokens| tokens.len() * self.dim).sum();
+        let mut rest = room(hidden, len);
         for sequence in batch.sequences() {
-            for id in sequence {
-                hidden.extend_from_slice(row(&self.word_embeddings, *id as usize, self.dim));
+            let (states, next) = rest.split_at_mut(sequence.len() * self.dim);
+            for (state, id) in states.chunks_exact_mut(self.dim).zip(sequence) {
+                state.copy_from_slice(row(&self.word_embeddings, *id as usize, self.dim));
             }
-            positions.extend_from_slice(&self.position_embeddings[..sequence.len() * self.dim]);
+            self.embedding_norm.run(states, &self.position_embeddings[..states.len()]);
+            rest = next;
         }
-        self.embedding_norm.run(hidden, positions);
+        len
     }
 }
 
@@ -110,7 +111,7 @@ impl Encoder for PackedEncoder {
     }
 }
 
-/// Memory for hidden states, kept from one forward pass to the next.
+/// Memory for hidden states, kept from one forward pass to the next; a buffer may be longer than what it holds.
 #[derive(Default)]
 struct Workspace {
     /// What enters a layer, `[tokens, dim]`.
@@ -207,7 +208,7 @@ impl Layer {
         parts: &mut [PartWorkspace],
     ) {
         let dim = self.attention.hidden;
-        key_value.resize(2 * hidden.len(), 0.0);
+        let key_value = room(key_value, 2 * hidden.len());
         let share = part_rows(hidden.len() / dim, parts.len());
         let shares = hidden.chunks(share * dim).zip(key_value.chunks_mut(share * 2 * dim));
         each_part(shares, parts, |_, (hidden, key_value), part| {
@@ -219,7 +220,7 @@ impl Layer {
             }
         });
         let residual = queries.unwrap_or(hidden);
-        output.resize(residual.len(), 0.0);
+        let output = room(output, residual.len());
         let share = part_rows(residual.len() / dim, parts.len());
         let shares = residual.chunks(share * dim).zip(output.chunks_mut(share * dim));
         each_part(shares, parts, |index, (residual, output), part| {
@@ -227,21 +228,21 @@ impl Layer {
                 let PartWorkspace { query, operand, shares, .. } = &mut *part;
                 self.query.run(self.query.operand(residual, operand), query, shares);
             }
-            self.attend(index * share, sequences, key_value, part);
+            let first = index * share;
+            self.attend(first..first + residual.len() / dim, sequences, key_value, part);
             self.feed_forward(residual, output, part);
         });
     }
 
-    /// Fills `context` for the rows of `query`, the first of which is the layer's row `first`.
-    fn attend(&self, first: usize, sequences: &[Sequence], key_value: &[f32], part: &mut PartWorkspace) {
+    /// Fills `context` for the rows of `query`, which are these of the layer's.
+    fn attend(&self, range: Range<usize>, sequences: &[Sequence], key_value: &[f32], part: &mut PartWorkspace) {
         let PartWorkspace { query, context, attention, .. } = part;
         let dim = self.attention.hidden;
-        context.resize(query.len(), 0.0);
-        let end = first + query.len() / dim;
+        let context = room(context, range.len() * dim);
         for Sequence { tokens, rows } in sequences {
-            let (start, end) = (rows.start.max(first), rows.end.min(end));
+            let (start, end) = (rows.start.max(range.start), rows.end.min(range.end));
             if start < end {
-                let rows = (start - first) * dim..(end - first) * dim;
+                let rows = (start - range.start) * dim..(end - range.start) * dim;
                 let key_value = &key_value[tokens.start * 2 * dim..tokens.end * 2 * dim];
                 self.attention.run(&query[rows.clone()], key_value, &mut context[rows], attention);
             }
@@ -251,9 +252,10 @@ impl Layer {
     /// Fills `output` from `context` and from what entered the layer.
     fn feed_forward(&self, residual: &[f32], output: &mut [f32], part: &mut PartWorkspace) {
         let PartWorkspace { context, attended, inner, operand, shares, .. } = part;
-        self.out.run(self.out.operand(context, operand), attended, shares);
+        let context = &context[..residual.len()];
+        let attended = self.out.run(self.out.operand(context, operand), attended, shares);
         self.attention_norm.run(attended, residual);
-        self.lin1.run(self.lin1.operand(attended, operand), inner, shares);
+        let inner = self.lin1.run(self.lin1.operand(attended, operand), inner, shares);
         self.lin2.run_into(self.lin2.operand(inner, operand), output, shares);
         self.output_norm.run(output, attended);
     }

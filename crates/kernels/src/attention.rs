@@ -146,9 +146,9 @@ impl Attention {
 
         let PairsWorkspace { query: query_pairs, key_value: key_value_pairs, keys, values, softmax: softmax_pairs } =
             workspace;
-        let query_pairs = lines::resize(query_pairs, count.next_multiple_of(rows) * hidden / 2);
+        let query_pairs = lines::room(query_pairs, count.next_multiple_of(rows) * hidden / 2);
         round_rows_to_pairs(isa, query, hidden, hidden / 2, query_pairs);
-        let key_value_pairs = lines::resize(key_value_pairs, tokens * hidden);
+        let key_value_pairs = lines::room(key_value_pairs, tokens * hidden);
         round_rows_to_pairs(isa, key_value, 2 * hidden, hidden, key_value_pairs);
         values.resize(size.div_ceil(LANES).next_multiple_of(panels) * depth, Line::default());
 
@@ -159,7 +159,7 @@ impl Attention {
                 count: tokens,
                 width: size / 2,
             };
-            transpose(isa, of(offset), lines::resize(keys, stride * size / 2).as_chunks_mut().0);
+            transpose(isa, of(offset), lines::room(keys, stride * size / 2).as_chunks_mut().0);
             pack_pairs_of_values(values, of(hidden + offset), depth);
             for first in (0..count).step_by(QUERY_ROWS) {
                 let count = QUERY_ROWS.min(count - first);
@@ -172,7 +172,7 @@ impl Attention {
                 };
                 product.run(x, keys, &[], Activation::None, RowsMut { values: scores, stride, width: stride });
                 dispatch!(isa, softmax(scores: &mut [f32], stride: usize, tokens: usize, scale: f32));
-                let softmax = lines::resize(softmax_pairs, count.next_multiple_of(rows) * stride / 2);
+                let softmax = lines::room(softmax_pairs, count.next_multiple_of(rows) * stride / 2);
                 round_rows_to_pairs(isa, scores, stride, stride / 2, softmax);
                 let x = Rows { values: softmax, stride: stride / 2, count, width: depth };
                 let y = RowsMut { values: &mut context[first * hidden + offset..], stride: hidden, width: size };

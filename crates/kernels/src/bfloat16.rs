@@ -89,7 +89,7 @@ pub(crate) fn round_rows<'a>(
     if has_pairs(isa) {
         let multiples = Multiples::of(isa);
         let depth = width.div_ceil(2).next_multiple_of(multiples.steps);
-        let steps = lines::resize(pairs, count.next_multiple_of(multiples.rows) * depth);
+        let steps = lines::room(pairs, count.next_multiple_of(multiples.rows) * depth);
         round_rows_to_pairs(isa, x, width, depth, steps);
         return Bfloat16Rows::Pairs { steps, depth };
     }

@@ -47,7 +47,7 @@ pub(crate) fn quantize_rows<'a>(
     let multiples = Multiples::of(isa);
     let stride = width.div_ceil(4).next_multiple_of(multiples.steps);
     // What an earlier use left at the end of a row meets weights that are zero; rows of it give results that nobody reads.
-    let quads = lines::resize(quads, count.next_multiple_of(multiples.rows) * stride);
+    let quads = lines::room(quads, count.next_multiple_of(multiples.rows) * stride);
     scales.resize(count, 0.0);
     let offset = layout(isa).offset;
     let (bytes, row_scales, row_bytes) = (quads.as_flattened_mut(), scales.as_mut_slice(), 4 * stride);

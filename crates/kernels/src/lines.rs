@@ -9,10 +9,12 @@ impl<T> Line<T> {
     const FULL: () = assert!(size_of::<T>() == 4 && size_of::<Self>() == 64);
 }
 
-/// Makes room for `count` values, end to end; those that are new are the type's default.
-pub(crate) fn resize<T: Copy + Default>(lines: &mut Vec<Line<T>>, count: usize) -> &mut [T] {
+/// Room for `count` values, end to end, which hold whatever they held before.
+pub(crate) fn room<T: Copy + Default>(lines: &mut Vec<Line<T>>, count: usize) -> &mut [T] {
     const { Line::<T>::FULL };
-    lines.resize(count.div_ceil(16), Line::default());
+    if lines.len() < count.div_ceil(16) {
+        lines.resize(count.div_ceil(16), Line::default());
+    }
     // SAFETY: a line is sixteen values and nothing else.
     let values = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), 16 * lines.len()) };
     &mut values[..count]

@@ -48,7 +48,7 @@ pub(crate) fn split_rows<'a>(isa: Isa, x: &[f32], width: usize, pairs: &'a mut V
     let multiples = Multiples::of(isa);
     let part = part_depth(width, multiples);
     let count = x.len() / width.max(1);
-    let steps = lines::resize(pairs, count.next_multiple_of(multiples.rows) * 3 * part);
+    let steps = lines::room(pairs, count.next_multiple_of(multiples.rows) * 3 * part);
     let out = &mut *steps;
     dispatch!(isa, split_to_pairs(x: &[f32], width: usize, part: usize, out: &mut [Pair]));
     (steps, 3 * part)
