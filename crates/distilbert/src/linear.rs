@@ -48,12 +48,31 @@ impl Linear {
         y
     }
 
+    /// The rows of [`Self::run`], ready for `next`.
+    pub(crate) fn run_for<'a>(
+        &self,
+        next: &Self,
+        x: Operand<'_>,
+        buffer: &'a mut Vec<f32>,
+        workspace: &'a mut OperandWorkspace,
+        shares: &mut [Vec<f32>],
+    ) -> Operand<'a> {
+        if shares.len() > 1 {
+            return next.operand(self.run(x, buffer, shares), workspace);
+        }
+        self.matmul().run_to_operand(x, workspace)
+    }
+
+    fn matmul(&self) -> Matmul<'_> {
+        Matmul { weight: &self.weight, bias: &self.bias, activation: self.activation }
+    }
+
     /// Fills `y`, of shape `[rows, outputs]`, from `x`, of shape `[rows, inputs]`.
     ///
     /// With more than one of `shares`, as many workers compute some columns each, so that each reads a part of the
     /// weights: that is what takes the time where there are few rows.
     pub(crate) fn run_into(&self, x: Operand<'_>, y: &mut [f32], shares: &mut [Vec<f32>]) {
-        let matmul = Matmul { weight: &self.weight, bias: &self.bias, activation: self.activation };
+        let matmul = self.matmul();
         let outputs = self.weight.outputs();
         let worth = x.rows() * self.weight.inputs() * outputs / least_share(self.weight.precision());
         let columns = outputs.div_ceil(shares.len().min(worth).max(1)).next_multiple_of(PackedMatrix::COLUMNS);

@@ -134,6 +134,7 @@ struct PartWorkspace {
     inner: Vec<f32>,
     attention: AttentionWorkspace,
     operand: OperandWorkspace,
+    inner_operand: OperandWorkspace,
     /// Columns of a product, a worker; none if the part has one worker.
     shares: Vec<Vec<f32>>,
 }
@@ -251,12 +252,13 @@ impl Layer {
 
     /// Fills `output` from `context` and from what entered the layer.
     fn feed_forward(&self, residual: &[f32], output: &mut [f32], part: &mut PartWorkspace) {
-        let PartWorkspace { context, attended, inner, operand, shares, .. } = part;
+        let PartWorkspace { context, attended, inner, operand, inner_operand, shares, .. } = part;
         let context = &context[..residual.len()];
         let attended = self.out.run(self.out.operand(context, operand), attended, shares);
         self.attention_norm.run(attended, residual);
-        let inner = self.lin1.run(self.lin1.operand(attended, operand), inner, shares);
-        self.lin2.run_into(self.lin2.operand(inner, operand), output, shares);
+        let attended_operand = self.lin1.operand(attended, operand);
+        let inner = self.lin1.run_for(&self.lin2, attended_operand, inner, inner_operand, shares);
+        self.lin2.run_into(inner, output, shares);
         self.output_norm.run(output, attended);
     }
 }

@@ -4,7 +4,7 @@
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, `TDPBSSD` and `TDPBF16PS`.
 
 use crate::arithmetic::{Arithmetic, LANES};
-use crate::matmul::{Activation, Rows, RowsMut, store};
+use crate::matmul::{Activation, Output, Rows, RowsMut, store};
 use crate::tiles::{Format, Multiples, Panel};
 
 /// Rows of a tile.
@@ -38,12 +38,12 @@ pub(crate) trait TileDot: Format {
 
 /// The rows of `x` are filled up to a multiple of [`ROWS`], and there is an even number of panels.
 #[inline(always)]
-pub(crate) fn multiply<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>>(
+pub(crate) fn multiply<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>, T: Output>(
     dot: &D,
     x: Rows<'_, D::Input>,
     panel: impl Fn(usize) -> P,
     activation: Activation,
-    mut y: RowsMut<'_>,
+    mut y: RowsMut<'_, T>,
 ) where
     D::Weights: 'a,
 {
@@ -54,7 +54,7 @@ pub(crate) fn multiply<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>>(
         for first in (0..y.width).step_by(PANELS * LANES) {
             let panels: [P; PANELS] = std::array::from_fn(|index| panel(first / LANES + index));
             for row in (block..end).step_by(2 * ROWS) {
-                tile::<D, A, P>(dot, x, row, &panels, &mut sums, activation, &mut y, first);
+                tile::<D, A, P, T>(dot, x, row, &panels, &mut sums, activation, &mut y, first);
             }
         }
     }
@@ -64,14 +64,14 @@ pub(crate) fn multiply<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>>(
 /// sums alone would wait for their own latency as long.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the body of the innermost loop")]
-fn tile<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>>(
+fn tile<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>, T: Output>(
     dot: &D,
     x: Rows<'_, D::Input>,
     first_row: usize,
     panels: &[P; PANELS],
     sums: &mut Sums<D::Element>,
     activation: Activation,
-    y: &mut RowsMut<'_>,
+    y: &mut RowsMut<'_, T>,
     first: usize,
 ) where
     D::Weights: 'a,
@@ -89,7 +89,7 @@ fn tile<'a, D: TileDot, A: Arithmetic, P: Panel<'a, D>>(
             let row = first_row + tile * ROWS;
             for (row, sums) in (row..x.count).zip(sums) {
                 let out = &mut y.values[row * y.stride + column.min(y.width)..];
-                store::<A>(panel.finish(row, *sums), activation, out, columns);
+                store::<A, T>(panel.finish(row, *sums), activation, out, columns);
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::arithmetic::{Arithmetic, LANES, Lanes};
 use crate::dot::Dot;
 use crate::isa::{Level, dispatch};
 use crate::lines::{self, Line};
-use crate::matmul::{Activation, Rows, RowsMut, Weight, lanes_at, multiply, pack};
+use crate::matmul::{Activation, Output, Rows, RowsMut, Weight, lanes_at, multiply, pack};
 use crate::tiles::{self, Format, Multiples};
 #[cfg(target_arch = "x86_64")]
 use crate::{amx, arithmetic::Fused, dot::Bf16};
@@ -29,6 +29,13 @@ impl Bfloat16 {
         let nearest = bits.wrapping_add(0x7FFF + (bits >> 16 & 1));
         let quiet = bits | 0x0040_0000;
         Self(((if value.is_nan() { quiet } else { nearest }) >> 16) as u16)
+    }
+}
+
+impl Output for Bfloat16 {
+    #[inline(always)]
+    fn of(value: f32) -> Self {
+        Self::round(value)
     }
 }
 
@@ -188,6 +195,27 @@ fn multiply_widened<A: Arithmetic>(
     multiply::<A, Bfloat16>(x, panels, bias, activation, y);
 }
 
+/// The product as rows of pairs; as they are for products with it, rows and panels are filled up to [`Multiples`].
+pub(crate) fn product_to_pairs<'a>(
+    isa: Isa,
+    x: Rows<'_, Pair>,
+    panels: &[Line<Pair>],
+    bias: &[f32],
+    activation: Activation,
+    pairs: &'a mut Vec<Line<Pair>>,
+) -> Bfloat16Rows<'a> {
+    let multiples = Multiples::of(isa);
+    let width = bias.len();
+    let depth = width.div_ceil(2).next_multiple_of(multiples.steps);
+    let steps = lines::room(pairs, x.count.next_multiple_of(multiples.rows) * depth);
+    let values = steps.as_flattened_mut();
+    for row in values.chunks_exact_mut(2 * depth) {
+        row[width..].fill(Bfloat16::default());
+    }
+    PairProduct::of(isa).run(x, panels, bias, activation, RowsMut { values, stride: 2 * depth, width });
+    Bfloat16Rows::Pairs { steps, depth }
+}
+
 /// Whether there is an instruction for pairs.
 pub(crate) fn has_pairs(isa: Isa) -> bool {
     matches!(isa.level(), Level::Avx512Bf16 | Level::Amx)
@@ -215,13 +243,13 @@ impl PairProduct {
 
     /// Rows and panels are filled up to [`Multiples`].
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "no machine of the target has pairs"))]
-    pub(crate) fn run(
+    pub(crate) fn run<T: Output>(
         &self,
         x: Rows<'_, Pair>,
         panels: &[Line<Pair>],
         bias: &[f32],
         activation: Activation,
-        y: RowsMut<'_>,
+        y: RowsMut<'_, T>,
     ) {
         match *self {
             // SAFETY: a value of this type is made only where there are the instructions.
@@ -238,33 +266,39 @@ impl PairProduct {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
-fn vectors(x: Rows<'_, Pair>, panels: &[Line<Pair>], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
-    multiply_pairs::<_, Fused>(Bf16::new(), x, panels, bias, activation, y);
+fn vectors<T: Output>(
+    x: Rows<'_, Pair>,
+    panels: &[Line<Pair>],
+    bias: &[f32],
+    activation: Activation,
+    y: RowsMut<'_, T>,
+) {
+    multiply_pairs::<_, Fused, T>(Bf16::new(), x, panels, bias, activation, y);
 }
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[target_feature(enable = "avx512f,avx2,fma")]
-fn tiles(
+fn tiles<T: Output>(
     dot: &amx::Bf16,
     x: Rows<'_, Pair>,
     panels: &[Line<Pair>],
     bias: &[f32],
     activation: Activation,
-    y: RowsMut<'_>,
+    y: RowsMut<'_, T>,
 ) {
-    amx::multiply::<_, Fused, _>(dot, x, |index| Panel::at(panels, index, x.width, bias), activation, y);
+    amx::multiply::<_, Fused, _, T>(dot, x, |index| Panel::at(panels, index, x.width, bias), activation, y);
 }
 
 #[inline(always)]
-fn multiply_pairs<D: PairDot, A: Arithmetic>(
+fn multiply_pairs<D: PairDot, A: Arithmetic, T: Output>(
     dot: D,
     x: Rows<'_, Pair>,
     panels: &[Line<Pair>],
     bias: &[f32],
     activation: Activation,
-    y: RowsMut<'_>,
+    y: RowsMut<'_, T>,
 ) {
-    tiles::multiply::<D, A, _>(dot, x, |index| Panel::at(panels, index, x.width, bias), activation, y);
+    tiles::multiply::<D, A, _, T>(dot, x, |index| Panel::at(panels, index, x.width, bias), activation, y);
 }
 
 /// A [`Dot`] of bfloat16.
@@ -363,7 +397,7 @@ pub(crate) mod tests {
                 let (mut y, mut expected) = (vec![f32::NAN; count * outputs], vec![f32::NAN; count * outputs]);
                 let out = RowsMut { values: &mut y, stride: outputs, width: outputs };
                 let steps = Rows { values: &pairs, stride: depth, count, width: depth };
-                multiply_pairs::<_, Fused>(Emulated, steps, &panels, &bias, activation, out);
+                multiply_pairs::<_, Fused, f32>(Emulated, steps, &panels, &bias, activation, out);
                 let out = RowsMut { values: &mut expected, stride: outputs, width: outputs };
                 let rows = Rows { values: &turned, stride: 2 * depth, count, width: 2 * depth };
                 multiply::<Fused, Bfloat16>(rows, &turned_panels, &bias, activation, out);
@@ -398,7 +432,7 @@ pub(crate) mod tests {
     ) {
         let panel = |index| Panel::at(panels, index, depth, bias);
         let x = Rows { values: steps, stride: depth, count, width: depth };
-        amx::multiply::<_, Fused, _>(&amx::emulated::Bf16, x, panel, activation, y);
+        amx::multiply::<_, Fused, _, f32>(&amx::emulated::Bf16, x, panel, activation, y);
     }
 
     /// What `TDPBF16PS` makes of it: of 32 inputs, those in even places are summed, those in odd ones, then both.

@@ -251,7 +251,7 @@ fn vnni(x: Int8Rows<'_>, panels: Int8Slice<'_>, bias: &[f32], activation: Activa
 unsafe fn amx(x: Int8Rows<'_>, panels: Int8Slice<'_>, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
     // SAFETY: as the caller promises.
     let dot = unsafe { amx::Int8::new() };
-    amx::multiply::<_, Fused, _>(&dot, x.rows(), |index| panels.panel(index, x, bias), activation, y);
+    amx::multiply::<_, Fused, _, f32>(&dot, x.rows(), |index| panels.panel(index, x, bias), activation, y);
 }
 
 #[inline(always)]
@@ -263,7 +263,7 @@ fn multiply<D: QuadDot, A: Arithmetic>(
     activation: Activation,
     y: RowsMut<'_>,
 ) {
-    tiles::multiply::<D, A, _>(dot, x.rows(), |index| panels.panel(index, x, bias), activation, y);
+    tiles::multiply::<D, A, _, f32>(dot, x.rows(), |index| panels.panel(index, x, bias), activation, y);
 }
 
 #[cfg(test)]
@@ -378,7 +378,7 @@ mod tests {
             let mut y = vec![f32::NAN; count * bias.len()];
             let out = RowsMut { values: &mut y, stride: bias.len(), width: bias.len() };
             let panel = |index| Int8Slice { panels: &panels, first: 0 }.panel(index, rows, &bias);
-            amx::multiply::<_, Fused, _>(&amx::emulated::Int8, rows.rows(), panel, Activation::None, out);
+            amx::multiply::<_, Fused, _, f32>(&amx::emulated::Int8, rows.rows(), panel, Activation::None, out);
             prop_assert_eq!(bits(&y), bits(&naive(&x, &weight, &bias, inputs)));
         }
     }

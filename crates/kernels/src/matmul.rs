@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu};
-use crate::bfloat16::{self, Bfloat16Panels, Pair, PairProduct};
+use crate::bfloat16::{self, Bfloat16Panels, Bfloat16Rows, Pair, PairProduct};
 use crate::int8::{self, Int8Panels};
 use crate::isa::dispatch;
 use crate::lines::Line;
@@ -85,7 +85,7 @@ impl PackedMatrix {
     /// If `x` is not of whole rows.
     pub fn operand<'a>(&self, x: &'a [f32], workspace: &'a mut OperandWorkspace) -> Operand<'a> {
         assert!(x.len().is_multiple_of(self.inputs));
-        Operand::new(self.isa, self.precision(), x, self.inputs, workspace)
+        Operand::new(self.isa, self.precision(), x, self.inputs, &mut workspace.rounded)
     }
 }
 
@@ -143,6 +143,35 @@ impl Matmul<'_> {
     /// not fit the weight.
     pub fn run(&self, x: Operand<'_>, y: &mut [f32]) {
         self.run_columns(x, 0..self.weight.outputs, y);
+    }
+
+    /// As [`Self::run`], but gives the result ready for products with matrices of [`PackedMatrix::outputs`] inputs, the
+    /// same precision and the same instruction set.
+    ///
+    /// Where the processor multiplies bfloat16, each value is rounded before it is written.
+    ///
+    /// # Panics
+    /// As [`Self::run`].
+    pub fn run_to_operand<'a>(&self, x: Operand<'_>, workspace: &'a mut OperandWorkspace) -> Operand<'a> {
+        let PackedMatrix { isa, outputs, .. } = *self.weight;
+        let OperandWorkspace { floats, rounded } = workspace;
+        if let (
+            Panels::Bfloat16(Bfloat16Panels::Pairs(panels)),
+            Values::Bfloat16(Bfloat16Rows::Pairs { steps, depth }),
+        ) = (&self.weight.panels, x.values)
+        {
+            assert!(x.isa == isa && x.width == self.weight.inputs && self.bias.len() == outputs);
+            let x = Rows { values: steps, stride: depth, count: x.count, width: depth };
+            let rows = bfloat16::product_to_pairs(isa, x, panels, self.bias, self.activation, &mut rounded.pairs);
+            return Operand { isa, width: outputs, count: x.count, values: Values::Bfloat16(rows) };
+        }
+        let len = x.count * outputs;
+        if floats.len() < len {
+            floats.resize(len, 0.0);
+        }
+        let y = &mut floats[..len];
+        self.run(x, y);
+        Operand::new(isa, self.weight.precision(), y, outputs, rounded)
     }
 
     /// Writes some columns alone, `y` of shape `[rows, columns.len()]`; they begin at a multiple of
@@ -214,8 +243,8 @@ impl<'a, T: Copy> Rows<'a, T> {
 }
 
 /// As [`Rows`], to be written.
-pub(crate) struct RowsMut<'a> {
-    pub values: &'a mut [f32],
+pub(crate) struct RowsMut<'a, T = f32> {
+    pub values: &'a mut [T],
     pub stride: usize,
     pub width: usize,
 }
@@ -283,7 +312,7 @@ fn tile<A: Arithmetic, W: Weight, const ROWS: usize>(
         }
     }
     for (index, sum) in sums.into_iter().enumerate() {
-        store::<A>(sum, activation, &mut out[index * stride..], columns);
+        store::<A, f32>(sum, activation, &mut out[index * stride..], columns);
     }
 }
 
@@ -297,16 +326,37 @@ pub(crate) fn lanes_at(bias: &[f32], first: usize) -> Lanes {
     lanes
 }
 
+/// A value as a product writes it.
+pub(crate) trait Output: Copy {
+    fn of(value: f32) -> Self;
+}
+
+impl Output for f32 {
+    #[inline(always)]
+    fn of(value: f32) -> Self {
+        value
+    }
+}
+
 /// Applies the activation to a row of a tile and writes its first `columns` values.
 #[inline(always)]
-pub(crate) fn store<A: Arithmetic>(mut values: Lanes, activation: Activation, out: &mut [f32], columns: usize) {
+pub(crate) fn store<A: Arithmetic, T: Output>(
+    mut values: Lanes,
+    activation: Activation,
+    out: &mut [T],
+    columns: usize,
+) {
     match activation {
         Activation::None => {}
         Activation::Gelu => values.iter_mut().for_each(|value| *value = gelu::<A>(*value)),
         Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
     }
-    match out.first_chunk_mut() {
-        Some(whole) if columns == LANES => *whole = values,
+    match out.first_chunk_mut::<LANES>() {
+        Some(whole) if columns == LANES => {
+            for (out, value) in whole.iter_mut().zip(values) {
+                *out = T::of(value);
+            }
+        }
         _ => store_part(&values, &mut out[..columns]),
     }
 }
@@ -314,8 +364,10 @@ pub(crate) fn store<A: Arithmetic>(mut values: Lanes, activation: Activation, ou
 /// Not inlined, because the compiler would make one copy of variable length, a call, of both ways to store.
 #[cold]
 #[inline(never)]
-fn store_part(values: &Lanes, out: &mut [f32]) {
-    out.copy_from_slice(&values[..out.len()]);
+fn store_part<T: Output>(values: &Lanes, out: &mut [T]) {
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = T::of(*value);
+    }
 }
 
 #[cfg(test)]
@@ -455,6 +507,34 @@ mod tests {
                     matmul.run_columns(packed.operand(&x, &mut workspace), columns.clone(), &mut y);
                     let expected: Vec<f32> =
                         whole.chunks_exact(outputs).flat_map(|row| row[columns.clone()].to_vec()).collect();
+                    prop_assert_eq!(bits(&y), bits(&expected), "{} on {}", precision, isa.name());
+                }
+            }
+        }
+
+        /// Whatever the workspace held before.
+        #[test]
+        fn a_result_made_an_operand_has_the_bits_of_one_made_from_it(
+            rows in 1_usize..40, inputs in 1_usize..40, between in 1_usize..80, outputs in 1_usize..40, seed: u32,
+        ) {
+            let (x, weight) = (values(rows * inputs, seed), values(between * inputs, !seed));
+            let (bias, next) = (values(between, seed ^ 5), values(outputs * between, seed ^ 6));
+            for precision in Precision::ALL {
+                for isa in Isa::available() {
+                    let y = run_in(precision, isa, &x, &weight, &bias, inputs, Activation::Gelu);
+                    let expected = run_in(precision, isa, &y, &next, &bias[..1].repeat(outputs), between, Activation::None);
+
+                    let packed = PackedMatrix::pack(isa, precision, &weight, between, inputs);
+                    let next = PackedMatrix::pack(isa, precision, &next, outputs, between);
+                    let (mut first, mut second) = (OperandWorkspace::default(), OperandWorkspace::default());
+                    let matmul = Matmul { weight: &packed, bias: &bias, activation: Activation::Gelu };
+                    let wider = PackedMatrix::pack(isa, precision, &vec![1.0; (between + 1) * inputs], between + 1, inputs);
+                    let undefined = Matmul { weight: &wider, bias: &vec![f32::NAN; between + 1], ..matmul };
+                    undefined.run_to_operand(wider.operand(&x, &mut first), &mut second);
+                    let between = matmul.run_to_operand(packed.operand(&x, &mut first), &mut second);
+                    let mut y = vec![f32::NAN; rows * outputs];
+                    let bias = bias[..1].repeat(outputs);
+                    Matmul { weight: &next, bias: &bias, activation: Activation::None }.run(between, &mut y);
                     prop_assert_eq!(bits(&y), bits(&expected), "{} on {}", precision, isa.name());
                 }
             }

@@ -4,7 +4,7 @@ use crate::amx;
 use crate::arithmetic::{Arithmetic, LANES, Lanes};
 use crate::dot::Dot;
 use crate::isa::{Isa, Level};
-use crate::matmul::{Activation, Rows, RowsMut, store};
+use crate::matmul::{Activation, Output, Rows, RowsMut, store};
 
 /// Rows that go through all panels together, so that they stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
@@ -49,12 +49,12 @@ pub(crate) trait Panel<'a, D: Format> {
 }
 
 #[inline(always)]
-pub(crate) fn multiply<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>>(
+pub(crate) fn multiply<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>, T: Output>(
     dot: D,
     x: Rows<'_, D::Input>,
     panel: impl Fn(usize) -> P,
     activation: Activation,
-    y: RowsMut<'_>,
+    y: RowsMut<'_, T>,
 ) where
     D::Weights: 'a,
 {
@@ -70,18 +70,18 @@ pub(crate) fn multiply<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>>(
                 let count = tile_rows(end - row, D::TILE_ROWS);
                 let out = &mut values[row * stride + first..];
                 match count {
-                    12 => tile::<D, A, P, 12>(dot, x, row, &panel, activation, out, stride, columns),
-                    11 => tile::<D, A, P, 11>(dot, x, row, &panel, activation, out, stride, columns),
-                    10 => tile::<D, A, P, 10>(dot, x, row, &panel, activation, out, stride, columns),
-                    9 => tile::<D, A, P, 9>(dot, x, row, &panel, activation, out, stride, columns),
-                    8 => tile::<D, A, P, 8>(dot, x, row, &panel, activation, out, stride, columns),
-                    7 => tile::<D, A, P, 7>(dot, x, row, &panel, activation, out, stride, columns),
-                    6 => tile::<D, A, P, 6>(dot, x, row, &panel, activation, out, stride, columns),
-                    5 => tile::<D, A, P, 5>(dot, x, row, &panel, activation, out, stride, columns),
-                    4 => tile::<D, A, P, 4>(dot, x, row, &panel, activation, out, stride, columns),
-                    3 => tile::<D, A, P, 3>(dot, x, row, &panel, activation, out, stride, columns),
-                    2 => tile::<D, A, P, 2>(dot, x, row, &panel, activation, out, stride, columns),
-                    _ => tile::<D, A, P, 1>(dot, x, row, &panel, activation, out, stride, columns),
+                    12 => tile::<D, A, P, T, 12>(dot, x, row, &panel, activation, out, stride, columns),
+                    11 => tile::<D, A, P, T, 11>(dot, x, row, &panel, activation, out, stride, columns),
+                    10 => tile::<D, A, P, T, 10>(dot, x, row, &panel, activation, out, stride, columns),
+                    9 => tile::<D, A, P, T, 9>(dot, x, row, &panel, activation, out, stride, columns),
+                    8 => tile::<D, A, P, T, 8>(dot, x, row, &panel, activation, out, stride, columns),
+                    7 => tile::<D, A, P, T, 7>(dot, x, row, &panel, activation, out, stride, columns),
+                    6 => tile::<D, A, P, T, 6>(dot, x, row, &panel, activation, out, stride, columns),
+                    5 => tile::<D, A, P, T, 5>(dot, x, row, &panel, activation, out, stride, columns),
+                    4 => tile::<D, A, P, T, 4>(dot, x, row, &panel, activation, out, stride, columns),
+                    3 => tile::<D, A, P, T, 3>(dot, x, row, &panel, activation, out, stride, columns),
+                    2 => tile::<D, A, P, T, 2>(dot, x, row, &panel, activation, out, stride, columns),
+                    _ => tile::<D, A, P, T, 1>(dot, x, row, &panel, activation, out, stride, columns),
                 }
                 row += count;
             }
@@ -99,13 +99,13 @@ pub(crate) fn tile_rows(left: usize, most: usize) -> usize {
 /// `ROWS` rows by one panel. The sums stay in registers from the first step to the last.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the innermost loop, inlined into its one caller")]
-fn tile<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>, const ROWS: usize>(
+fn tile<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>, T: Output, const ROWS: usize>(
     dot: D,
     x: Rows<'_, D::Input>,
     first_row: usize,
     panel: &P,
     activation: Activation,
-    out: &mut [f32],
+    out: &mut [T],
     stride: usize,
     columns: usize,
 ) where
@@ -123,6 +123,6 @@ fn tile<'a, D: Dot, A: Arithmetic, P: Panel<'a, D>, const ROWS: usize>(
     }
     for (index, sum) in sums.into_iter().enumerate() {
         let values = panel.finish(first_row + index, dot.store(sum));
-        store::<A>(values, activation, &mut out[index * stride..], columns);
+        store::<A, T>(values, activation, &mut out[index * stride..], columns);
     }
 }
