@@ -73,7 +73,7 @@ impl ModelFiles {
             Origin::Folder(folder) => Self::from_folder(folder),
             #[cfg(feature = "hub")]
             Origin::Hub(id) => Self::from_hub(id),
-            #[expect(unreachable_patterns, reason = "with every feature there is no other")]
+            #[cfg(not(all(feature = "default-model", feature = "hub")))]
             other => Err(Error::MissingFolder { path: other.to_string().into() }),
         }
     }
