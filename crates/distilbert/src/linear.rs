@@ -60,7 +60,7 @@ impl Linear {
         if shares.len() > 1 {
             return next.operand(self.run(x, buffer, shares), workspace);
         }
-        self.matmul().run_to_operand(x, workspace)
+        self.matmul().run_to_operand(x, buffer, workspace)
     }
 
     fn matmul(&self) -> Matmul<'_> {

@@ -209,7 +209,7 @@ pub(crate) fn product_to_pairs<'a>(
     let depth = width.div_ceil(2).next_multiple_of(multiples.steps);
     let steps = lines::room(pairs, x.count.next_multiple_of(multiples.rows) * depth);
     let values = steps.as_flattened_mut();
-    for row in values.chunks_exact_mut(2 * depth) {
+    for row in values.chunks_exact_mut((2 * depth).max(1)) {
         row[width..].fill(Bfloat16::default());
     }
     PairProduct::of(isa).run(x, panels, bias, activation, RowsMut { values, stride: 2 * depth, width });

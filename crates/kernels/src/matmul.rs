@@ -85,7 +85,7 @@ impl PackedMatrix {
     /// If `x` is not of whole rows.
     pub fn operand<'a>(&self, x: &'a [f32], workspace: &'a mut OperandWorkspace) -> Operand<'a> {
         assert!(x.len().is_multiple_of(self.inputs));
-        Operand::new(self.isa, self.precision(), x, self.inputs, &mut workspace.rounded)
+        Operand::new(self.isa, self.precision(), x, self.inputs, workspace)
     }
 }
 
@@ -148,13 +148,18 @@ impl Matmul<'_> {
     /// As [`Self::run`], but gives the result ready for products with matrices of [`PackedMatrix::outputs`] inputs, the
     /// same precision and the same instruction set.
     ///
-    /// Where the processor multiplies bfloat16, each value is rounded before it is written.
+    /// Where the processor multiplies bfloat16, each value is rounded before it is written; elsewhere `buffer` has the
+    /// result first, and grows if it must.
     ///
     /// # Panics
     /// As [`Self::run`].
-    pub fn run_to_operand<'a>(&self, x: Operand<'_>, workspace: &'a mut OperandWorkspace) -> Operand<'a> {
+    pub fn run_to_operand<'a>(
+        &self,
+        x: Operand<'_>,
+        buffer: &'a mut Vec<f32>,
+        workspace: &'a mut OperandWorkspace,
+    ) -> Operand<'a> {
         let PackedMatrix { isa, outputs, .. } = *self.weight;
-        let OperandWorkspace { floats, rounded } = workspace;
         if let (
             Panels::Bfloat16(Bfloat16Panels::Pairs(panels)),
             Values::Bfloat16(Bfloat16Rows::Pairs { steps, depth }),
@@ -162,16 +167,16 @@ impl Matmul<'_> {
         {
             assert!(x.isa == isa && x.width == self.weight.inputs && self.bias.len() == outputs);
             let x = Rows { values: steps, stride: depth, count: x.count, width: depth };
-            let rows = bfloat16::product_to_pairs(isa, x, panels, self.bias, self.activation, &mut rounded.pairs);
+            let rows = bfloat16::product_to_pairs(isa, x, panels, self.bias, self.activation, &mut workspace.pairs);
             return Operand { isa, width: outputs, count: x.count, values: Values::Bfloat16(rows) };
         }
         let len = x.count * outputs;
-        if floats.len() < len {
-            floats.resize(len, 0.0);
+        if buffer.len() < len {
+            buffer.resize(len, 0.0);
         }
-        let y = &mut floats[..len];
+        let y = &mut buffer[..len];
         self.run(x, y);
-        Operand::new(isa, self.weight.precision(), y, outputs, rounded)
+        Operand::new(isa, self.weight.precision(), y, outputs, workspace)
     }
 
     /// Writes some columns alone, `y` of shape `[rows, columns.len()]`; they begin at a multiple of
@@ -527,11 +532,12 @@ mod tests {
                     let packed = PackedMatrix::pack(isa, precision, &weight, between, inputs);
                     let next = PackedMatrix::pack(isa, precision, &next, outputs, between);
                     let (mut first, mut second) = (OperandWorkspace::default(), OperandWorkspace::default());
+                    let mut buffer = Vec::new();
                     let matmul = Matmul { weight: &packed, bias: &bias, activation: Activation::Gelu };
                     let wider = PackedMatrix::pack(isa, precision, &vec![1.0; (between + 1) * inputs], between + 1, inputs);
                     let undefined = Matmul { weight: &wider, bias: &vec![f32::NAN; between + 1], ..matmul };
-                    undefined.run_to_operand(wider.operand(&x, &mut first), &mut second);
-                    let between = matmul.run_to_operand(packed.operand(&x, &mut first), &mut second);
+                    undefined.run_to_operand(wider.operand(&x, &mut first), &mut buffer, &mut second);
+                    let between = matmul.run_to_operand(packed.operand(&x, &mut first), &mut buffer, &mut second);
                     let mut y = vec![f32::NAN; rows * outputs];
                     let bias = bias[..1].repeat(outputs);
                     Matmul { weight: &next, bias: &bias, activation: Activation::None }.run(between, &mut y);

@@ -29,23 +29,21 @@ pub(crate) enum Values<'a> {
 /// Memory that an [`Operand`] uses and leaves to the next.
 #[derive(Default)]
 pub struct OperandWorkspace {
-    /// A product before it is rounded.
-    pub(crate) floats: Vec<f32>,
-    pub(crate) rounded: Rounded,
-}
-
-/// Memory for rows in each format.
-#[derive(Default)]
-pub(crate) struct Rounded {
     turned: Vec<f32>,
-    pub pairs: Vec<Line<Pair>>,
+    pub(crate) pairs: Vec<Line<Pair>>,
     quads: Vec<Line<Quad>>,
     scales: Vec<f32>,
 }
 
 impl<'a> Operand<'a> {
-    pub(crate) fn new(isa: Isa, precision: Precision, x: &'a [f32], width: usize, rounded: &'a mut Rounded) -> Self {
-        let Rounded { turned, pairs, quads, scales } = rounded;
+    pub(crate) fn new(
+        isa: Isa,
+        precision: Precision,
+        x: &'a [f32],
+        width: usize,
+        workspace: &'a mut OperandWorkspace,
+    ) -> Self {
+        let OperandWorkspace { turned, pairs, quads, scales } = workspace;
         let values = match precision {
             Precision::Float32 if split::is_for(isa) => {
                 let (pairs, depth) = split::split_rows(isa, x, width, pairs);
