@@ -4,5 +4,5 @@ set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
 "$root/training/setup.sh"
 "$root/training/.venv/bin/pip" install --quiet -r "$root/bench/requirements.txt"
-cargo build --quiet --release --manifest-path "$root/Cargo.toml" -p distilbert --example throughput
+cargo build --quiet --release --manifest-path "$root/Cargo.toml" -p emotion-classifier --example throughput
 exec "$root/training/.venv/bin/python" "$root/bench/compare.py" "$@"

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use distilbert::{Classifier, Precision, Prediction};
+use emotion_classifier::{Classifier, Precision, Prediction};
 
 /// Right answers of the default model in float32, of 2,000.
 const RIGHT: usize = 1883;

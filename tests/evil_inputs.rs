@@ -9,7 +9,7 @@ use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::*;
 use datafusion_emotion::EmotionExt;
-use distilbert::Classifier;
+use emotion_classifier::Classifier;
 
 fn context() -> SessionContext {
     let state = SessionStateBuilder::new().with_default_features().with_emotion().build();

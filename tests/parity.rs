@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use distilbert::Classifier;
+use emotion_classifier::Classifier;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

@@ -13,7 +13,7 @@ use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::prelude::*;
 use datafusion_emotion::{EmotionOptions, expr_fn, functions_of};
-use distilbert::Classifier;
+use emotion_classifier::Classifier;
 
 const TEXTS: [Option<&str>; 6] = [
     Some("I am so happy for you!"),

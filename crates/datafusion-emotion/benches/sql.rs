@@ -11,7 +11,7 @@ use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use datafusion_emotion::EmotionExt;
-use datafusion_emotion::distilbert::{Classifier, ClassifyOptions, Statistics};
+use datafusion_emotion::emotion_classifier::{Classifier, ClassifyOptions, Statistics};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 

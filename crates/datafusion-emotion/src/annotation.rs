@@ -8,7 +8,7 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::error::Result;
-use distilbert::{Classifier, Prediction, ProblemType};
+use emotion_classifier::{Classifier, Prediction, ProblemType};
 
 /// What a row gets of its prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

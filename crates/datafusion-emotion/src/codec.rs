@@ -26,7 +26,7 @@ use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf;
-use distilbert::{Classifier, Origin};
+use emotion_classifier::{Classifier, Origin};
 use prost::Message;
 
 use crate::Error;

@@ -107,7 +107,7 @@ pub enum Error {
 
     /// The model could not be loaded, or could not classify a text.
     #[error(transparent)]
-    Model(#[from] distilbert::Error),
+    Model(#[from] emotion_classifier::Error),
 }
 
 /// Its message: engines that send errors elsewhere write them so.

@@ -6,7 +6,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::{FunctionFactory, RegisterFunction, SessionState};
 use datafusion::logical_expr::{CreateFunction, DocSection, Documentation, Expr};
-use distilbert::Classifier;
+use emotion_classifier::Classifier;
 
 use crate::Error;
 use crate::annotation::{Output, data_type};

@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicBool;
 
 use arrow::array::ArrayRef;
 use datafusion::error::Result;
-use distilbert::{ClassifyOptions, Counts, Prediction, Statistics};
+use emotion_classifier::{ClassifyOptions, Counts, Prediction, Statistics};
 
 use crate::Error;
 use crate::annotation::{Output, Writer};
@@ -13,7 +13,7 @@ use crate::usage::Usage;
 
 /// A model with the options of the query that uses it.
 pub(crate) struct Inference {
-    classifier: Arc<distilbert::Classifier>,
+    classifier: Arc<emotion_classifier::Classifier>,
     classify: ClassifyOptions,
     threshold: f32,
     usage: Arc<Usage>,

@@ -51,11 +51,11 @@ use std::sync::Arc;
 
 use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
-use distilbert::Classifier;
+use emotion_classifier::Classifier;
 
 #[cfg(feature = "proto")]
 pub use codec::{EmotionLogicalCodec, EmotionPhysicalCodec};
-pub use distilbert;
+pub use emotion_classifier;
 pub use error::Error;
 pub use functions::functions_of;
 pub use options::EmotionOptions;
@@ -82,7 +82,7 @@ pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
 /// use datafusion::prelude::SessionContext;
-/// use datafusion_emotion::distilbert::Classifier;
+/// use datafusion_emotion::emotion_classifier::Classifier;
 ///
 /// let classifier = Arc::new(Classifier::load("path/to/model")?);
 /// let mut ctx = SessionContext::new();

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use distilbert::{Classifier, Precision};
+use emotion_classifier::{Classifier, Precision};
 
 use crate::Error;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
-use distilbert::{Classifier, ClassifyOptions, Precision, TextCache};
+use emotion_classifier::{Classifier, ClassifyOptions, Precision, TextCache};
 
 use crate::Error;
 use crate::model::{Model, Models};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use datafusion::catalog::{TableFunction, TableFunctionImpl};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::Optimizer;
-use distilbert::Classifier;
+use emotion_classifier::Classifier;
 
 use crate::function_factory::EmotionFunctionFactory;
 use crate::functions::emotion_models::EmotionModels;

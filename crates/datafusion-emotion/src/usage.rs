@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use distilbert::Statistics;
+use emotion_classifier::Statistics;
 
 /// What a session's functions did since it began, or since the last reset.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use arrow::json::LineDelimitedWriter;
 use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 use clap::{Args, ValueEnum};
-use distilbert::{Classifier, Prediction};
+use emotion_classifier::{Classifier, Prediction};
 
 use crate::model::ModelArguments;
 

@@ -2,7 +2,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use clap::Args;
-use distilbert::{Classifier, Precision};
+use emotion_classifier::{Classifier, Precision};
 
 /// Which model to use, and how.
 #[derive(Args)]
@@ -23,7 +23,7 @@ pub struct ModelArguments {
 
 impl ModelArguments {
     /// Loads the model that was chosen, or the built-in one.
-    pub fn load(&self) -> distilbert::Result<Arc<Classifier>> {
+    pub fn load(&self) -> emotion_classifier::Result<Arc<Classifier>> {
         if self.max_length.is_none() && self.precision.is_none() && self.model.is_none() {
             return Classifier::default_model();
         }

@@ -4,7 +4,7 @@ use arrow::array::{ArrayRef, ListBuilder, RecordBatch, StringArray, StringBuilde
 use datafusion::catalog::{MemTable, TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::plan_err;
 use datafusion::error::Result;
-use distilbert::{Classifier, Config, ProblemType};
+use emotion_classifier::{Classifier, Config, ProblemType};
 
 use crate::Error;
 use crate::options::EmotionOptions;

@@ -12,7 +12,7 @@ pub(crate) mod text_function;
 use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
-use distilbert::ProblemType;
+use emotion_classifier::ProblemType;
 
 use crate::Error;
 use crate::annotation::Output;

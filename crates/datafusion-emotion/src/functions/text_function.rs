@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, TypeSignature, Volatility,
 };
-use distilbert::Prediction;
+use emotion_classifier::Prediction;
 
 use crate::Error;
 use crate::annotation::{Output, data_type, is_nullable};

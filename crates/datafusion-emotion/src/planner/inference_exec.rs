@@ -18,7 +18,7 @@ use datafusion::physical_plan::metrics::{
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
-use distilbert::{Classifier, Counts, Prediction};
+use emotion_classifier::{Classifier, Counts, Prediction};
 use futures::StreamExt;
 
 use crate::annotation::{Output, data_type};

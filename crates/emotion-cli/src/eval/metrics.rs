@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use distilbert::Prediction;
+use emotion_classifier::Prediction;
 
 /// Predictions beside the labels that they should have been, counted.
 pub struct Tally {

@@ -15,7 +15,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use clap::{Args, ValueEnum};
-use distilbert::{Classifier, ClassifyOptions, ProblemType, Statistics};
+use emotion_classifier::{Classifier, ClassifyOptions, ProblemType, Statistics};
 use futures::StreamExt;
 
 use crate::atomic_file;

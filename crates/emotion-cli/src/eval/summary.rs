@@ -1,7 +1,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use distilbert::{Classifier, Counts};
+use emotion_classifier::{Classifier, Counts};
 use serde::Serialize;
 
 use super::metrics::Tally;

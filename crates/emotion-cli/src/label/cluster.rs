@@ -18,7 +18,7 @@ use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::prelude::SessionContext;
 use datafusion_emotion::annotated;
-use distilbert::{Classifier, Prediction};
+use emotion_classifier::{Classifier, Prediction};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 

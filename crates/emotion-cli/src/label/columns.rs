@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
-use distilbert::{Classifier, Prediction, ProblemType};
+use emotion_classifier::{Classifier, Prediction, ProblemType};
 
 use super::format::OutputFormat;
 

@@ -89,7 +89,7 @@ pub enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error.downcast_ref() {
-            Some(distilbert::Error::Cancelled) => Self::Stopped,
+            Some(emotion_classifier::Error::Cancelled) => Self::Stopped,
             _ => Self::Other(error),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use distilbert::{Classifier, ClassifyOptions, Prediction, Statistics};
+use emotion_classifier::{Classifier, ClassifyOptions, Prediction, Statistics};
 
 use super::columns::{Columns, label};
 use super::counts::Counts;

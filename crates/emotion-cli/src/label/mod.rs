@@ -29,7 +29,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use datafusion::prelude::SessionContext;
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
-use distilbert::{Classifier, ClassifyOptions, LongText};
+use emotion_classifier::{Classifier, ClassifyOptions, LongText};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::memory::peak_memory;

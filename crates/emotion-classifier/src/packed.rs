@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use kernels::{
+use emotion_kernels::{
     Activation as KernelActivation, Attention, AttentionWorkspace, Isa, LayerNorm, OperandWorkspace, PackedMatrix,
     Precision,
 };

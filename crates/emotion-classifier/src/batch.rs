@@ -16,7 +16,7 @@ impl Batch {
     /// Packs sequences in the order given.
     ///
     /// ```
-    /// let batch = distilbert::Batch::pack([&[101, 7592, 102][..], &[101, 102]]);
+    /// let batch = emotion_classifier::Batch::pack([&[101, 7592, 102][..], &[101, 102]]);
     /// assert_eq!(batch.len(), 2);
     /// assert_eq!(batch.sequences().last(), Some(&[101, 102][..]));
     /// ```

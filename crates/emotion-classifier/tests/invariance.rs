@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use distilbert::{Classifier, Precision, Prediction};
+use emotion_classifier::{Classifier, Precision, Prediction};
 use proptest::prelude::*;
 
 fn golden() -> PathBuf {

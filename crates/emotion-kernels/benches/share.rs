@@ -1,13 +1,13 @@
 //! How much of the processor's arithmetic the matrix product uses.
 //!
-//! `cargo bench -p kernels --bench share` measures, on one thread and in one run, how many multiply-adds a second the
+//! `cargo bench -p emotion-kernels --bench share` measures, on one thread and in one run, how many multiply-adds a second the
 //! instructions can do that a product is made of, with all operands in registers; then the products at the shapes of
 //! a layer, as a share of that. Each figure is the best of many short measurements.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
+use emotion_kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
 
 const SHAPES: [[usize; 3]; 6] =
     [[1, 384, 1536], [22, 384, 1536], [512, 384, 384], [512, 384, 1536], [512, 1536, 384], [512, 768, 3072]];
@@ -72,7 +72,7 @@ mod peak {
     use std::hint::black_box;
     use std::mem::transmute;
 
-    use kernels::{Isa, Precision};
+    use emotion_kernels::{Isa, Precision};
 
     /// Sums under way: more than the latency of an instruction times the units that do it.
     const SUMS: usize = 12;
@@ -218,7 +218,7 @@ mod peak {
 
 #[cfg(not(target_arch = "x86_64"))]
 mod peak {
-    use kernels::{Isa, Precision};
+    use emotion_kernels::{Isa, Precision};
 
     pub fn multiply_adds(_: Isa, _: Precision) -> Option<fn() -> usize> {
         None

@@ -10,7 +10,7 @@
 //! numbers). Only AMX has an order of its own in float32 and bfloat16.
 //!
 //! ```
-//! use kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
+//! use emotion_kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
 //!
 //! // Two outputs of three inputs each; one row in.
 //! let weight = [1.0, 2.0, 3.0, 0.0, 0.0, 1.0];

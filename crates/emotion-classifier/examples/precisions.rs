@@ -3,7 +3,7 @@
 //! The file has a line a text, `text;label`, after a header. Prints, for each precision, how many texts
 //! have the label of float32, how many have the label of the file, and the largest change of a score.
 
-use distilbert::{Classifier, Precision, Prediction};
+use emotion_classifier::{Classifier, Precision, Prediction};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -19,8 +19,8 @@ use crate::{
 ///
 /// ```
 /// # #[cfg(feature = "default-model")]
-/// # fn main() -> distilbert::Result<()> {
-/// use distilbert::Classifier;
+/// # fn main() -> emotion_classifier::Result<()> {
+/// use emotion_classifier::Classifier;
 ///
 /// let classifier = Classifier::default_model()?;
 /// let prediction = &classifier.classify(&["I am so happy for you!"])?[0];
@@ -232,9 +232,9 @@ impl Classifier {
     ///
     /// ```
     /// # #[cfg(feature = "default-model")]
-    /// # fn main() -> distilbert::Result<()> {
+    /// # fn main() -> emotion_classifier::Result<()> {
     /// use std::sync::atomic::AtomicBool;
-    /// use distilbert::{Classifier, ClassifyOptions, Statistics};
+    /// use emotion_classifier::{Classifier, ClassifyOptions, Statistics};
     ///
     /// let classifier = Classifier::default_model()?;
     /// let (cancelled, statistics) = (AtomicBool::new(false), Statistics::default());

@@ -1,13 +1,13 @@
 //! The matrix product at the shapes of a layer, and one tile of it with its operands in the first-level cache.
 //!
-//! `cargo bench -p kernels`; throughputs are in multiply-adds ("elements") a second. The tile is not the
+//! `cargo bench -p emotion-kernels`; throughputs are in multiply-adds ("elements") a second. The tile is not the
 //! machine's peak: starting and storing its sums counts too.
 
 use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
+use emotion_kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
 
 /// Six rows by one panel, whose weights fill half of the first-level cache.
 fn tile(criterion: &mut Criterion) {

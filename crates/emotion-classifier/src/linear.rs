@@ -1,4 +1,4 @@
-use kernels::{Activation, Isa, Matmul, Operand, OperandWorkspace, PackedMatrix, Precision};
+use emotion_kernels::{Activation, Isa, Matmul, Operand, OperandWorkspace, PackedMatrix, Precision};
 use rayon::prelude::*;
 
 use crate::Result;

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use distilbert::{Classifier, Precision};
+use emotion_classifier::{Classifier, Precision};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -3,7 +3,7 @@ use std::num::NonZeroUsize;
 /// How texts are classified; of one call, not of the model.
 ///
 /// ```
-/// use distilbert::{ClassifyOptions, LongText};
+/// use emotion_classifier::{ClassifyOptions, LongText};
 ///
 /// let options = ClassifyOptions { long_text: LongText::Window, ..ClassifyOptions::default() };
 /// assert!(options.cache);

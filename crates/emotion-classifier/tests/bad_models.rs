@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use distilbert::{Classifier, Error};
+use emotion_classifier::{Classifier, Error};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

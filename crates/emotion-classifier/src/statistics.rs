@@ -4,7 +4,7 @@ use std::time::Duration;
 /// What inference did, counted as it goes; shared by the threads that do it.
 ///
 /// ```
-/// let total = distilbert::Statistics::default();
+/// let total = emotion_classifier::Statistics::default();
 /// assert_eq!(total.snapshot().forward_passes, 0);
 /// ```
 #[derive(Debug, Default)]

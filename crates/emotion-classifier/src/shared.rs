@@ -34,8 +34,8 @@ impl Classifier {
     /// open a model of the same content in the same precision.
     ///
     /// ```no_run
-    /// # fn main() -> distilbert::Result<()> {
-    /// use distilbert::{Classifier, Precision};
+    /// # fn main() -> emotion_classifier::Result<()> {
+    /// use emotion_classifier::{Classifier, Precision};
     ///
     /// let one = Classifier::shared("path/to/model", Precision::Float32)?;
     /// let two = Classifier::shared("path/to/a/copy", Precision::Float32)?;

@@ -6,9 +6,9 @@
 //! and gives a text the same bits whatever texts stand beside it.
 //!
 //! ```no_run
-//! use distilbert::Classifier;
+//! use emotion_classifier::Classifier;
 //!
-//! # fn main() -> distilbert::Result<()> {
+//! # fn main() -> emotion_classifier::Result<()> {
 //! let classifier = Classifier::load("path/to/model")?;
 //! for prediction in classifier.classify(&["I like you.", "Go away!"])? {
 //!     println!("{} {:.3}", prediction.label, prediction.score);
@@ -46,9 +46,9 @@ pub use batch::Batch;
 pub use cache::TextCache;
 pub use classifier::{Classifier, ClassifierBuilder, Prediction};
 pub use config::{Activation, Config, ProblemType};
+pub use emotion_kernels::{Precision, UnknownPrecision};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
-pub use kernels::{Precision, UnknownPrecision};
 pub use model_files::Origin;
 pub use options::{ClassifyOptions, LongText};
 pub use packed::PackedEncoder;

@@ -1,11 +1,11 @@
 //! Texts a second of the built-in model, at the lengths that matter, in each precision.
 //!
-//! `cargo bench -p distilbert --features default-model`
+//! `cargo bench -p emotion-classifier --features default-model`
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use distilbert::{Classifier, Precision};
+use emotion_classifier::{Classifier, Precision};
 
 /// Distinct texts of `tokens` tokens each, special tokens included.
 fn texts(count: usize, tokens: usize) -> Vec<String> {

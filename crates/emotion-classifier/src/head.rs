@@ -1,4 +1,4 @@
-use kernels::{Activation, Isa, OperandWorkspace, Precision};
+use emotion_kernels::{Activation, Isa, OperandWorkspace, Precision};
 
 use crate::linear::{Kernels, Linear};
 use crate::weights::Module;
