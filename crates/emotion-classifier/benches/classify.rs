@@ -1,4 +1,4 @@
-//! Texts a second of the built-in model, at the lengths that matter, in each precision.
+//! Texts per second of the built-in model, at short, medium and full length, in each precision.
 //!
 //! `cargo bench -p emotion-classifier --features default-model`
 
@@ -18,13 +18,15 @@ fn classify(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("classify");
     group.sample_size(10);
     for precision in Precision::ALL {
-        let classifier = Classifier::builder().precision(precision).default_model().expect("the built-in model loads");
+        let classifier =
+            Classifier::builder().precision(precision).load_default_model().expect("the built-in model loads");
         for (tokens, count) in [(22, 128), (128, 32), (512, 8)] {
             let texts = texts(count, tokens);
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             group.throughput(Throughput::Elements(count as u64));
             group.bench_function(BenchmarkId::new(precision.name(), tokens), |bencher| {
-                bencher.iter(|| black_box(classifier.classify(black_box(&texts)).expect("texts are classified")));
+                let infer = || classifier.request(black_box(&texts)).cache(false).run();
+                bencher.iter(|| black_box(infer().expect("texts are classified")));
             });
         }
     }

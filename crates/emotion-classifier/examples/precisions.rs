@@ -1,7 +1,7 @@
 //! How far the labels of a model agree between precisions: `precisions MODEL_FOLDER LABELLED_FILE`.
 //!
-//! The file has a line a text, `text;label`, after a header. Prints, for each precision, how many texts
-//! have the label of float32, how many have the label of the file, and the largest change of a score.
+//! After a header, each line of the file is `text;label`. Prints, for each precision, the number of texts
+//! with the label of float32, the number with the label of the file, and the largest change of a score.
 
 use emotion_classifier::{Classifier, Precision, Prediction};
 
@@ -12,7 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let file = std::fs::read_to_string(file)?;
     let (texts, labels): (Vec<_>, Vec<_>) = file.lines().skip(1).filter_map(|line| line.rsplit_once(';')).unzip();
-    let classify = |precision| Classifier::builder().precision(precision).load(model)?.classify(&texts);
+    let classify = |precision| {
+        let classifier = Classifier::builder().precision(precision).load(model)?;
+        classifier.request(&texts).cache(false).run().map(|answer| answer.predictions)
+    };
     let float32 = classify(Precision::Float32)?;
     for precision in Precision::ALL {
         let predictions = classify(precision)?;

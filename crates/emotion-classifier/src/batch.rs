@@ -1,26 +1,18 @@
 use std::ops::Range;
 
-use crate::TokenIds;
-
 /// Token ids of several sequences laid end to end, with no padding between them.
 ///
-/// The layout that text-embeddings-inference and flash-attention kernels use: sequence `i` is
+/// This is the layout of text-embeddings-inference and of flash-attention kernels: sequence `i` is
 /// `input_ids[offsets[i]..offsets[i + 1]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
+pub(crate) struct Batch {
     input_ids: Vec<u32>,
     offsets: Vec<usize>,
 }
 
 impl Batch {
     /// Packs sequences in the order given.
-    ///
-    /// ```
-    /// let batch = emotion_classifier::Batch::pack([&[101, 7592, 102][..], &[101, 102]]);
-    /// assert_eq!(batch.len(), 2);
-    /// assert_eq!(batch.sequences().last(), Some(&[101, 102][..]));
-    /// ```
-    pub fn pack<'a>(sequences: impl IntoIterator<Item = &'a [u32]>) -> Self {
+    pub(crate) fn pack<'a>(sequences: impl IntoIterator<Item = &'a [u32]>) -> Self {
         let mut input_ids = Vec::new();
         let mut offsets = vec![0];
         for sequence in sequences {
@@ -31,31 +23,29 @@ impl Batch {
     }
 
     /// The number of sequences.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Whether there is no sequence.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// The number of tokens of all sequences.
+    pub(crate) fn tokens(&self) -> usize {
+        self.input_ids.len()
     }
 
     /// The token ids of each sequence, in order.
-    pub fn sequences(&self) -> impl Iterator<Item = &[u32]> {
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = &[u32]> {
         self.ranges().map(|range| &self.input_ids[range])
     }
 
-    /// Where each sequence lies among the tokens of the batch.
-    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+    /// The position of each sequence among the tokens of the batch.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         self.offsets.windows(2).map(|pair| pair[0]..pair[1])
     }
 
-    /// How many of `workers` the batch should have to itself when all of them have `total` tokens to do: at most
+    /// How many of `workers` the batch should occupy when `total` tokens are to be shared among all of them: at most
     /// [`MOST_WORKERS`].
     pub(crate) fn fair_workers(&self, total: usize, workers: usize) -> usize {
-        let tokens = self.input_ids.len();
+        let tokens = self.tokens();
         ((2 * tokens * workers + total) / (2 * total).max(1)).clamp(1, workers.clamp(1, MOST_WORKERS))
     }
 }
@@ -63,24 +53,24 @@ impl Batch {
 /// More would have fewer than 32 of a full micro-batch's 512 tokens each.
 const MOST_WORKERS: usize = 16;
 
-/// Fewer tokens than this are not worth a worker of their own, which would read all weights for them.
+/// Fewer tokens than this do not occupy a worker of their own, which would read all weights for them.
 const LEAST_SHARE: usize = 64;
 
-/// Splits texts into micro-batches of at most `token_budget` tokens (a longer text stands alone),
-/// similar lengths together, longest first so that the last to run are the quickest.
+/// Splits sequences of these lengths into micro-batches of at most `token_budget` tokens (a longer sequence is
+/// alone in its own), similar lengths together, longest first so that the last to run are the quickest.
 ///
-/// They are made so small that all workers are busy to the end. Each micro-batch is a list of
-/// indices into `texts`; every index occurs in exactly one.
-pub(crate) fn micro_batches(texts: &[TokenIds], token_budget: usize, workers: usize) -> Vec<Vec<usize>> {
-    let total: usize = texts.iter().map(|text| text.ids.len()).sum();
-    let rounds = total.div_ceil(token_budget.saturating_mul(workers)).max(1);
-    let share = total.div_ceil(rounds * workers).max(LEAST_SHARE);
-    let mut order: Vec<usize> = (0..texts.len()).collect();
-    order.sort_by_key(|&row| std::cmp::Reverse(texts[row].ids.len()));
+/// Micro-batches are small enough that all workers are busy to the end. Each is a list of indices into `lengths`;
+/// every index occurs in exactly one.
+pub(crate) fn micro_batches(lengths: &[usize], token_budget: usize, workers: usize) -> Vec<Vec<usize>> {
+    let total: usize = lengths.iter().sum();
+    let rounds = total.div_ceil(token_budget.saturating_mul(workers).max(1)).max(1);
+    let share = total.div_ceil(rounds.saturating_mul(workers)).max(LEAST_SHARE);
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut filled = 0;
     for row in order {
-        let tokens = texts[row].ids.len();
+        let tokens = lengths[row];
         match batches.last_mut() {
             Some(batch) if filled < share && filled + tokens <= token_budget => batch.push(row),
             _ => {
@@ -103,12 +93,10 @@ mod tests {
         #[test]
         fn micro_batches_hold_every_text_once_within_the_budget(
             lengths in prop::collection::vec(1_usize..600, 0..200),
-            budget in 1_usize..4096,
+            budget in 0_usize..4096,
             workers in 1_usize..20,
         ) {
-            let texts: Vec<_> =
-                lengths.iter().map(|&n| TokenIds { ids: vec![0; n], truncated: false }).collect();
-            let batches = micro_batches(&texts, budget, workers);
+            let batches = micro_batches(&lengths, budget, workers);
             let mut rows: Vec<_> = batches.concat();
             rows.sort_unstable();
             prop_assert!(rows.into_iter().eq(0..lengths.len()));
@@ -120,10 +108,17 @@ mod tests {
     }
 
     #[test]
+    fn sequences_are_packed_end_to_end() {
+        let batch = Batch::pack([&[101, 7592, 102][..], &[101, 102]]);
+        assert_eq!((batch.len(), batch.tokens()), (2, 5));
+        assert_eq!(batch.sequences().last(), Some(&[101, 102][..]));
+        assert_eq!(Batch::pack([]).len(), 0);
+    }
+
+    #[test]
     fn few_texts_are_shared_evenly() {
         let sizes = |texts: usize, workers| -> Vec<usize> {
-            let texts = vec![TokenIds { ids: vec![0; 22], truncated: false }; texts];
-            micro_batches(&texts, 512, workers).iter().map(Vec::len).collect()
+            micro_batches(&vec![22; texts], 512, workers).iter().map(Vec::len).collect()
         };
         assert_eq!(sizes(32, 2), [16, 16]);
         assert_eq!(sizes(64, 2), [16; 4]);

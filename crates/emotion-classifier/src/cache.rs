@@ -1,4 +1,5 @@
 use std::collections::hash_map::RandomState;
+use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
@@ -8,9 +9,11 @@ use quick_cache::sync::{Cache, DefaultLifecycle, GuardResult, PlaceholderGuard};
 use quick_cache::{DefaultHashBuilder, UnitWeighter};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::{Error, LongText, Prediction, Result};
+use crate::error::{Error, Result};
+use crate::options::LongText;
+use crate::prediction::Prediction;
 
-/// How long a thread that waits for another's inference goes without asking whether it was cancelled.
+/// The longest time between two checks for cancellation while a thread waits for another's inference.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 type Entries = Cache<u128, Arc<Prediction>>;
@@ -23,26 +26,28 @@ type Promise<'a> = PlaceholderGuard<
     DefaultLifecycle<u128, Arc<Prediction>>,
 >;
 
-/// The predictions of texts that this process has seen, whoever asked for them; bounded.
+/// The predictions of texts that this process has classified, for all requests; bounded.
 ///
-/// A key is a keyed 128-bit hash of the text and of all else that a prediction depends on, so no
-/// text is kept. Texts that several threads want at once are inferred by the first of them.
+/// A key is a keyed 128-bit hash of the text and of everything else that a prediction depends on, so that no text is
+/// stored. A text that several threads request at once is inferred by the first of them, and the others wait for it.
+/// Threads of a rayon pool neither wait nor make others wait: a worker that waits could block the very inference it
+/// waits for. They use and keep predictions all the same.
 pub struct TextCache {
     entries: Entries,
     keys: (u64, u64),
 }
 
-/// What the cache knows of a text.
+/// The state of a text in the cache.
 enum Known<'a> {
     Hit(Arc<Prediction>),
-    /// Nothing: whoever holds this is to infer it.
+    /// Absent: the holder of the promise is to infer it.
     Promised(Promise<'a>),
-    /// Another thread is inferring it.
+    /// Another thread has promised to infer it.
     Awaited,
 }
 
 impl TextCache {
-    /// Entries that the cache holds unless told otherwise: about 20 MB when full.
+    /// The default number of entries: about 20 MB when full.
     pub const DEFAULT_ENTRIES: usize = 100_000;
 
     /// The cache of this process.
@@ -52,12 +57,12 @@ impl TextCache {
         &SHARED
     }
 
-    fn new(entries: usize) -> Self {
+    pub(crate) fn new(entries: usize) -> Self {
         let random = RandomState::new();
         Self { entries: Cache::new(entries), keys: (random.hash_one(0), random.hash_one(1)) }
     }
 
-    /// Makes room for this many entries; drops some if there are more.
+    /// Sets the largest number of entries; excess entries are dropped.
     pub fn resize(&self, entries: usize) {
         self.entries.set_capacity(entries as u64);
     }
@@ -71,39 +76,43 @@ impl TextCache {
         hasher.finish128().as_u128()
     }
 
-    /// The predictions behind `keys`, and how many were there already.
+    /// The predictions of `keys`, which differ.
     ///
-    /// `infer` gets the positions that nobody has inferred yet and answers in their order. It is
-    /// called once, and again only for what another thread had begun and given up.
+    /// `infer` receives the indices of absent keys and returns their predictions in order. It is called at most once,
+    /// and again only for keys that another thread had promised and given up. `on_hits` receives the number of
+    /// predictions that were not inferred by this call, as they are found.
     pub(crate) fn get_or_infer(
         &self,
         keys: &[u128],
         cancelled: &AtomicBool,
-        infer: impl Fn(&[usize]) -> Result<Vec<Prediction>>,
-    ) -> Result<(Vec<Arc<Prediction>>, usize)> {
+        on_hits: impl Fn(usize),
+        infer: impl Fn(&[usize]) -> Result<Vec<Arc<Prediction>>>,
+    ) -> Result<Vec<Arc<Prediction>>> {
+        if rayon::current_thread_index().is_some() {
+            return self.get_or_infer_unpromised(keys, on_hits, infer);
+        }
         let mut found = vec![None; keys.len()];
         let mut wanted: Vec<usize> = (0..keys.len()).collect();
-        let mut inferred = 0;
         while !wanted.is_empty() {
-            let (mut promised, mut guards, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
-            for at in wanted {
-                match self.look_up(keys[at]) {
-                    Known::Hit(prediction) => found[at] = Some(prediction),
+            let (mut promised, mut promises, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
+            for &index in &wanted {
+                match self.look_up(keys[index]) {
+                    Known::Hit(prediction) => found[index] = Some(prediction),
                     Known::Promised(promise) => {
-                        promised.push(at);
-                        guards.push(promise);
+                        promised.push(index);
+                        promises.push(promise);
                     }
-                    Known::Awaited => awaited.push(at),
+                    Known::Awaited => awaited.push(index),
                 }
             }
-            // Nobody waits while holding a promise, so no two threads wait for each other.
+            on_hits(wanted.len() - promised.len() - awaited.len());
+            // No thread waits while it holds a promise, so no two threads wait for each other.
             if !promised.is_empty() {
-                inferred += promised.len();
-                for ((at, promise), prediction) in promised.iter().zip(guards).zip(infer(&promised)?) {
-                    let prediction = Arc::new(prediction);
-                    // Refused only if the entry was removed meanwhile: then it is simply not kept.
+                let inferred = infer(&promised)?;
+                for ((index, promise), prediction) in promised.into_iter().zip(promises).zip(inferred) {
+                    // Fails if the entry was removed or filled meanwhile: there is nothing to keep then.
                     let _ = promise.insert(Arc::clone(&prediction));
-                    found[*at] = Some(prediction);
+                    found[index] = Some(prediction);
                 }
             }
             if let Some(&first) = awaited.first() {
@@ -111,8 +120,26 @@ impl TextCache {
             }
             wanted = awaited;
         }
-        let hits = keys.len() - inferred;
-        Ok((found.into_iter().flatten().collect(), hits))
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// As [`Self::get_or_infer`], without waiting for other threads and without making them wait.
+    fn get_or_infer_unpromised(
+        &self,
+        keys: &[u128],
+        on_hits: impl Fn(usize),
+        infer: impl Fn(&[usize]) -> Result<Vec<Arc<Prediction>>>,
+    ) -> Result<Vec<Arc<Prediction>>> {
+        let mut found: Vec<_> = keys.iter().map(|key| self.entries.get(key)).collect();
+        let absent: Vec<usize> = (0..keys.len()).filter(|&index| found[index].is_none()).collect();
+        on_hits(keys.len() - absent.len());
+        if !absent.is_empty() {
+            for (&index, prediction) in absent.iter().zip(infer(&absent)?) {
+                self.entries.insert(keys[index], Arc::clone(&prediction));
+                found[index] = Some(prediction);
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
     }
 
     fn look_up(&self, key: u128) -> Known<'_> {
@@ -135,26 +162,38 @@ impl TextCache {
     }
 }
 
+impl fmt::Debug for TextCache {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("TextCache");
+        debug.field("entries", &self.entries.len()).field("capacity", &self.entries.capacity()).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
 
     static NEVER: AtomicBool = AtomicBool::new(false);
 
-    fn prediction(score: f32) -> Prediction {
-        Prediction { label: "a".into(), label_id: 0, score, probabilities: vec![score], tokens: 2, truncated: false }
+    fn prediction(score: f32) -> Arc<Prediction> {
+        Arc::new(Prediction::from_probabilities(&["a".into()], vec![score], 2, false))
     }
 
     fn infer(cache: &TextCache, keys: &[u128], count: &AtomicUsize) -> Vec<f32> {
-        let infer = |at: &[usize]| {
-            count.fetch_add(at.len(), Relaxed);
+        let infer = |indices: &[usize]| {
+            count.fetch_add(indices.len(), Relaxed);
             std::thread::sleep(Duration::from_millis(1));
-            Ok(at.iter().map(|&at| prediction(keys[at] as f32)).collect())
+            Ok(indices.iter().map(|&index| prediction(keys[index] as f32)).collect())
         };
-        let (predictions, _) = cache.get_or_infer(keys, &NEVER, infer).unwrap();
+        let predictions = cache.get_or_infer(keys, &NEVER, |_| {}, infer).unwrap();
         predictions.iter().map(|prediction| prediction.score).collect()
+    }
+
+    fn in_a_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+        rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap().install(work)
     }
 
     #[test]
@@ -195,7 +234,7 @@ mod tests {
     #[test]
     fn what_failed_is_inferred_by_the_next() {
         let cache = TextCache::new(10);
-        let failed = cache.get_or_infer(&[1], &NEVER, |_| Err(Error::NotFinite));
+        let failed = cache.get_or_infer(&[1], &NEVER, |_| {}, |_| Err(Error::NotFinite));
         assert!(matches!(failed, Err(Error::NotFinite)));
         assert_eq!(infer(&cache, &[1], &AtomicUsize::new(0)), [1.0]);
     }
@@ -208,21 +247,75 @@ mod tests {
         assert_eq!(infer(&cache, &keys, &AtomicUsize::new(0)), expected);
         cache.resize(1);
         assert_eq!(infer(&cache, &keys, &AtomicUsize::new(0)), expected);
+        assert_eq!(in_a_pool(|| infer(&cache, &keys, &AtomicUsize::new(0))), expected);
     }
 
     #[test]
     fn who_is_cancelled_stops_waiting() {
         let cache = TextCache::new(10);
         let cancelled = AtomicBool::new(false);
-        let outcome = cache.get_or_infer(&[1], &NEVER, |_| {
+        let hits = AtomicUsize::new(0);
+        let on_hits = |count| _ = hits.fetch_add(count, Relaxed);
+        let outcome = cache.get_or_infer(&[1], &NEVER, on_hits, |_| {
             std::thread::scope(|scope| {
-                let waiting = scope.spawn(|| cache.get_or_infer(&[1], &cancelled, |_| unreachable!()));
+                let waiting = scope.spawn(|| cache.get_or_infer(&[1], &cancelled, on_hits, |_| unreachable!()));
                 std::thread::sleep(Duration::from_millis(5));
                 cancelled.store(true, Relaxed);
                 assert!(matches!(waiting.join().unwrap(), Err(Error::Cancelled)));
             });
             Ok(vec![prediction(1.0)])
         });
-        assert_eq!(outcome.unwrap().1, 0);
+        assert_eq!(outcome.unwrap().len(), 1);
+        assert_eq!(hits.into_inner(), 0);
+    }
+
+    #[test]
+    fn a_pool_uses_and_keeps_predictions() {
+        let cache = TextCache::new(10);
+        let count = AtomicUsize::new(0);
+        assert_eq!(infer(&cache, &[1], &count), [1.0]);
+        assert_eq!(in_a_pool(|| infer(&cache, &[1, 2], &count)), [1.0, 2.0]);
+        assert_eq!(infer(&cache, &[2], &count), [2.0]);
+        assert_eq!(count.into_inner(), 2);
+    }
+
+    #[test]
+    fn a_pool_does_not_wait_for_another_thread() {
+        let cache = TextCache::new(10);
+        let outcome = cache.get_or_infer(
+            &[1],
+            &NEVER,
+            |_| {},
+            |_| {
+                let count = AtomicUsize::new(0);
+                assert_eq!(in_a_pool(|| infer(&cache, &[1], &count)), [1.0]);
+                assert_eq!(count.into_inner(), 1);
+                Ok(vec![prediction(1.0)])
+            },
+        );
+        assert_eq!(outcome.unwrap()[0].score.to_bits(), 1.0_f32.to_bits());
+        assert_eq!(infer(&cache, &[1], &AtomicUsize::new(0)), [1.0]);
+    }
+
+    #[test]
+    fn threads_and_pools_that_infer_the_same_keys_finish() {
+        let cache = TextCache::new(1000);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let barrier = Barrier::new(8);
+        std::thread::scope(|scope| {
+            for thread in 0..8_u128 {
+                let (cache, pool, barrier) = (&cache, &pool, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    for round in 0..20_u128 {
+                        let keys: Vec<u128> = (0..10).map(|i| round * 5 + (i * (thread + 1)) % 11).collect();
+                        let expected: Vec<f32> = keys.iter().map(|&key| key as f32).collect();
+                        let run = || infer(cache, &keys, &AtomicUsize::new(0));
+                        let scores = if thread % 2 == 0 { run() } else { pool.install(run) };
+                        assert_eq!(scores, expected);
+                    }
+                });
+            }
+        });
     }
 }

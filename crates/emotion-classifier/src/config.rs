@@ -3,26 +3,27 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
-/// The shape of a DistilBERT sequence classifier, as its `config.json` gives it.
+/// The shape of a DistilBERT sequence classifier, as given by its `config.json`.
 ///
-/// Source: `DistilBertConfig` of Hugging Face `transformers`, whose defaults hold for absent keys.
+/// Source: `DistilBertConfig` of Hugging Face `transformers`, whose defaults replace absent keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
-    /// Rows of the word embeddings.
+    /// Number of rows of the word embeddings.
     pub vocab_size: usize,
     /// Hidden size.
     pub dim: usize,
-    /// Encoder layers.
+    /// Number of encoder layers.
     pub n_layers: usize,
-    /// Attention heads; divides `dim`.
+    /// Number of attention heads; divides `dim`.
     pub n_heads: usize,
     /// Width of the feed-forward layers.
     pub hidden_dim: usize,
     /// Activation of the feed-forward layers.
     pub activation: Activation,
-    /// Rows of the position embeddings: the most tokens a text may have.
+    /// Number of rows of the position embeddings: the most tokens a sequence may have.
     pub max_position_embeddings: usize,
     /// How logits become probabilities.
     pub problem_type: ProblemType,
@@ -32,6 +33,7 @@ pub struct Config {
 
 /// The activation between the two feed-forward layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Activation {
     /// The exact Gaussian error linear unit, `x · Φ(x)` with the error function.
     Gelu,
@@ -41,11 +43,12 @@ pub enum Activation {
 
 /// What the classifier's logits mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum ProblemType {
     /// Exactly one label holds: probabilities are the softmax of the logits.
     #[default]
     SingleLabel,
-    /// Any number of labels hold: probabilities are the sigmoid of each logit.
+    /// Any number of labels hold: probabilities are the sigmoids of the logits.
     MultiLabel,
 }
 
@@ -94,7 +97,7 @@ fn default_max_position_embeddings() -> usize {
 
 impl Config {
     /// Parses and checks the bytes of a `config.json`; `origin` names the model in errors.
-    pub fn parse(origin: &str, json: &[u8]) -> Result<Self> {
+    pub(crate) fn parse(origin: &str, json: &[u8]) -> Result<Self> {
         let wrong = |reason: String| Error::Config { origin: origin.into(), reason };
         let file: File = serde_json::from_slice(json).map_err(|e| wrong(format!("not a model configuration: {e}")))?;
 

@@ -1,9 +1,11 @@
 use std::path::PathBuf;
 
+use emotion_kernels::Precision;
+
 /// The result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a model could not be loaded or a text not be classified. Each message says what to do.
+/// Why a model could not be loaded or a text could not be classified. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -38,7 +40,7 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// `config.json` is malformed, or describes a model that is not a DistilBERT classifier.
+    /// `config.json` is malformed, or describes a model that is not supported.
     #[error("config.json of the model at '{origin}': {reason}")]
     Config {
         /// The folder or hub id.
@@ -65,18 +67,18 @@ pub enum Error {
         reason: String,
     },
 
-    /// `max_length` is outside what the model can take.
+    /// `max_length` is outside the range that the model takes.
     #[error("max_length {given} is out of range: this model takes from {least} to {most} tokens")]
     MaxLength {
-        /// The length asked for, in tokens.
+        /// The requested length in tokens.
         given: usize,
-        /// The least length: the special tokens and one more.
+        /// The least length: the special tokens and one token of text.
         least: usize,
         /// The model's `max_position_embeddings`.
         most: usize,
     },
 
-    /// A model could not be brought from the hub.
+    /// A model could not be loaded from the hub.
     #[error("cannot load '{id}' from the Hugging Face hub: {reason}")]
     Hub {
         /// The hub id.
@@ -85,15 +87,15 @@ pub enum Error {
         reason: String,
     },
 
-    /// The call was cancelled before it was done.
+    /// The request was cancelled before it was complete.
     #[error("the classification was cancelled")]
     Cancelled,
 
-    /// The threads that were asked for could not be started.
+    /// The requested threads could not be started.
     #[error("cannot start threads: {0}; ask for fewer")]
     Threads(String),
 
-    /// A model's files are not those that it was first loaded from.
+    /// The files of a model have changed since it was first loaded.
     #[error("the files of the model at '{origin}' have changed since it was loaded: load it again under its name")]
     Changed {
         /// The folder or hub id.
@@ -104,7 +106,7 @@ pub enum Error {
     #[error("cannot tokenize a text: {0}")]
     Tokenize(String),
 
-    /// A text's logits are infinite or not numbers.
+    /// The logits of a text are infinite or not a number.
     #[error(
         "the model's logits are not finite: its weights overflow float32, so they are damaged or the training diverged"
     )]
@@ -112,5 +114,14 @@ pub enum Error {
 
     /// The forward pass failed.
     #[error("the forward pass failed: {0}")]
-    Forward(#[from] candle_core::Error),
+    Forward(String),
+
+    /// The backend does not compute in the requested precision.
+    #[error("the {backend} backend does not compute in {precision}: choose float32")]
+    Precision {
+        /// The backend's name.
+        backend: &'static str,
+        /// The requested precision.
+        precision: Precision,
+    },
 }

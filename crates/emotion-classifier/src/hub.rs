@@ -3,13 +3,13 @@ use std::path::PathBuf;
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
-/// Brings a model's files into the hub's cache and returns the folder that holds them.
+/// Downloads a model's files into the hub's cache and returns the folder that holds them.
 ///
 /// `id` is `owner/name` or `owner/name@revision`. Files in the cache (`HF_HOME`, shared with
-/// Python's `huggingface_hub`) are used as they are; with `HF_HUB_OFFLINE=1` nothing else is.
-/// `HF_ENDPOINT` names another hub.
+/// Python's `huggingface_hub`) are used as they are; with `HF_HUB_OFFLINE=1` nothing is downloaded.
+/// `HF_ENDPOINT` sets the hub's address.
 pub(crate) fn folder(id: &str) -> Result<PathBuf> {
     let (name, revision) = id.split_once('@').unwrap_or((id, "main"));
     let repo = Repo::with_revision(name.into(), RepoType::Model, revision.into());
@@ -26,11 +26,22 @@ pub(crate) fn folder(id: &str) -> Result<PathBuf> {
     })?;
     if source.get("tokenizer.json").is_err() {
         source.get("vocab.txt").map_err(|reason| wrong(id, &reason))?;
-        // Absent from some models, whose tokenizer is then BERT's default.
+        // Some models have none: their tokenizer is BERT's default.
         let _ = source.get("tokenizer_config.json");
     }
     let folder = config.parent().map(PathBuf::from);
     folder.ok_or_else(|| wrong(id, "the cache has no folder for it"))
+}
+
+/// Whether `text` is `owner/name` with an optional `@revision` rather than a path: one slash, and
+/// parts that begin with a letter or digit.
+pub(crate) fn is_id(text: &str) -> bool {
+    let name = text.split_once('@').map_or(text, |(name, _)| name);
+    let plain = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    name.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name))
 }
 
 fn wrong(id: &str, reason: &str) -> Error {
@@ -42,7 +53,7 @@ fn offline() -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
 }
 
-/// Where files come from; the hub asks the cache first.
+/// Where files come from; the hub looks in the cache first.
 enum Source {
     Cache(CacheRepo),
     Hub(Box<ApiRepo>),
@@ -58,6 +69,21 @@ impl Source {
             Self::Hub(api) => api.get(file).map_err(|e| {
                 format!("{file}: {e}; check the id and the network, or download the model's folder and give its path")
             }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hub_ids_are_told_from_paths() {
+        for id in ["a/b", "bhadresh-savani/distilbert-base-uncased-emotion", "a/b@v1.0"] {
+            assert!(is_id(id), "{id}");
+        }
+        for path in ["a", "./a", "../a/b", "/a/b", "a/b/c", "a/", "C:\\a"] {
+            assert!(!is_id(path), "{path}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! DistilBERT sequence classification on the CPU: texts in, labels and probabilities out.
+//! Text classification with BERT-family models on the CPU: texts in, labels and probabilities out.
 //!
 //! A [`Classifier`] loads any `DistilBertForSequenceClassification` model in Hugging Face layout
 //! from a folder, from the hub (feature `hub`), or from this crate itself (feature
-//! `default-model`: six emotions). It gives the answer that Hugging Face `transformers` gives,
-//! and gives a text the same bits whatever texts stand beside it.
+//! `default-model`: six emotions). Its predictions are those of Hugging Face `transformers`, and
+//! the prediction of a text has the same bits whatever other texts are classified with it.
 //!
 //! ```no_run
 //! use emotion_classifier::Classifier;
@@ -17,24 +17,45 @@
 //! # }
 //! ```
 //!
-//! The way of a text: [`Classifier`] → [`TextCache`] → tokenizer → packed micro-batches ([`Batch`]) → [`Encoder`]
-//! → classification head → [`Prediction`].
+//! # The path of a text
+//!
+//! 1. `request`: a [`ClassifyRequest`] collects texts and options. Equal texts are classified once.
+//! 2. `cache`: predictions in the [`TextCache`] are returned from there.
+//! 3. `tokenizer`: the other texts become token ids, by the `tokenizers` library or, for ASCII
+//!    texts, by a fast path with the same ids. Texts above `max_length` are truncated or split
+//!    into windows, as [`LongText`] says.
+//! 4. `batch`: sequences of similar lengths are packed end to end into micro-batches, without
+//!    padding. `threads` and `team` share them among the threads of a rayon pool.
+//! 5. `backends`: the forward pass, packed token ids in and logits out. `packed` runs the kernels
+//!    of `emotion-kernels` over the tensors that `architectures` maps onto a common layout;
+//!    `candle` (feature `candle`) is the reference for tests.
+//! 6. `prediction`: logits become probabilities and a [`Prediction`], which the cache keeps.
+//!
+//! A model is loaded from a `folder` (or the `hub`), described by its `config`, and its `weights`
+//! are read and checked once; `shared` lets equal models of a process share one [`Classifier`].
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `default-model`: embeds the default model, for [`Classifier::default_model`](Classifier).
+//! - `hub`: loads models from the Hugging Face hub by id.
+//! - `candle`: the candle backend, the reference for tests; not needed to serve.
 
-mod ascii;
+mod architectures;
+mod backends;
 mod batch;
 mod cache;
 mod classifier;
 mod config;
-mod encoder;
 mod error;
-mod head;
+mod folder;
 #[cfg(feature = "hub")]
 mod hub;
-mod linear;
-mod model_files;
+mod inference;
 mod options;
-mod packed;
-mod reference;
+mod prediction;
+mod request;
 mod shared;
 mod statistics;
 mod team;
@@ -42,17 +63,14 @@ mod threads;
 mod tokenizer;
 mod weights;
 
-pub use batch::Batch;
 pub use cache::TextCache;
-pub use classifier::{Classifier, ClassifierBuilder, Prediction};
+pub use classifier::{Classifier, ClassifierBuilder};
 pub use config::{Activation, Config, ProblemType};
 pub use emotion_kernels::{Precision, UnknownPrecision};
-pub use encoder::Encoder;
 pub use error::{Error, Result};
-pub use model_files::Origin;
-pub use options::{ClassifyOptions, LongText};
-pub use packed::PackedEncoder;
-pub use reference::ReferenceEncoder;
+pub use folder::Origin;
+pub use options::{ClassifyOptions, LongText, UnknownLongText};
+pub use prediction::{DEFAULT_THRESHOLD, Prediction};
+pub use request::{ClassifyRequest, Predictions};
 pub use statistics::{Counts, Statistics};
 pub use tokenizer::TokenIds;
-pub use weights::Weights;

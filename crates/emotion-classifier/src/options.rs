@@ -1,32 +1,71 @@
+use std::error::Error;
+use std::fmt;
 use std::num::NonZeroUsize;
+use std::str::FromStr;
 
-/// How texts are classified; of one call, not of the model.
+/// How a request classifies texts, in a form to be stored.
 ///
 /// ```
 /// use emotion_classifier::{ClassifyOptions, LongText};
 ///
-/// let options = ClassifyOptions { long_text: LongText::Window, ..ClassifyOptions::default() };
-/// assert!(options.cache);
+/// let options = ClassifyOptions::default().long_text(LongText::Window).cache(false);
+/// assert_eq!(options.max_length, None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClassifyOptions {
-    /// Tokens the model sees at once, special tokens included; `None` for as many as the
+    /// The most tokens the model sees at once, special tokens included; `None` for the length the
     /// [`Classifier`](crate::Classifier) was loaded with.
     pub max_length: Option<usize>,
-    /// What becomes of a text with more tokens than that.
+    /// How texts with more tokens than that are treated.
     pub long_text: LongText,
-    /// Tokens a micro-batch holds at most, unless a single text has more. Changes no result.
+    /// The most tokens in a micro-batch, unless a single text has more. Changes no result.
     pub batch_tokens: usize,
-    /// Threads that infer; `None` for all cores. Changes no result.
+    /// The number of threads that infer; `None` for those of the current rayon pool. Changes no result.
     pub threads: Option<NonZeroUsize>,
-    /// Whether texts that this process has classified before are looked up. Changes no result.
+    /// Whether predictions are looked up in the [`TextCache`](crate::TextCache) and kept there. Changes no result.
     pub cache: bool,
 }
 
 impl ClassifyOptions {
-    /// Enough work to outweigh handing it to another core, little enough to keep all cores busy
-    /// to the end.
+    /// The default of [`Self::batch_tokens`]: enough work to outweigh the cost of handing it to
+    /// another core, and little enough that all cores stay busy to the end.
     pub const BATCH_TOKENS: usize = 512;
+
+    /// Sets [`Self::max_length`].
+    #[must_use]
+    pub fn max_length(mut self, tokens: usize) -> Self {
+        self.max_length = Some(tokens);
+        self
+    }
+
+    /// Sets [`Self::long_text`].
+    #[must_use]
+    pub fn long_text(mut self, long_text: LongText) -> Self {
+        self.long_text = long_text;
+        self
+    }
+
+    /// Sets [`Self::batch_tokens`].
+    #[must_use]
+    pub fn batch_tokens(mut self, tokens: usize) -> Self {
+        self.batch_tokens = tokens;
+        self
+    }
+
+    /// Sets [`Self::threads`].
+    #[must_use]
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Sets [`Self::cache`].
+    #[must_use]
+    pub fn cache(mut self, cache: bool) -> Self {
+        self.cache = cache;
+        self
+    }
 }
 
 impl Default for ClassifyOptions {
@@ -41,19 +80,23 @@ impl Default for ClassifyOptions {
     }
 }
 
-/// What becomes of a text with more tokens than the model sees at once.
+/// How a text with more tokens than the model sees at once is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum LongText {
-    /// The model sees the text's start, and the prediction says that it was cut.
+    /// The model sees the start of the text, and the prediction is marked as truncated.
     #[default]
     Truncate,
-    /// The model sees the whole text in windows that overlap by a quarter; their probabilities
-    /// are averaged.
+    /// The model sees the whole text in windows that overlap by a quarter; the probabilities of
+    /// the windows are averaged.
     Window,
 }
 
 impl LongText {
-    /// `truncate` or `window`.
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Truncate, Self::Window];
+
+    /// The name that [`LongText::from_str`] takes.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,19 +106,68 @@ impl LongText {
     }
 }
 
-impl std::fmt::Display for LongText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
+impl fmt::Display for LongText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
     }
 }
 
-impl std::str::FromStr for LongText {
-    type Err = String;
+impl FromStr for LongText {
+    type Err = UnknownLongText;
 
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        [Self::Truncate, Self::Window]
-            .into_iter()
-            .find(|choice| choice.name() == name)
-            .ok_or_else(|| format!("'{name}' is no way to treat long texts: it must be 'truncate' or 'window'"))
+    fn from_str(name: &str) -> Result<Self, UnknownLongText> {
+        let found = Self::ALL.into_iter().find(|choice| choice.name() == name);
+        found.ok_or_else(|| UnknownLongText { given: name.into() })
+    }
+}
+
+/// A name that no [`LongText`] has; the message lists the names there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownLongText {
+    given: String,
+}
+
+impl fmt::Display for UnknownLongText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "'{}' is no way to treat long texts: it must be 'truncate' or 'window'", self.given)
+    }
+}
+
+impl Error for UnknownLongText {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_parses() {
+        for choice in LongText::ALL {
+            assert_eq!(choice.to_string().parse(), Ok(choice));
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_lists_the_names() {
+        let error: Box<dyn Error> = Box::new("cut".parse::<LongText>().unwrap_err());
+        assert_eq!(error.to_string(), "'cut' is no way to treat long texts: it must be 'truncate' or 'window'");
+    }
+
+    #[test]
+    fn each_setter_sets_its_field() {
+        let threads = NonZeroUsize::new(3).unwrap();
+        let options = ClassifyOptions::default()
+            .max_length(7)
+            .long_text(LongText::Window)
+            .batch_tokens(9)
+            .threads(threads)
+            .cache(false);
+        let expected = ClassifyOptions {
+            max_length: Some(7),
+            long_text: LongText::Window,
+            batch_tokens: 9,
+            threads: Some(threads),
+            cache: false,
+        };
+        assert_eq!(options, expected);
     }
 }

@@ -1,22 +1,25 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::model_files::{Digest, ModelFiles};
-use crate::{Classifier, ClassifierBuilder, Error, Precision, Result};
+use emotion_kernels::Precision;
+
+use crate::classifier::Classifier;
+use crate::error::{Error, Result};
+use crate::folder::{Digest, ModelFolder};
 
 type Slot = Arc<Mutex<Weak<Classifier>>>;
 
-/// The classifier of these files, loaded once a process for as long as anybody uses it.
+/// The classifier of these files, loaded once per process for as long as it is in use.
 ///
-/// Models are told apart by what their files hold, not by where these lie. Two callers that want
-/// the same model at once load it once; others are not held up.
-fn load(files: &ModelFiles, digest: Digest, precision: Precision) -> Result<Arc<Classifier>> {
+/// Models are identified by the contents of their files, not by their origin. Two callers that
+/// request the same model at once load it once; callers that request other models do not wait.
+fn load(files: &ModelFolder, digest: Digest, precision: Precision) -> Result<Arc<Classifier>> {
     let slot = slot(digest, precision);
     let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(classifier) = slot.upgrade() {
         return Ok(classifier);
     }
-    let classifier = Arc::new(ClassifierBuilder::default().precision(precision).build_digested(files, digest)?);
+    let classifier = Arc::new(Classifier::builder().precision(precision).build_digested(files, digest)?);
     *slot = Arc::downgrade(&classifier);
     Ok(classifier)
 }
@@ -30,8 +33,9 @@ fn slot(digest: Digest, precision: Precision) -> Slot {
 }
 
 impl Classifier {
-    /// The model of a folder, or else of a hub id, shared with all others in this process that
-    /// open a model of the same content in the same precision.
+    /// The model of a folder if there is one of that name, otherwise of a hub id (with the feature
+    /// `hub`); shared by all callers in this process that open a model of the same content in the
+    /// same precision.
     ///
     /// ```no_run
     /// # fn main() -> emotion_classifier::Result<()> {
@@ -43,19 +47,27 @@ impl Classifier {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Hub`] if the model cannot be downloaded, and the errors of [`Self::load`].
     pub fn shared(folder_or_id: &str, precision: Precision) -> Result<Arc<Self>> {
-        let files = ModelFiles::open(folder_or_id)?;
+        let files = ModelFolder::open(folder_or_id)?;
         load(&files, files.digest(), precision)
     }
 
-    /// The same model in another precision, shared likewise.
+    /// The same model in another precision, shared as by [`Self::shared`].
     ///
-    /// Its files are read again; that they are still the same is checked.
+    /// Its files are read again, and must not have changed. In its own precision, it is `self`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`] if the files have changed, and the errors of [`Self::shared`].
     pub fn in_precision(self: &Arc<Self>, precision: Precision) -> Result<Arc<Self>> {
         if self.precision() == precision {
             return Ok(Arc::clone(self));
         }
-        let files = ModelFiles::reopen(self.origin())?;
+        let files = ModelFolder::reopen(self.origin())?;
         let digest = files.digest();
         if digest != *self.digest() {
             return Err(Error::Changed { origin: self.origin().to_string() });
@@ -65,7 +77,11 @@ impl Classifier {
 
     /// The model that is built into this crate: six emotions in English text.
     ///
-    /// It is loaded once a process and kept.
+    /// It is loaded once per process and kept.
+    ///
+    /// # Errors
+    ///
+    /// None is expected: those of [`Self::load`], should the embedded files not be a model.
     #[cfg(feature = "default-model")]
     pub fn default_model() -> Result<Arc<Self>> {
         static DEFAULT: Mutex<Option<Arc<Classifier>>> = Mutex::new(None);
@@ -73,7 +89,7 @@ impl Classifier {
         if let Some(classifier) = &*default {
             return Ok(Arc::clone(classifier));
         }
-        let files = ModelFiles::default_model();
+        let files = ModelFolder::default_model();
         let classifier = load(&files, files.digest(), Precision::default())?;
         *default = Some(Arc::clone(&classifier));
         Ok(classifier)

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// What inference did, counted as it goes; shared by the threads that do it.
+/// Live counters of what requests do; any number of threads may add to them at once.
 ///
 /// ```
 /// let total = emotion_classifier::Statistics::default();
@@ -10,6 +10,7 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct Statistics {
     cache_hits: AtomicU64,
+    repeated: AtomicU64,
     forward_passes: AtomicU64,
     tokens: AtomicU64,
     unknown_tokens: AtomicU64,
@@ -17,29 +18,33 @@ pub struct Statistics {
     busy_nanos: AtomicU64,
 }
 
-/// [`Statistics`] at one moment.
+/// The values of [`Statistics`] at one moment, or those of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Counts {
-    /// Texts whose prediction was there already.
+    /// Distinct texts whose prediction was in the cache, or was inferred by another thread meanwhile.
     pub cache_hits: u64,
-    /// Sequences that went through the model: a text each, or a window of one.
+    /// Texts that are equal to an earlier one of the same request, whose prediction they share.
+    pub repeated: u64,
+    /// Sequences that passed through the model: each is a text or a window of one.
     pub forward_passes: u64,
     /// Tokens of those sequences, special tokens included.
     pub tokens: u64,
-    /// How many of those tokens stand for a word that the vocabulary cannot spell.
+    /// Of those tokens, the number that stand for a word outside the vocabulary.
     pub unknown_tokens: u64,
-    /// Texts that were cut.
+    /// Inferred texts that were truncated.
     pub truncated: u64,
-    /// Time that threads spent in forward passes, added up.
+    /// Time in forward passes, summed over threads.
     pub busy: Duration,
 }
 
 impl Statistics {
-    /// The counts so far.
+    /// The current values.
     #[must_use]
     pub fn snapshot(&self) -> Counts {
         Counts {
             cache_hits: self.cache_hits.load(Relaxed),
+            repeated: self.repeated.load(Relaxed),
             forward_passes: self.forward_passes.load(Relaxed),
             tokens: self.tokens.load(Relaxed),
             unknown_tokens: self.unknown_tokens.load(Relaxed),
@@ -48,9 +53,10 @@ impl Statistics {
         }
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds `counts` to the counters.
     pub fn add(&self, counts: &Counts) {
         self.cache_hits.fetch_add(counts.cache_hits, Relaxed);
+        self.repeated.fetch_add(counts.repeated, Relaxed);
         self.forward_passes.fetch_add(counts.forward_passes, Relaxed);
         self.tokens.fetch_add(counts.tokens, Relaxed);
         self.unknown_tokens.fetch_add(counts.unknown_tokens, Relaxed);
@@ -58,10 +64,10 @@ impl Statistics {
         self.busy_nanos.fetch_add(u64::try_from(counts.busy.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Starts again from nothing.
+    /// Sets all counters to zero.
     pub fn reset(&self) {
-        let Self { cache_hits, forward_passes, tokens, unknown_tokens, truncated, busy_nanos } = self;
-        for counter in [cache_hits, forward_passes, tokens, unknown_tokens, truncated, busy_nanos] {
+        let Self { cache_hits, repeated, forward_passes, tokens, unknown_tokens, truncated, busy_nanos } = self;
+        for counter in [cache_hits, repeated, forward_passes, tokens, unknown_tokens, truncated, busy_nanos] {
             counter.store(0, Relaxed);
         }
     }

@@ -5,10 +5,10 @@ thread_local! {
     static WORKS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work` with `workers - 1` helpers awake beside it, which take up what it does in parallel at once.
+/// Runs `work` while up to `workers - 1` other threads of the rayon pool stay awake to share its parallel parts.
 ///
-/// A forward pass over few rows forks and joins dozens of times, each for less time than it takes to wake a thread; so
-/// while it runs, idle workers of the rayon pool do not go to sleep, but keep asking for work.
+/// A forward pass over few rows forks and joins dozens of times, each for less time than it takes to wake a thread.
+/// While it runs, these workers therefore poll for work instead of going to sleep.
 pub(crate) fn with_helpers<R: Send>(workers: usize, work: impl FnOnce() -> R + Send) -> R {
     if workers < 2 {
         return work();
@@ -24,8 +24,8 @@ pub(crate) fn with_helpers<R: Send>(workers: usize, work: impl FnOnce() -> R + S
 }
 
 fn help_until(done: &AtomicBool) {
-    // Here a worker took up the task while it waited for a part of its own `work`, which it must get back to: two that
-    // helped each other so would wait for ever.
+    // This worker took the task while it waited for a part of its own `work`, to which it must return: two workers that
+    // helped each other this way would never finish.
     if WORKS.get() {
         return;
     }
@@ -36,7 +36,7 @@ fn help_until(done: &AtomicBool) {
     }
 }
 
-/// Sends the helpers away, even if `work` panics.
+/// Releases the helpers, even if `work` panics.
 struct Guard<'a> {
     done: &'a AtomicBool,
     before: bool,
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn teams_within_teams_come_to_an_end() {
+    fn nested_teams_finish() {
         for threads in 1..5 {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             for _ in 0..20 {
@@ -78,10 +78,10 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_sends_the_helpers_away() {
+    fn a_panic_releases_the_helpers() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         let result =
-            std::panic::catch_unwind(AssertUnwindSafe(|| pool.install(|| with_helpers(2, || panic!("as wanted")))));
+            std::panic::catch_unwind(AssertUnwindSafe(|| pool.install(|| with_helpers(2, || panic!("as intended")))));
         assert!(result.is_err());
         assert_eq!(pool.install(|| with_helpers(2, || 7)), 7);
     }

@@ -2,20 +2,21 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The named tensors of a `model.safetensors` file, read as float32.
 ///
 /// Every read is checked: a missing tensor, another shape, a type other than F32, F16 or BF16, and
 /// a value that is not finite are errors that name the tensor.
-pub struct Weights<'a> {
+#[derive(Debug)]
+pub(crate) struct Weights<'a> {
     origin: &'a str,
     tensors: SafeTensors<'a>,
 }
 
 impl<'a> Weights<'a> {
     /// Opens the bytes of a safetensors file; `origin` names the model in errors.
-    pub fn open(origin: &'a str, bytes: &'a [u8]) -> Result<Self> {
+    pub(crate) fn open(origin: &'a str, bytes: &'a [u8]) -> Result<Self> {
         let wrong = |reason: String| Error::Weights { origin: origin.into(), reason };
         if is_pickle(bytes) {
             return Err(wrong(
@@ -30,18 +31,17 @@ impl<'a> Weights<'a> {
         Ok(Self { origin, tensors })
     }
 
-    /// How many numbers all tensors hold together.
-    #[must_use]
-    pub fn parameters(&self) -> usize {
+    /// The number of values in all tensors together.
+    pub(crate) fn parameters(&self) -> usize {
         self.tensors.iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum()
     }
 
     /// Reads one tensor as float32 in row-major order, checked to be of `shape`.
-    pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    pub(crate) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let view = self.tensors.tensor(name).map_err(|_| {
             self.wrong(format!(
-                "no tensor '{name}': the file does not hold the DistilBERT sequence classifier that config.json \
-                 describes; it must come from `DistilBertForSequenceClassification.save_pretrained`"
+                "no tensor '{name}': the file does not hold the sequence classifier that config.json describes; it \
+                 must come from the same `save_pretrained` of Hugging Face transformers"
             ))
         })?;
         if view.shape() != shape {
@@ -70,34 +70,13 @@ impl<'a> Weights<'a> {
         Ok(values)
     }
 
-    /// What names the model in errors.
+    /// The name of the model in errors.
     pub(crate) fn origin(&self) -> &str {
         self.origin
     }
 
     fn wrong(&self, reason: String) -> Error {
         Error::Weights { origin: self.origin.into(), reason }
-    }
-}
-
-/// The tensors under a prefix of their names, as modules nest.
-#[derive(Clone)]
-pub(crate) struct Module<'a> {
-    weights: &'a Weights<'a>,
-    prefix: String,
-}
-
-impl<'a> Module<'a> {
-    pub(crate) fn new(weights: &'a Weights<'a>, name: &str) -> Self {
-        Self { weights, prefix: name.into() }
-    }
-
-    pub(crate) fn child(&self, name: impl std::fmt::Display) -> Self {
-        Self { weights: self.weights, prefix: format!("{}.{name}", self.prefix) }
-    }
-
-    pub(crate) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        self.weights.read(&format!("{}.{name}", self.prefix), shape)
     }
 }
 

@@ -1,6 +1,9 @@
-//! One row, one answer: a text's prediction has the same bits whatever stands beside it.
+//! The prediction of a text has the same bits whatever other texts are classified with it.
+//!
+//! All requests are without the cache, which would return the first prediction of a text again.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use emotion_classifier::{Classifier, Precision, Prediction};
 use proptest::prelude::*;
@@ -17,8 +20,12 @@ fn bits(prediction: &Prediction) -> Vec<u32> {
     prediction.probabilities.iter().map(|p| p.to_bits()).collect()
 }
 
-fn alone(classifier: &Classifier, text: &str) -> Prediction {
-    classifier.classify(&[text]).unwrap().remove(0)
+fn infer(classifier: &Classifier, texts: &[&str]) -> Vec<Arc<Prediction>> {
+    classifier.request(texts).cache(false).run().unwrap().predictions
+}
+
+fn alone(classifier: &Classifier, text: &str) -> Arc<Prediction> {
+    infer(classifier, &[text]).remove(0)
 }
 
 fn neighbours() -> Vec<String> {
@@ -28,10 +35,11 @@ fn neighbours() -> Vec<String> {
 fn assert_invariant(classifier: &Classifier, text: &str, neighbours: &[String], at: usize) {
     let mut batch: Vec<&str> = neighbours.iter().map(String::as_str).collect();
     batch.insert(at, text);
-    let together = &classifier.classify(&batch).unwrap()[at];
+    let together = &infer(classifier, &batch)[at];
     let alone = alone(classifier, text);
     assert_eq!(bits(together), bits(&alone), "{text:?} at {at}");
     assert_eq!(*together, alone);
+    assert!(!Arc::ptr_eq(together, &alone));
 }
 
 #[cfg(feature = "default-model")]
@@ -43,8 +51,8 @@ fn default_model_in_a_batch_of_64_with_long_neighbours() {
     let batch: Vec<&str> = texts.into_iter().chain(neighbours[2..].iter().map(String::as_str)).collect();
     assert_eq!(batch.len(), 64);
     for precision in Precision::ALL {
-        let classifier = Classifier::builder().precision(precision).default_model().unwrap();
-        let together = classifier.classify(&batch).unwrap();
+        let classifier = Classifier::builder().precision(precision).load_default_model().unwrap();
+        let together = infer(&classifier, &batch);
         for (text, together) in texts.iter().zip(&together) {
             assert_eq!(bits(together), bits(&alone(&classifier, text)), "{text:?} in {precision}");
         }
@@ -57,11 +65,13 @@ fn any_number_of_threads() {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     for precision in Precision::ALL {
         let classifier = small_model(precision);
-        let expected = classifier.classify(&texts).unwrap();
+        let expected = infer(&classifier, &texts);
         for threads in [1, 2, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let predictions = pool.install(|| classifier.classify(&texts)).unwrap();
-            assert!(predictions.iter().map(bits).eq(expected.iter().map(bits)), "{threads} threads in {precision}");
+            let predictions = pool.install(|| infer(&classifier, &texts));
+            let all_bits =
+                |predictions: &[Arc<Prediction>]| -> Vec<_> { predictions.iter().map(|p| bits(p)).collect() };
+            assert_eq!(all_bits(&predictions), all_bits(&expected), "{threads} threads in {precision}");
         }
     }
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+#[cfg(feature = "hub")]
+use crate::hub;
 
 /// The bytes of a file, read or embedded.
 pub(crate) type Bytes = Cow<'static, [u8]>;
@@ -13,7 +15,7 @@ pub(crate) type Bytes = Cow<'static, [u8]>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// It is built into this crate.
+    /// The model built into this crate.
     BuiltIn,
     /// A folder in Hugging Face layout.
     Folder(PathBuf),
@@ -31,23 +33,23 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// The files of one model in Hugging Face layout, wherever they came from.
-pub(crate) struct ModelFiles {
+/// The files of one model in Hugging Face layout, whatever their origin.
+pub(crate) struct ModelFolder {
     pub origin: Origin,
     pub config: Bytes,
     pub weights: Bytes,
     pub tokenizer: TokenizerFiles,
 }
 
-/// The two ways in which a model may describe its tokenizer.
+/// The two forms in which a model may describe its tokenizer.
 pub(crate) enum TokenizerFiles {
-    /// `tokenizer.json`, whole and self-contained.
+    /// `tokenizer.json`, which is self-contained.
     Json(Bytes),
     /// `vocab.txt` and, if there is one, `tokenizer_config.json`.
     Vocab { vocab: Bytes, config: Option<Bytes> },
 }
 
-/// The SHA-256 of a model's files: equal digests are the same model.
+/// The SHA-256 digests of a model's files: models with equal digests are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Digest {
     pub config: [u8; 32],
@@ -55,17 +57,17 @@ pub(crate) struct Digest {
     pub tokenizer: [u8; 32],
 }
 
-impl ModelFiles {
-    /// The folder if there is one of that name, otherwise the hub's model of that id.
+impl ModelFolder {
+    /// Reads the folder if there is one of that name, otherwise the hub's model of that id.
     pub(crate) fn open(folder_or_id: &str) -> Result<Self> {
         #[cfg(feature = "hub")]
-        if is_hub_id(folder_or_id) && !Path::new(folder_or_id).exists() {
+        if hub::is_id(folder_or_id) && !Path::new(folder_or_id).exists() {
             return Self::from_hub(folder_or_id);
         }
         Self::from_folder(Path::new(folder_or_id))
     }
 
-    /// The files that `origin` holds now.
+    /// Reads the files that `origin` holds now.
     pub(crate) fn reopen(origin: &Origin) -> Result<Self> {
         match origin {
             #[cfg(feature = "default-model")]
@@ -80,7 +82,7 @@ impl ModelFiles {
 
     #[cfg(feature = "hub")]
     pub(crate) fn from_hub(id: &str) -> Result<Self> {
-        Ok(Self { origin: Origin::Hub(id.into()), ..Self::from_folder(&crate::hub::folder(id)?)? })
+        Ok(Self { origin: Origin::Hub(id.into()), ..Self::from_folder(&hub::folder(id)?)? })
     }
 
     pub(crate) fn digest(&self) -> Digest {
@@ -145,17 +147,6 @@ impl ModelFiles {
     }
 }
 
-/// `owner/name` with an optional `@revision`: one slash, no dots or separators of a path.
-#[cfg(feature = "hub")]
-fn is_hub_id(text: &str) -> bool {
-    let name = text.split_once('@').map_or(text, |(name, _)| name);
-    let plain = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
-    name.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name))
-}
-
 fn optional(folder: &Path, file: &str) -> Result<Option<Bytes>> {
     let path = folder.join(file);
     match std::fs::read(&path) {
@@ -167,19 +158,4 @@ fn optional(folder: &Path, file: &str) -> Result<Option<Bytes>> {
 
 fn required(folder: &Path, file: &'static str, cure: &'static str) -> Result<Bytes> {
     optional(folder, file)?.ok_or_else(|| Error::MissingFile { origin: folder.display().to_string(), file, cure })
-}
-
-#[cfg(all(test, feature = "hub"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hub_ids_are_told_from_paths() {
-        for id in ["a/b", "bhadresh-savani/distilbert-base-uncased-emotion", "a/b@v1.0"] {
-            assert!(is_hub_id(id), "{id}");
-        }
-        for path in ["a", "./a", "../a/b", "/a/b", "a/b/c", "a/", "C:\\a"] {
-            assert!(!is_hub_id(path), "{path}");
-        }
-    }
 }

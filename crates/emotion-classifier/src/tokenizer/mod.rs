@@ -1,32 +1,32 @@
-use serde::Deserialize;
-use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::BertNormalizer;
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::processors::bert::BertProcessing;
-use tokenizers::{
-    AddedToken, Encoding, ModelWrapper, NormalizerWrapper, PostProcessor, PreTokenizerWrapper, TruncationDirection,
-};
+//! The tokenizer: texts in, token ids out.
 
-use crate::ascii::AsciiTokenizer;
-use crate::model_files::{Bytes, TokenizerFiles};
-use crate::{Config, Error, Result};
+mod ascii;
+mod library;
+
+use tokenizers::{Encoding, ModelWrapper, NormalizerWrapper, PostProcessor, PreTokenizerWrapper, TruncationDirection};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::folder::TokenizerFiles;
+use crate::tokenizer::ascii::AsciiTokenizer;
 
 /// The token ids of one text, special tokens included.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TokenIds {
-    /// Ids, at most `max_length` of them.
+    /// At most `max_length` ids.
     pub ids: Vec<u32>,
     /// Whether the text had more tokens than `max_length`, so that its end was cut off.
     pub truncated: bool,
 }
 
-/// A model's tokenizer.
+/// A model's tokenizer: the library's as the files configure it, and a fast path for texts on which both agree.
 pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
     ascii: Option<AsciiTokenizer>,
-    /// Special tokens that are added to every text.
+    /// The number of special tokens that are added to every text.
     special: usize,
-    /// The most tokens that the model takes.
+    /// The most tokens that the model takes, special tokens included.
     most: usize,
     words_yield_tokens: bool,
     unknown: Option<u32>,
@@ -36,14 +36,8 @@ impl Tokenizer {
     /// Loads the tokenizer of a model and checks that it fits `config`.
     pub(crate) fn load(origin: &str, files: &TokenizerFiles, config: &Config) -> Result<Self> {
         let wrong = |reason: String| Error::Tokenizer { origin: origin.into(), reason };
-        let mut inner = match files {
-            TokenizerFiles::Json(json) => from_json(json).map_err(wrong)?,
-            TokenizerFiles::Vocab { vocab, config } => from_vocab(vocab, config.as_ref()).map_err(wrong)?,
-        };
+        let inner = library::load(files).map_err(wrong)?;
         check_ids(&inner, config).map_err(wrong)?;
-        inner.with_truncation(None).map_err(|e| wrong(e.to_string()))?;
-        inner.with_padding(None);
-
         let tokenizer = Self {
             special: inner.get_post_processor().map_or(0, |p| p.added_tokens(false)),
             most: config.max_position_embeddings,
@@ -66,7 +60,7 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    /// The length asked for, or else the most there can be; refused if the model cannot take it.
+    /// The requested length, or the most that the model takes; an error if the model cannot take it.
     pub(crate) fn checked_length(&self, max_length: Option<usize>) -> Result<usize> {
         let (least, most) = (self.special + 1, self.most);
         match max_length {
@@ -76,7 +70,7 @@ impl Tokenizer {
         }
     }
 
-    /// The start of a text, in at most `max_length` tokens.
+    /// The ids of a text, truncated to `max_length` tokens.
     pub(crate) fn encode(&self, text: &str, max_length: usize) -> Result<TokenIds> {
         if let Some((ids, truncated)) = self.ascii.as_ref().and_then(|ascii| ascii.encode(text, max_length)) {
             return Ok(TokenIds { ids, truncated });
@@ -89,15 +83,15 @@ impl Tokenizer {
         })
     }
 
-    /// A whole text in windows of at most `max_length` tokens, each of which repeats the last
-    /// quarter of the one before.
+    /// The ids of a whole text in windows of at most `max_length` tokens, each of which begins with
+    /// the last quarter of the one before.
     pub(crate) fn windows(&self, text: &str, max_length: usize) -> Result<Vec<TokenIds>> {
         let encoding = self.split(text, max_length, (max_length - self.special) / 4)?;
         let windows = std::iter::once(&encoding).chain(encoding.get_overflowing());
         Ok(windows.map(|window| TokenIds { ids: window.get_ids().to_vec(), truncated: false }).collect())
     }
 
-    /// How many of these ids stand for a word that the vocabulary cannot spell.
+    /// How many of these ids stand for a word outside the vocabulary.
     pub(crate) fn count_unknown(&self, ids: &[u32]) -> usize {
         ids.iter().filter(|id| Some(**id) == self.unknown).count()
     }
@@ -108,16 +102,6 @@ impl Tokenizer {
         let mut encoding = self.inner.encode_fast(text, false).map_err(wrong)?;
         encoding.truncate(max_length - self.special, stride, TruncationDirection::Right);
         self.inner.post_process(encoding, None, true).map_err(wrong)
-    }
-}
-
-/// Reads `tokenizer.json`. The library panics over some malformed files instead of refusing them.
-fn from_json(json: &[u8]) -> Result<tokenizers::Tokenizer, String> {
-    let wrong = |reason: String| format!("tokenizer.json is not a tokenizer: {reason}");
-    serde_json::from_slice::<serde_json::Value>(json).map_err(|e| wrong(e.to_string()))?;
-    match std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(json)) {
-        Ok(tokenizer) => tokenizer.map_err(|e| wrong(e.to_string())),
-        Err(_) => Err(wrong("a part of it is malformed".into())),
     }
 }
 
@@ -145,10 +129,10 @@ fn check_ids(tokenizer: &tokenizers::Tokenizer, config: &Config) -> Result<(), S
     Ok(())
 }
 
-/// Whether each word with an ASCII letter or digit is sure to become one token or more.
+/// Whether each word with an ASCII letter or digit always becomes at least one token.
 ///
-/// True of BERT's rules, which split at white space and never drop a letter or digit, as long as
-/// no added token spans white space. Only then may a long text be cut before it is tokenized.
+/// This is true of BERT's rules, which split at white space and never drop a letter or digit, as long as no added
+/// token contains white space. Only then may a long text be cut before it is tokenized.
 fn words_yield_tokens(tokenizer: &tokenizers::Tokenizer) -> bool {
     let bert_normalizer = matches!(tokenizer.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(_)));
     let bert_pre_tokenizer = matches!(tokenizer.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
@@ -156,11 +140,11 @@ fn words_yield_tokens(tokenizer: &tokenizers::Tokenizer) -> bool {
     bert_normalizer && bert_pre_tokenizer && !added.values().any(|token| token.content.contains(char::is_whitespace))
 }
 
-/// The start of `text` that holds its first `count` words with an ASCII letter or digit, or all of
-/// it if it has no more; cut at a space, so that no word is changed.
+/// The start of `text` up to the end of its first `count` words with an ASCII letter or digit, or all of it if it has
+/// fewer; it ends at a space, so that no word is cut.
 ///
-/// With `count` words of at least a token each, the rest cannot survive truncation to `count`
-/// tokens, special ones included. A text of megabytes then costs no more than its first page.
+/// As each of these words is at least one token, truncation to `count` tokens, special ones included, drops
+/// everything after them. The cost of a text of megabytes is then that of its first page.
 fn words(text: &str, count: usize) -> &str {
     let (mut seen, mut in_word) = (0, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -175,80 +159,6 @@ fn words(text: &str, count: usize) -> &str {
         }
     }
     text
-}
-
-/// What `tokenizer_config.json` may say of a BERT tokenizer, with Hugging Face's defaults.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct VocabConfig {
-    do_lower_case: Option<bool>,
-    tokenize_chinese_chars: Option<bool>,
-    strip_accents: Option<bool>,
-    unk_token: Option<SpecialToken>,
-    sep_token: Option<SpecialToken>,
-    pad_token: Option<SpecialToken>,
-    cls_token: Option<SpecialToken>,
-    mask_token: Option<SpecialToken>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum SpecialToken {
-    Plain(String),
-    Detailed { content: String },
-}
-
-impl SpecialToken {
-    fn or(token: Option<Self>, default: &str) -> String {
-        match token {
-            Some(Self::Plain(content) | Self::Detailed { content }) => content,
-            None => default.into(),
-        }
-    }
-}
-
-/// BERT's tokenizer over a vocabulary of a piece a line.
-///
-/// Source: `BertTokenizerFast` and `DistilBertTokenizerFast` of Hugging Face `transformers`.
-fn from_vocab(vocab: &[u8], config: Option<&Bytes>) -> Result<tokenizers::Tokenizer, String> {
-    let config: VocabConfig = match config {
-        Some(json) => serde_json::from_slice(json).map_err(|e| format!("tokenizer_config.json is malformed: {e}"))?,
-        None => VocabConfig::default(),
-    };
-    let ids = WordPiece::read_bytes(vocab).map_err(|e| format!("vocab.txt is not a vocabulary: {e}"))?;
-
-    let unk = SpecialToken::or(config.unk_token, "[UNK]");
-    let sep = SpecialToken::or(config.sep_token, "[SEP]");
-    let pad = SpecialToken::or(config.pad_token, "[PAD]");
-    let cls = SpecialToken::or(config.cls_token, "[CLS]");
-    let mask = SpecialToken::or(config.mask_token, "[MASK]");
-    let id = |token: &str| {
-        ids.get(token)
-            .copied()
-            .ok_or_else(|| format!("vocab.txt has no '{token}': give BERT's vocabulary, a piece a line"))
-    };
-    let post_processor = BertProcessing::new((sep.clone(), id(&sep)?), (cls.clone(), id(&cls)?));
-    id(&unk)?;
-
-    let model = WordPiece::builder()
-        .vocab(ids.clone())
-        .unk_token(unk.clone())
-        .build()
-        .map_err(|e| format!("vocab.txt makes no vocabulary: {e}"))?;
-    let mut tokenizer = tokenizers::Tokenizer::new(model);
-    let normalizer = BertNormalizer::new(
-        true,
-        config.tokenize_chinese_chars.unwrap_or(true),
-        config.strip_accents,
-        config.do_lower_case.unwrap_or(true),
-    );
-    tokenizer.with_normalizer(Some(normalizer)).map_err(|e| e.to_string())?;
-    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
-    tokenizer.with_post_processor(Some(post_processor));
-    let special = [unk, sep, pad, cls, mask].map(|token| AddedToken::from(token, true));
-    let known = special.into_iter().filter(|token| ids.contains_key(&token.content));
-    tokenizer.add_special_tokens(known).map_err(|e| e.to_string())?;
-    Ok(tokenizer)
 }
 
 #[cfg(test)]

@@ -3,30 +3,30 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use tokenizers::{ModelWrapper, NormalizerWrapper, PreTokenizerWrapper};
 
-/// BERT's tokenization of ASCII texts, to the same ids as the `tokenizers` library in a small part of its time: no
-/// string is made on the way.
+/// BERT's tokenization of ASCII texts: the ids are those of the `tokenizers` library, in a small part of its time,
+/// because no strings are allocated.
 ///
-/// Source: `BertNormalizer`, `BertPreTokenizer` and `WordPiece` of that library, which remains the judge, and the way
-/// for all other texts and tokenizers.
+/// Source: `BertNormalizer`, `BertPreTokenizer` and `WordPiece` of that library, which is the reference, and which
+/// tokenizes all other texts and serves all other tokenizers.
 pub(crate) struct AsciiTokenizer {
     /// Pieces that begin a word.
     first: Pieces,
-    /// Pieces that continue one, without the prefix that says so.
+    /// Pieces that continue a word, without the prefix that marks them.
     rest: Pieces,
     longest: usize,
     unknown: u32,
     most_characters: usize,
     lowercase: bool,
-    /// What the first and the last token of every text is.
+    /// The ids of the first and the last token of every text.
     ends: [u32; 2],
-    /// Bytes with which added tokens begin: a text that has one of them is the library's.
+    /// The first bytes of added tokens: a text with one of these bytes is left to the library.
     added: Vec<u8>,
 }
 
 type Pieces = HashMap<Box<[u8]>, u32, RandomState>;
 
 impl AsciiTokenizer {
-    /// The same tokenizer for ASCII, if it is BERT's and has added tokens that are easy to tell from text.
+    /// The fast path of `tokenizer`, if it is BERT's and all its added tokens begin with punctuation.
     pub(crate) fn of(tokenizer: &tokenizers::Tokenizer) -> Option<Self> {
         let (Some(NormalizerWrapper::BertNormalizer(normalizer)), Some(PreTokenizerWrapper::BertPreTokenizer(_))) =
             (tokenizer.get_normalizer(), tokenizer.get_pre_tokenizer())
@@ -60,7 +60,7 @@ impl AsciiTokenizer {
         normalizer.clean_text.then_some(ours)
     }
 
-    /// The first `max_length` tokens, and whether there were more; `None` if the text is not for this tokenizer.
+    /// The ids of a text, truncated to `max_length`, and whether there were more; `None` if the library must tokenize it.
     pub(crate) fn encode(&self, text: &str, max_length: usize) -> Option<(Vec<u32>, bool)> {
         if !text.bytes().all(|byte| byte.is_ascii() && !self.added.contains(&byte)) {
             return None;
@@ -78,7 +78,7 @@ impl AsciiTokenizer {
                     word.push(byte);
                     self.end_word(&mut word, &mut ids);
                 }
-                // Of a word that is too long, no more than shows that it is.
+                // The rest of a word that is too long does not matter: the word is unknown.
                 _ if word.len() > self.most_characters => {}
                 _ => word.push(if self.lowercase { byte.to_ascii_lowercase() } else { byte }),
             }
@@ -93,7 +93,7 @@ impl AsciiTokenizer {
         Some((ids, truncated))
     }
 
-    /// Adds the pieces of a word, longest first, or the token for unknown ones.
+    /// Appends the pieces of a word, the longest possible at each position, or the token for unknown words.
     fn end_word(&self, word: &mut Vec<u8>, ids: &mut Vec<u32>) {
         if word.is_empty() {
             return;
@@ -113,7 +113,7 @@ impl AsciiTokenizer {
         word.clear();
     }
 
-    /// The longest piece of the word from `start` on, and where it ends.
+    /// The id of the longest piece of the word at `start`, and its end.
     fn piece(&self, word: &[u8], start: usize) -> Option<(u32, usize)> {
         let pieces = if start == 0 { &self.first } else { &self.rest };
         let most = word.len().min(start + self.longest);
@@ -121,7 +121,7 @@ impl AsciiTokenizer {
     }
 }
 
-/// The ids around every text, if there is one on each side.
+/// The ids before and after every text, if there is one on each side.
 fn ends(tokenizer: &tokenizers::Tokenizer) -> Option<[u32; 2]> {
     let ids =
         |text: &str, special| tokenizer.encode_fast(text, special).ok().map(|encoding| encoding.get_ids().to_vec());

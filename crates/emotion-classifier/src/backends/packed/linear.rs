@@ -1,55 +1,52 @@
 use emotion_kernels::{Activation, Isa, Matmul, Operand, OperandWorkspace, PackedMatrix, Precision};
 use rayon::prelude::*;
 
-use crate::Result;
-use crate::weights::Module;
+use crate::architectures::Dense;
+use crate::config;
+use crate::error::Result;
+use crate::weights::Weights;
 
-/// What products run on and in.
+/// The instruction set and the precision of matrix products.
 #[derive(Clone, Copy)]
-pub(crate) struct Kernels {
+pub(super) struct Kernels {
     pub isa: Isa,
     pub precision: Precision,
 }
 
 /// A fully connected layer: `y = activation(x Wᵀ + b)`.
-pub(crate) struct Linear {
+pub(super) struct Linear {
     weight: PackedMatrix,
     bias: Vec<f32>,
     activation: Activation,
 }
 
 impl Linear {
-    /// One matrix of those of the modules, of `outputs` rows each, on top of one another.
-    pub(crate) fn load(
-        Kernels { isa, precision }: Kernels,
-        modules: &[Module<'_>],
-        inputs: usize,
-        outputs: usize,
-        activation: Activation,
-    ) -> Result<Self> {
+    /// Loads layers of the same inputs and activation as one layer, whose outputs are theirs in order.
+    pub(super) fn load(Kernels { isa, precision }: Kernels, layers: &[&Dense], weights: &Weights<'_>) -> Result<Self> {
+        let Dense { inputs, activation, .. } = *layers[0];
         let (mut weight, mut bias) = (Vec::new(), Vec::new());
-        for module in modules {
-            weight.extend(module.read("weight", &[outputs, inputs])?);
-            bias.extend(module.read("bias", &[outputs])?);
+        for Dense { name, outputs, .. } in layers {
+            weight.extend(weights.read(&format!("{name}.weight"), &[*outputs, inputs])?);
+            bias.extend(weights.read(&format!("{name}.bias"), &[*outputs])?);
         }
         let weight = PackedMatrix::pack(isa, precision, &weight, bias.len(), inputs);
-        Ok(Self { weight, bias, activation })
+        Ok(Self { weight, bias, activation: kernel_activation(activation) })
     }
 
-    /// The rows of `x`, ready for this layer and every other of as many inputs.
-    pub(crate) fn operand<'a>(&self, x: &'a [f32], workspace: &'a mut OperandWorkspace) -> Operand<'a> {
+    /// The rows of `x` as an operand of this layer and every other with as many inputs.
+    pub(super) fn operand<'a>(&self, x: &'a [f32], workspace: &'a mut OperandWorkspace) -> Operand<'a> {
         self.weight.operand(x, workspace)
     }
 
-    /// As [`Self::run_into`], in `buffer`.
-    pub(crate) fn run<'a>(&self, x: Operand<'_>, buffer: &'a mut Vec<f32>, shares: &mut [Vec<f32>]) -> &'a mut [f32] {
+    /// As [`Self::run_into`], into `buffer`.
+    pub(super) fn run<'a>(&self, x: Operand<'_>, buffer: &'a mut Vec<f32>, shares: &mut [Vec<f32>]) -> &'a mut [f32] {
         let y = room(buffer, x.rows() * self.weight.outputs());
         self.run_into(x, y, shares);
         y
     }
 
-    /// The rows of [`Self::run`], ready for `next`.
-    pub(crate) fn run_for<'a>(
+    /// The rows of [`Self::run`] as an operand of `next`.
+    pub(super) fn run_for<'a>(
         &self,
         next: &Self,
         x: Operand<'_>,
@@ -69,9 +66,9 @@ impl Linear {
 
     /// Fills `y`, of shape `[rows, outputs]`, from `x`, of shape `[rows, inputs]`.
     ///
-    /// With more than one of `shares`, as many workers compute some columns each, so that each reads a part of the
-    /// weights: that is what takes the time where there are few rows.
-    pub(crate) fn run_into(&self, x: Operand<'_>, y: &mut [f32], shares: &mut [Vec<f32>]) {
+    /// With more than one of `shares`, as many workers compute a range of columns each, so that each reads a part of the
+    /// weights: reading them takes most of the time where there are few rows.
+    pub(super) fn run_into(&self, x: Operand<'_>, y: &mut [f32], shares: &mut [Vec<f32>]) {
         let matmul = self.matmul();
         let outputs = self.weight.outputs();
         let worth = x.rows() * self.weight.inputs() * outputs / least_share(self.weight.precision());
@@ -95,15 +92,23 @@ impl Linear {
     }
 }
 
-/// Room for `len` values, which hold whatever they held before: filling it with zeros would take time.
-pub(crate) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+/// The first `len` values of a buffer, which grows if needed. They keep their old contents: clearing them takes time.
+pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }
     &mut buffer[..len]
 }
 
-/// Multiply-adds, some ten microseconds of them, that are worth handing over.
+fn kernel_activation(activation: Option<config::Activation>) -> Activation {
+    match activation {
+        None => Activation::None,
+        Some(config::Activation::Gelu) => Activation::Gelu,
+        Some(config::Activation::Relu) => Activation::Relu,
+    }
+}
+
+/// The fewest multiply-adds that are worth handing to another worker: about ten microseconds of work.
 fn least_share(precision: Precision) -> usize {
     match precision {
         Precision::Float32 => 400_000,

@@ -1,43 +1,60 @@
 use candle_core::{D, Device, Result as CandleResult, Tensor};
 
-use crate::weights::Module;
-use crate::{Activation, Batch, Config, Encoder, Result, Weights};
+use crate::backends::Backend;
+use crate::batch::Batch;
+use crate::config::{Activation, Config};
+use crate::error::{Error, Result};
+use crate::weights::Weights;
 
 /// `DistilBertConfig` has no key for it: the value is fixed in the model's code.
 const LAYER_NORM_EPS: f64 = 1e-12;
 
-/// The reference forward: DistilBERT in candle tensors, float32, a sequence at a time.
+/// The reference forward pass: DistilBERT in candle tensors, in float32, one sequence at a time.
 ///
-/// It follows `modeling_distilbert.py` of Hugging Face `transformers` line by line and is the oracle
-/// for faster encoders. As each sequence runs alone there is neither padding nor an attention
-/// mask, and its bits cannot depend on its neighbours. (The DistilBERT of `candle-transformers`
-/// approximates GELU with tanh, which moves logits by more than the 1e-4 promised here.)
-pub struct ReferenceEncoder {
+/// It follows `modeling_distilbert.py` of Hugging Face `transformers` line by line, independently of the
+/// architectures' layouts, and is the reference for faster backends. As each sequence runs alone there is neither
+/// padding nor an attention mask, and its bits cannot depend on its neighbours. (The DistilBERT of
+/// `candle-transformers` approximates GELU with tanh, which changes logits by more than the 1e-4 promised here.)
+pub(crate) struct CandleBackend {
+    hidden: usize,
     word_embeddings: Tensor,
     position_embeddings: Tensor,
     layer_norm: LayerNorm,
     layers: Vec<Layer>,
+    pre_classifier: Linear,
+    classifier: Linear,
 }
 
-impl ReferenceEncoder {
-    /// Loads the encoder's tensors, checking each against `config`.
-    pub fn load(config: &Config, weights: &Weights<'_>) -> Result<Self> {
+impl CandleBackend {
+    /// Loads the model's tensors, checking each against `config`.
+    pub(crate) fn load(config: &Config, weights: &Weights<'_>) -> Result<Self> {
         let module = Module::new(weights, "distilbert");
         let embeddings = module.child("embeddings");
         let words = [config.vocab_size, config.dim];
         let positions = [config.max_position_embeddings, config.dim];
         Ok(Self {
+            hidden: config.dim,
             word_embeddings: tensor(&embeddings, "word_embeddings.weight", &words)?,
             position_embeddings: tensor(&embeddings, "position_embeddings.weight", &positions)?,
             layer_norm: LayerNorm::load(&embeddings.child("LayerNorm"), config.dim)?,
             layers: (0..config.n_layers)
                 .map(|i| Layer::load(config, &module.child(format_args!("transformer.layer.{i}"))))
                 .collect::<Result<_>>()?,
+            pre_classifier: Linear::load(&Module::new(weights, "pre_classifier"), config.dim, config.dim)?,
+            classifier: Linear::load(&Module::new(weights, "classifier"), config.dim, config.labels.len())?,
         })
     }
 
-    /// The hidden state, of shape `[hidden size]`, of the first token of one sequence.
-    fn forward(&self, ids: &[u32]) -> CandleResult<Vec<f32>> {
+    /// The last layer's hidden state of each sequence's first token, row-major, of shape `[batch.len(), hidden]`.
+    pub(crate) fn states(&self, batch: &Batch) -> CandleResult<Vec<f32>> {
+        let mut states = Vec::new();
+        for sequence in batch.sequences() {
+            states.extend(self.state(sequence)?);
+        }
+        Ok(states)
+    }
+
+    fn state(&self, ids: &[u32]) -> CandleResult<Vec<f32>> {
         let words = self.word_embeddings.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?;
         let positions = self.position_embeddings.narrow(0, 0, ids.len())?;
         let mut hidden = self.layer_norm.forward(&(words + positions)?)?;
@@ -46,15 +63,49 @@ impl ReferenceEncoder {
         }
         hidden.get(0)?.to_vec1()
     }
+
+    /// The logits, of shape `[labels]`, of one hidden state.
+    fn head(&self, state: &[f32]) -> CandleResult<Vec<f32>> {
+        let state = Tensor::from_slice(state, (1, state.len()), &Device::Cpu)?;
+        let inner = self.pre_classifier.forward(&state)?.relu()?;
+        self.classifier.forward(&inner)?.get(0)?.to_vec1()
+    }
 }
 
-impl Encoder for ReferenceEncoder {
-    fn encode(&self, batch: &Batch, _workers: usize) -> Result<Vec<f32>> {
-        let mut states = Vec::new();
-        for sequence in batch.sequences() {
-            states.extend(self.forward(sequence)?);
+impl Backend for CandleBackend {
+    fn logits(&self, batch: &Batch, _workers: usize) -> Result<Vec<f32>> {
+        let states = self.states(batch)?;
+        let mut logits = Vec::new();
+        for state in states.chunks_exact(self.hidden) {
+            logits.extend(self.head(state)?);
         }
-        Ok(states)
+        Ok(logits)
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Forward(error.to_string())
+    }
+}
+
+/// The tensors whose names share a prefix, as the modules of PyTorch are nested.
+struct Module<'a> {
+    weights: &'a Weights<'a>,
+    prefix: String,
+}
+
+impl<'a> Module<'a> {
+    fn new(weights: &'a Weights<'a>, name: &str) -> Self {
+        Self { weights, prefix: name.into() }
+    }
+
+    fn child(&self, name: impl std::fmt::Display) -> Self {
+        Self { weights: self.weights, prefix: format!("{}.{name}", self.prefix) }
+    }
+
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.weights.read(&format!("{}.{name}", self.prefix), shape)
     }
 }
 

@@ -1,0 +1,68 @@
+use crate::config::Activation;
+
+/// A sequence classifier of the BERT family as tensors of `model.safetensors`: what each is called, its shape, and how
+/// it is used.
+///
+/// Backends read the tensors by it and know no model's names; architectures write it and know no backend.
+///
+/// The forward pass: the word and position embeddings of each token are added and normalized; every layer applies
+/// attention and a feed-forward network, with the input of each added to its output before it is normalized; the head
+/// maps the last hidden state of the first token to logits.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Values in a hidden state.
+    pub hidden: usize,
+    /// Attention heads; divides `hidden`.
+    pub heads: usize,
+    pub word_embeddings: Table,
+    pub position_embeddings: Table,
+    pub embedding_norm: Norm,
+    /// At least one.
+    pub layers: Vec<Layer>,
+    /// Applied in order; the last has an output for each label.
+    pub head: Vec<Dense>,
+}
+
+/// One transformer block.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub query: Dense,
+    pub key: Dense,
+    pub value: Dense,
+    pub attention_output: Dense,
+    pub attention_norm: Norm,
+    pub intermediate: Dense,
+    pub output: Dense,
+    pub output_norm: Norm,
+}
+
+/// The tensor `name`, of shape `[rows, hidden]`.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub name: String,
+    pub rows: usize,
+}
+
+/// A fully connected layer, `activation(x Wᵀ + b)`: `name.weight`, of shape `[outputs, inputs]`, and `name.bias`.
+#[derive(Debug)]
+pub(crate) struct Dense {
+    pub name: String,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub activation: Option<Activation>,
+}
+
+/// A layer normalization: `name.weight` and `name.bias`, of shape `[hidden]`.
+#[derive(Debug)]
+pub(crate) struct Norm {
+    pub name: String,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+impl Layer {
+    /// The fully connected layers, in the order of the forward pass.
+    pub(crate) fn dense(&self) -> [&Dense; 6] {
+        [&self.query, &self.key, &self.value, &self.attention_output, &self.intermediate, &self.output]
+    }
+}

@@ -1,0 +1,21 @@
+//! Backends: packed batches of token ids in, logits out.
+
+#[cfg(feature = "candle")]
+pub(crate) mod candle;
+pub(crate) mod packed;
+
+use crate::batch::Batch;
+use crate::error::Result;
+
+/// What computes a model's forward pass.
+///
+/// An implementation must give a sequence the same bits whatever other sequences the batch holds:
+/// the classification of rows in SQL relies on it.
+pub(crate) trait Backend: Send + Sync {
+    /// The logits of every sequence, row-major, of shape `[batch.len(), labels]`.
+    ///
+    /// Every sequence has between one token and the model's `max_position_embeddings`, and every id is below its
+    /// `vocab_size`. Up to `workers` threads of the current rayon pool may share the work, which does not change the
+    /// result.
+    fn logits(&self, batch: &Batch, workers: usize) -> Result<Vec<f32>>;
+}

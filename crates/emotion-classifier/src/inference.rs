@@ -1,0 +1,139 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use crate::batch::{Batch, micro_batches};
+use crate::classifier::Classifier;
+use crate::error::{Error, Result};
+use crate::options::{ClassifyOptions, LongText};
+use crate::prediction::Prediction;
+use crate::statistics::{Counts, Statistics};
+use crate::threads::install;
+use crate::tokenizer::TokenIds;
+
+/// The settings of a request and its counters.
+pub(crate) struct Job<'a> {
+    pub options: &'a ClassifyOptions,
+    /// Tokens the model sees at once.
+    pub max_length: usize,
+    pub cancelled: &'a AtomicBool,
+    /// The counters of this job alone.
+    pub counts: Statistics,
+    /// The caller's counters, to which everything is added as well.
+    pub live: Option<&'a Statistics>,
+}
+
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
+
+impl Job<'_> {
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.cancelled.load(Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    pub(crate) fn count(&self, counts: &Counts) {
+        self.counts.add(counts);
+        if let Some(live) = self.live {
+            live.add(counts);
+        }
+    }
+}
+
+impl Classifier {
+    /// The raw scores of every label, before softmax or sigmoid: one list for each text, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tokenize`], [`Error::NotFinite`] or [`Error::Forward`], as for [`Self::classify`].
+    pub fn logits(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        let options = ClassifyOptions::default();
+        let job = Job {
+            options: &options,
+            max_length: self.max_length(),
+            cancelled: &NEVER,
+            counts: Statistics::default(),
+            live: None,
+        };
+        let sequences: Vec<_> = texts.par_iter().map(|text| self.tokenize(text)).collect::<Result<_>>()?;
+        self.forward(&sequences, &job)
+    }
+
+    /// Infers every text, without the cache; one prediction for each, in order.
+    pub(crate) fn infer(&self, texts: &[&str], job: &Job<'_>) -> Result<Vec<Arc<Prediction>>> {
+        install(job.options.threads, || {
+            let texts: Vec<Vec<TokenIds>> =
+                texts.par_iter().map(|text| self.windows(text, job)).collect::<Result<_>>()?;
+            let windows: Vec<usize> = texts.iter().map(Vec::len).collect();
+            let sequences: Vec<TokenIds> = texts.into_iter().flatten().collect();
+            let logits = self.forward(&sequences, job)?;
+            let (mut sequences, mut logits) = (&sequences[..], &logits[..]);
+            let predictions = windows.into_iter().map(|windows| {
+                let prediction = self.prediction(&sequences[..windows], &logits[..windows]);
+                (sequences, logits) = (&sequences[windows..], &logits[windows..]);
+                Arc::new(prediction)
+            });
+            Ok(predictions.collect())
+        })?
+    }
+
+    /// The sequences in which the model sees a text.
+    fn windows(&self, text: &str, job: &Job<'_>) -> Result<Vec<TokenIds>> {
+        job.check()?;
+        let windows = match job.options.long_text {
+            LongText::Truncate => vec![self.tokenizer.encode(text, job.max_length)?],
+            LongText::Window => self.tokenizer.windows(text, job.max_length)?,
+        };
+        let truncated = windows.iter().any(|window| window.truncated);
+        job.count(&Counts { truncated: truncated.into(), ..Counts::default() });
+        Ok(windows)
+    }
+
+    /// The logits of each sequence, in order.
+    fn forward(&self, sequences: &[TokenIds], job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
+        let mut logits = vec![Vec::new(); sequences.len()];
+        let workers = rayon::current_num_threads();
+        let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
+        let total: usize = lengths.iter().sum();
+        let batches: Vec<_> = micro_batches(&lengths, job.options.batch_tokens, workers)
+            .into_par_iter()
+            .map(|rows| {
+                job.check()?;
+                let batch = Batch::pack(rows.iter().map(|&row| sequences[row].ids.as_slice()));
+                let logits = self.micro_batch(&batch, batch.fair_workers(total, workers), job)?;
+                Ok((rows, logits))
+            })
+            .collect::<Result<_>>()?;
+        for (rows, batch) in batches {
+            for (row, values) in rows.into_iter().zip(batch.chunks_exact(self.labels().len())) {
+                logits[row] = values.to_vec();
+            }
+        }
+        Ok(logits)
+    }
+
+    /// The logits of each sequence of a batch, row-major.
+    fn micro_batch(&self, batch: &Batch, workers: usize, job: &Job<'_>) -> Result<Vec<f32>> {
+        let started = Instant::now();
+        let logits = self.backend.logits(batch, workers)?;
+        if !logits.iter().all(|logit| logit.is_finite()) {
+            return Err(Error::NotFinite);
+        }
+        job.count(&Counts {
+            forward_passes: batch.len() as u64,
+            tokens: batch.tokens() as u64,
+            unknown_tokens: batch.sequences().map(|ids| self.tokenizer.count_unknown(ids) as u64).sum(),
+            // The other workers are not available for other work meanwhile.
+            busy: started.elapsed() * u32::try_from(workers).unwrap_or(u32::MAX),
+            ..Counts::default()
+        });
+        Ok(logits)
+    }
+
+    fn prediction(&self, windows: &[TokenIds], logits: &[Vec<f32>]) -> Prediction {
+        let logits: Vec<&[f32]> = logits.iter().map(Vec::as_slice).collect();
+        let tokens = windows.iter().map(|window| window.ids.len()).sum();
+        let truncated = windows.iter().any(|window| window.truncated);
+        Prediction::from_logits(self.labels(), self.config().problem_type, &logits, tokens, truncated)
+    }
+}
