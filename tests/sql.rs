@@ -8,7 +8,6 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Float32Type, Int32Type};
 use arrow::util::pretty::pretty_format_batches;
-use datafusion::common::config::ExtensionOptions;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::prelude::*;
@@ -205,15 +204,20 @@ async fn reviews_by_emotion() -> Result<()> {
     Ok(())
 }
 
+/// Without the cache, which would answer the second query with the bits of the first.
 #[tokio::test]
 async fn partitions_and_batch_sizes_change_no_bit() -> Result<()> {
     let sql = "SELECT id, emotion_scores(text) AS scores FROM reviews WHERE id % 4 = 0 ORDER BY id";
-    let expected = rows(&with_reviews(1).await?, sql).await?;
+    let (one, eight) = (with_reviews(1).await?, with_reviews(8).await?);
+    for context in [&one, &eight] {
+        let mut options = EmotionOptions::default();
+        options.set_cache_entries(0);
+        context.state_ref().write().config_mut().options_mut().extensions.insert(options);
+    }
+    eight.sql("SET datafusion.execution.batch_size = 7").await?.collect().await?;
+    let expected = rows(&one, sql).await?;
     assert!(expected.num_rows() > 50);
-    let context = with_reviews(8).await?;
-    context.sql("SET datafusion.execution.batch_size = 7").await?.collect().await?;
-    let batch = rows(&context, sql).await?;
-    assert_eq!(batch, expected);
+    assert_eq!(rows(&eight, sql).await?, expected);
     Ok(())
 }
 
@@ -293,7 +297,7 @@ async fn a_model_of_ones_own() -> Result<()> {
 #[tokio::test]
 async fn functions_of_a_model_carry_its_options() -> Result<()> {
     let mut options = EmotionOptions::default();
-    options.set("max_length", "4")?;
+    options.max_length = Some(4);
     let context = SessionContext::new();
     for function in functions_of("mood", options)? {
         context.register_udf(function.as_ref().clone());

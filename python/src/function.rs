@@ -29,9 +29,7 @@ pub(crate) struct Function(Arc<ScalarUDF>);
 pub(crate) fn functions(py: Python<'_>, prefix: &str, options: BTreeMap<String, String>) -> PyResult<Vec<Function>> {
     let functions = py.detach(|| -> Result<_, DataFusionError> {
         let mut all = EmotionOptions::default();
-        // The model is loaded in the precision that is set before it.
-        let (model, others): (Vec<_>, Vec<_>) = options.iter().partition(|(name, _)| *name == "model");
-        for (name, value) in others.into_iter().chain(model) {
+        for (name, value) in &options {
             all.set(name, value)?;
         }
         Ok(functions_of(prefix, all)?)

@@ -3,7 +3,6 @@
 //! `cargo bench --workspace --bench sql`. The ratio of `sql/select` to `sql/classifier` is what SQL costs.
 
 use std::hint::black_box;
-use std::sync::atomic::AtomicBool;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -11,7 +10,7 @@ use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use datafusion_emotion::EmotionExt;
-use datafusion_emotion::emotion_classifier::{Classifier, ClassifyOptions, Statistics};
+use datafusion_emotion::emotion_classifier::Classifier;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -53,17 +52,13 @@ fn sql(criterion: &mut Criterion) {
     let uncached = runtime.block_on(session(&folder, false));
     let cached = runtime.block_on(session(&folder, true));
     let classifier = Classifier::default_model().expect("the built-in model loads");
-    let options = ClassifyOptions { cache: false, ..ClassifyOptions::default() };
     let texts = texts();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
 
     let mut group = criterion.benchmark_group("sql");
     group.sample_size(10).throughput(Throughput::Elements(TEXTS as u64));
     group.bench_function("classifier", |bencher| {
-        bencher.iter(|| {
-            let (never, counts) = (AtomicBool::new(false), Statistics::default());
-            black_box(classifier.classify_with(&texts, &options, &never, &counts).expect("texts are classified"))
-        });
+        bencher.iter(|| black_box(classifier.request(&texts).cache(false).run().expect("texts are classified")));
     });
     for (name, context, query) in [
         ("select", &uncached, "SELECT emotion_classify(text) FROM texts"),

@@ -51,32 +51,18 @@ impl Writer {
     }
 
     fn labels(&self, rows: &[Option<&Prediction>]) -> StringArray {
-        let label = |prediction: &&Prediction| self.holds(prediction.score);
-        rows.iter().map(|row| row.filter(label).map(|prediction| &*prediction.label)).collect()
+        let label = |prediction| self.classifier.held_label(prediction, self.threshold).map(|label| &**label);
+        rows.iter().map(|row| row.and_then(label)).collect()
     }
 
     fn label_lists(&self, rows: &[Option<&Prediction>]) -> arrow::array::ListArray {
         let mut lists = ListBuilder::new(StringBuilder::new());
         for row in rows {
-            let labels = row.map(|prediction| {
-                let scored = self.classifier.labels().iter().zip(&prediction.probabilities).enumerate();
-                let held = scored.filter(|(id, (_, score))| match self.classifier.config().problem_type {
-                    ProblemType::SingleLabel => *id == prediction.label_id,
-                    ProblemType::MultiLabel => self.holds(**score),
-                });
-                held.map(|(_, (label, _))| Some(label.to_string()))
-            });
+            let labels = row.map(|prediction| self.classifier.held_labels(prediction, self.threshold));
+            let labels = labels.map(|labels| labels.map(|label| Some(label.to_string())));
             lists.append_option(labels);
         }
         lists.finish()
-    }
-
-    /// Whether a label of this probability holds; in a single-label model the most probable does.
-    fn holds(&self, score: f32) -> bool {
-        match self.classifier.config().problem_type {
-            ProblemType::SingleLabel => true,
-            ProblemType::MultiLabel => score >= self.threshold,
-        }
     }
 
     fn scores(&self, rows: &[Option<&Prediction>]) -> Result<StructArray> {

@@ -3,10 +3,8 @@
 //! A plan holds functions and inference nodes, and these hold models. A model travels as the place that it was loaded
 //! from and the digests of its files, and is loaded where a text is to be classified, when the first one is.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
@@ -14,7 +12,7 @@ use datafusion::common::TableReference;
 use datafusion::datasource::file_format::FileFormatFactory;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{AggregateUDF, Extension, LogicalPlan, ScalarUDF, WindowUDF};
+use datafusion::logical_expr::{AggregateUDF, Extension, LogicalPlan, ScalarUDF, ScalarUDFImpl, WindowUDF};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr_common::physical_expr::proto_decode::PhysicalExprDecodeCtx;
 use datafusion::physical_expr_common::physical_expr::proto_encode::PhysicalExprEncodeCtx;
@@ -26,15 +24,16 @@ use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf;
-use emotion_classifier::{Classifier, Origin};
+use emotion_classifier::Origin;
 use prost::Message;
 
-use crate::Error;
 use crate::annotation::Output;
+use crate::error::Error;
 use crate::functions::text_function::{Takes, TextFunction};
-use crate::model::{Model, Models};
-use crate::planner::{InferenceExec, InferenceNode};
-use crate::session::Session;
+use crate::model::{Model, ReceivedModel};
+use crate::planner::inference_exec::InferenceExec;
+use crate::planner::inference_node::InferenceNode;
+use crate::shared::Shared;
 use crate::usage::Usage;
 
 /// What bytes of this crate begin with, so that those of other codecs are told apart.
@@ -73,22 +72,22 @@ pub struct EmotionPhysicalCodec {
 }
 
 impl EmotionLogicalCodec {
-    /// A codec on a machine that errors call `place`.
+    /// A codec on a machine that errors call `machine`.
     #[must_use]
-    pub fn new(others: Arc<dyn LogicalExtensionCodec>, place: impl Into<String>) -> Self {
-        Self { others, receiver: Receiver::new(place.into()) }
+    pub fn new(others: Arc<dyn LogicalExtensionCodec>, machine: impl Into<String>) -> Self {
+        Self { others, receiver: Receiver::new(machine.into()) }
     }
 }
 
 impl EmotionPhysicalCodec {
-    /// A codec on a machine that errors call `place`.
+    /// A codec on a machine that errors call `machine`.
     #[must_use]
-    pub fn new(others: Arc<dyn PhysicalExtensionCodec>, place: impl Into<String>) -> Self {
-        Self { others, receiver: Receiver::new(place.into()) }
+    pub fn new(others: Arc<dyn PhysicalExtensionCodec>, machine: impl Into<String>) -> Self {
+        Self { others, receiver: Receiver::new(machine.into()) }
     }
 }
 
-#[derive(Clone, PartialEq, Eq, Hash, Message)]
+#[derive(Clone, PartialEq, Eq, Message)]
 struct ModelMessage {
     #[prost(string, tag = "1")]
     name: String,
@@ -138,8 +137,15 @@ struct ExecMessage {
 
 impl ModelMessage {
     fn of(model: &Model) -> Result<Self, Error> {
+        let name = model.name().into();
         if let Some(received) = model.as_received() {
-            return Ok(received.message.clone());
+            return Ok(Self {
+                name,
+                source: received.folder_or_id.clone(),
+                precision: received.precision.clone(),
+                weights_sha256: received.weights_sha256.clone(),
+                tokenizer_sha256: received.tokenizer_sha256.clone(),
+            });
         }
         let classifier = model.classifier()?;
         let source = match classifier.origin() {
@@ -148,93 +154,66 @@ impl ModelMessage {
             _ => None,
         };
         Ok(Self {
-            name: model.name().into(),
+            name,
             source: source.map(|source| source.display().to_string()),
             precision: classifier.precision().to_string(),
             weights_sha256: classifier.weights_sha256(),
             tokenizer_sha256: classifier.tokenizer_sha256(),
         })
     }
-}
 
-/// A model that came with a plan.
-pub(crate) struct ReceivedModel {
-    message: ModelMessage,
-    /// The machine that this is.
-    place: String,
-    classifier: OnceLock<Arc<Classifier>>,
-}
-
-impl ReceivedModel {
-    pub(crate) fn classifier(&self) -> Result<Arc<Classifier>, Error> {
-        if let Some(classifier) = self.classifier.get() {
-            return Ok(Arc::clone(classifier));
-        }
-        let classifier = self.load()?;
-        Ok(Arc::clone(self.classifier.get_or_init(|| classifier)))
-    }
-
-    fn load(&self) -> Result<Arc<Classifier>, Error> {
-        let model = &self.message;
-        let lacks = |reason: String| Error::ModelNotThere {
-            place: self.place.clone(),
-            model: model.source.clone().unwrap_or_else(|| Model::BUILT_IN.into()),
-            reason,
-        };
-        let classifier = match &model.source {
-            None => Classifier::default_model(),
-            Some(source) => {
-                let precision = model.precision.parse().map_err(|e| lacks(format!("{e}")))?;
-                Classifier::shared(source, precision)
-            }
-        };
-        let classifier = classifier.map_err(|e| lacks(e.to_string()))?;
-        let digests = (classifier.weights_sha256(), classifier.tokenizer_sha256());
-        if digests != (model.weights_sha256.clone(), model.tokenizer_sha256.clone()) {
-            return Err(lacks("what is there is another model than the query was written with".into()));
-        }
-        Ok(classifier)
+    fn receive(self, machine: &str) -> Arc<Model> {
+        let Self { name, source, precision, weights_sha256, tokenizer_sha256 } = self;
+        let digests = [weights_sha256, tokenizer_sha256];
+        Model::received(&name, ReceivedModel::new(source, precision, digests, machine.into()))
     }
 }
 
-/// Models that came with plans, each loaded once a process.
+/// Models that a receiver keeps loaded between plans.
+const KEPT_MODELS: usize = 4;
+
+/// The models of the latest plans, so that the next plan over one of them finds it loaded.
 #[derive(Debug)]
 struct Receiver {
-    place: String,
-    models: Mutex<HashMap<ModelMessage, Arc<Model>>>,
+    /// What errors call this machine.
+    machine: String,
+    /// The latest used last.
+    models: Mutex<Vec<(ModelMessage, Arc<Model>)>>,
     usage: Arc<Usage>,
 }
 
 impl Receiver {
-    fn new(place: String) -> Self {
-        Self { place, models: Mutex::default(), usage: Arc::default() }
+    fn new(machine: String) -> Self {
+        Self { machine, models: Mutex::default(), usage: Arc::default() }
     }
 
     fn model(&self, message: ModelMessage) -> Arc<Model> {
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
-        let received = |message: &ModelMessage| {
-            let (message, place) = (message.clone(), self.place.clone());
-            let name = message.name.clone();
-            Model::received(&name, ReceivedModel { message, place, classifier: OnceLock::new() })
+        let entry = match models.iter().position(|(known, _)| *known == message) {
+            Some(at) => models.remove(at),
+            None => (message.clone(), message.receive(&self.machine)),
         };
-        let model = models.entry(message).or_insert_with_key(received);
-        Arc::clone(model)
+        let model = Arc::clone(&entry.1);
+        models.push(entry);
+        let excess = models.len().saturating_sub(KEPT_MODELS);
+        models.drain(..excess);
+        model
     }
 
-    /// A session in which these models have their names.
-    fn session(&self, models: Vec<ModelMessage>) -> Arc<Session> {
-        let session = Session { models: Arc::new(Models::default()), usage: Arc::clone(&self.usage), options: None };
+    /// The state of functions that name these models, which live as long as it does.
+    fn shared(&self, models: Vec<ModelMessage>) -> Arc<Shared> {
+        let shared = Shared { usage: Arc::clone(&self.usage), ..Shared::default() };
         for model in models {
-            session.models.name(&self.model(model));
+            shared.models.keep(self.model(model));
         }
-        Arc::new(session)
+        Arc::new(shared)
     }
 
     fn function(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
         let message: FunctionMessage = read(bytes)?;
         let takes = takes_of(&message.takes).ok_or_else(|| malformed(name))?;
-        let (model, session) = (self.model(message.model), self.session(message.models));
-        Ok(Arc::new(TextFunction::new(name, takes, None, &session, &model).into()))
+        let (model, shared) = (self.model(message.model), self.shared(message.models));
+        Ok(Arc::new(TextFunction::new(name, takes, None, &shared, &model).into()))
     }
 }
 
@@ -242,10 +221,10 @@ impl Receiver {
 fn write_function(function: &ScalarUDF, buffer: &mut Vec<u8>) -> Option<Result<()>> {
     let function = (function.inner().as_ref() as &dyn std::any::Any).downcast_ref::<TextFunction>()?;
     let message = || {
-        let named = function.session().models.all();
+        let named = function.shared().models.all();
         let models = named.iter().filter(|model| model.name() != Model::BUILT_IN);
         Ok(FunctionMessage {
-            takes: name_of(function.takes()).into(),
+            takes: name_of(function.takes()).ok_or_else(|| unwritable(function))?.into(),
             model: ModelMessage::of(function.model())?,
             models: models.map(|model| ModelMessage::of(model)).collect::<Result<_, Error>>()?,
         })
@@ -265,8 +244,12 @@ const TAKES: [(Takes, &str); 9] = [
     (Takes::Fixed(Output::Annotation), "annotation"),
 ];
 
-fn name_of(takes: Takes) -> &'static str {
-    TAKES.iter().find(|(known, _)| *known == takes).map_or("", |(_, name)| name)
+fn name_of(takes: Takes) -> Option<&'static str> {
+    TAKES.iter().find(|(known, _)| *known == takes).map(|(_, name)| *name)
+}
+
+fn unwritable(function: &TextFunction) -> DataFusionError {
+    DataFusionError::Internal(format!("{} returns what a plan cannot carry", ScalarUDFImpl::name(function)))
 }
 
 fn takes_of(name: &str) -> Option<Takes> {
@@ -309,10 +292,10 @@ impl LogicalExtensionCodec for EmotionLogicalCodec {
         let [input] = inputs else { return Err(malformed("an inference node")) };
         let text = parse_expr(&message.text, ctx, self)?;
         let model = self.receiver.model(message.model);
-        let session = self.receiver.session(Vec::new());
+        let shared = self.receiver.shared(Vec::new());
         let column = column_of(&message.column)?;
         let (name, annotation) = (column.name().clone(), column.data_type().clone());
-        let node = InferenceNode::named(input.clone(), text, model, session, name, annotation)?;
+        let node = InferenceNode::named(input.clone(), text, model, shared, name, annotation)?;
         Ok(Extension { node: Arc::new(node) })
     }
 
@@ -396,8 +379,8 @@ impl PhysicalExtensionCodec for EmotionPhysicalCodec {
         let text = proto_converter.proto_to_physical_expr(&message.text, &input.schema(), &decoding)?;
         let column = column_of(&message.column)?;
         let model = self.receiver.model(message.model);
-        let session = self.receiver.session(Vec::new());
-        Ok(Arc::new(InferenceExec::adding(Arc::clone(input), text, column, &model, &session)))
+        let shared = self.receiver.shared(Vec::new());
+        Ok(Arc::new(InferenceExec::adding(Arc::clone(input), text, column, &model, &shared)))
     }
 
     fn try_encode(
@@ -458,5 +441,46 @@ impl PhysicalExtensionCodec for EmotionPhysicalCodec {
 
     fn try_encode_udwf(&self, node: &WindowUDF, buf: &mut Vec<u8>) -> Result<()> {
         self.others.try_encode_udwf(node, buf)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(name: &str) -> ModelMessage {
+        ModelMessage { name: name.into(), source: Some(format!("models/{name}")), ..ModelMessage::default() }
+    }
+
+    #[test]
+    fn a_receiver_keeps_the_latest_models_alone() {
+        let receiver = Receiver::new("here".into());
+        let names: Vec<String> = (0..100).map(|number| format!("model {number}")).collect();
+        let models: Vec<_> = names.iter().map(|name| receiver.model(message(name))).collect();
+        assert_eq!(receiver.models.lock().unwrap().len(), KEPT_MODELS);
+        let again = receiver.model(message(&names[97]));
+        assert!(Arc::ptr_eq(&again, &models[97]));
+        let _ = receiver.model(message("one more"));
+        assert!(Arc::ptr_eq(&receiver.model(message(&names[97])), &models[97]), "it was used after the others");
+        assert!(!Arc::ptr_eq(&receiver.model(message(&names[0])), &models[0]));
+    }
+
+    #[test]
+    fn the_models_that_a_function_names_live_as_long_as_it_does() {
+        let receiver = Receiver::new("here".into());
+        let names: Vec<String> = (0..10).map(|number| format!("model {number}")).collect();
+        let shared = receiver.shared(names.iter().map(|name| message(name)).collect());
+        for name in &names {
+            assert!(shared.models.get(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_kind_of_function_is_read_as_it_was_written() {
+        for (takes, name) in TAKES {
+            assert_eq!((name_of(takes), takes_of(name)), (Some(name), Some(takes)));
+        }
+        assert_eq!(name_of(Takes::Fixed(Output::ScoreOf(0))), None);
+        assert_eq!(takes_of(""), None);
     }
 }

@@ -2,7 +2,7 @@ use arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 
 /// Why a function of this crate could not be planned or run. Each message says what to do.
-#[derive(thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The text is not a string.
@@ -105,19 +105,23 @@ pub enum Error {
         reason: String,
     },
 
+    /// The functions name no model, and none is built in.
+    #[error(
+        "no model is built into this program: choose one by SET emotion.model = '<folder or hub id>', or build with the \
+         feature default-model"
+    )]
+    NoBuiltInModel,
+
     /// The model could not be loaded, or could not classify a text.
     #[error(transparent)]
     Model(#[from] emotion_classifier::Error),
 }
 
-/// Its message: engines that send errors elsewhere write them so.
-impl std::fmt::Debug for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.to_string())
-    }
-}
-
 impl Error {
+    pub(crate) fn option(option: &str, value: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Option { option: option.into(), value: value.into(), reason: reason.to_string() }
+    }
+
     pub(crate) fn unknown_label(label: &str, model: &str, labels: &[std::sync::Arc<str>]) -> Self {
         let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
         Self::UnknownLabel { label: label.into(), model: model.into(), known: labels.join(", "), labels }

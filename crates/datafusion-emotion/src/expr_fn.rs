@@ -19,45 +19,36 @@
 //! # }
 //! ```
 
-use std::sync::{Arc, LazyLock};
+use datafusion::logical_expr::Expr;
 
-use datafusion::logical_expr::{Expr, ScalarUDF};
-
-use crate::functions;
-use crate::model::Model;
-use crate::session::Session;
+use crate::udfs::{emotion_annotate_udf, emotion_classify_udf, emotion_score_udf, emotion_scores_udf};
 
 /// The most probable label of a text: `emotion_classify(text)`.
 #[must_use]
 pub fn emotion_classify(text: Expr) -> Expr {
-    call(functions::emotion_classify::udf, vec![text])
+    emotion_classify_udf().call(vec![text])
 }
 
 /// The most probable label's probability: `emotion_score(text)`.
 #[must_use]
 pub fn emotion_score(text: Expr) -> Expr {
-    call(functions::emotion_score::udf, vec![text])
+    emotion_score_udf().call(vec![text])
 }
 
 /// The probability of one label: `emotion_score(text, label)`.
 #[must_use]
 pub fn emotion_score_of(text: Expr, label: Expr) -> Expr {
-    call(functions::emotion_score::udf, vec![text, label])
+    emotion_score_udf().call(vec![text, label])
 }
 
 /// The probability of every label of a text, as a struct: `emotion_scores(text)`.
 #[must_use]
 pub fn emotion_scores(text: Expr) -> Expr {
-    call(functions::emotion_scores::udf, vec![text])
+    emotion_scores_udf().call(vec![text])
 }
 
-/// All that the model says of a text, as a struct: `emotion_annotate(text)`.
+/// Label, score, scores, tokens and truncated of a text, as a struct: `emotion_annotate(text)`.
 #[must_use]
 pub fn emotion_annotate(text: Expr) -> Expr {
-    call(functions::emotion_annotate::udf, vec![text])
-}
-
-fn call(udf: impl Fn(&Arc<Session>, &Arc<Model>) -> ScalarUDF, args: Vec<Expr>) -> Expr {
-    static SESSION: LazyLock<Arc<Session>> = LazyLock::new(Arc::default);
-    udf(&SESSION, SESSION.models.built_in()).call(args)
+    emotion_annotate_udf().call(vec![text])
 }

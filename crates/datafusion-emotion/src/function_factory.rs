@@ -8,12 +8,12 @@ use datafusion::execution::context::{FunctionFactory, RegisterFunction, SessionS
 use datafusion::logical_expr::{CreateFunction, DocSection, Documentation, Expr};
 use emotion_classifier::Classifier;
 
-use crate::Error;
 use crate::annotation::{Output, data_type};
+use crate::error::Error;
 use crate::functions::text_function::{Takes, TextFunction};
 use crate::model::Model;
 use crate::options::EmotionOptions;
-use crate::session::Session;
+use crate::shared::Shared;
 use crate::text_column::is_text;
 
 const LANGUAGE: &str = "DISTILBERT";
@@ -21,22 +21,22 @@ const LANGUAGE: &str = "DISTILBERT";
 /// Makes functions of models: `CREATE FUNCTION … LANGUAGE DISTILBERT AS '<folder or hub id>'`.
 #[derive(Debug)]
 pub(crate) struct EmotionFunctionFactory {
-    session: Arc<Session>,
+    shared: Arc<Shared>,
     /// Makes the functions in other languages, if the engine has any.
     others: Option<Arc<dyn FunctionFactory>>,
 }
 
 impl EmotionFunctionFactory {
-    pub(crate) fn new(session: Arc<Session>, others: Option<Arc<dyn FunctionFactory>>) -> Self {
-        Self { session, others }
+    pub(crate) fn new(shared: Arc<Shared>, others: Option<Arc<dyn FunctionFactory>>) -> Self {
+        Self { shared, others }
     }
 
     fn function(&self, statement: &CreateFunction, classifier: Arc<Classifier>) -> Result<TextFunction, Error> {
         let output = output(statement.return_type.as_ref(), &classifier).map_err(|e| wrong(statement, e))?;
         let model = Model::given(&statement.name, classifier);
-        self.session.models.name(&model);
+        self.shared.models.name(&model);
         let documentation = documentation(statement, &model)?;
-        Ok(TextFunction::new(&statement.name, Takes::Fixed(output), Some(documentation), &self.session, &model))
+        Ok(TextFunction::new(&statement.name, Takes::Fixed(output), Some(documentation), &self.shared, &model))
     }
 }
 

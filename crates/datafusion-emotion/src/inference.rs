@@ -3,17 +3,17 @@ use std::sync::atomic::AtomicBool;
 
 use arrow::array::ArrayRef;
 use datafusion::error::Result;
-use emotion_classifier::{ClassifyOptions, Counts, Prediction, Statistics};
+use emotion_classifier::{Classifier, ClassifyOptions, Counts, DEFAULT_THRESHOLD, Prediction, Statistics};
 
-use crate::Error;
 use crate::annotation::{Output, Writer};
+use crate::error::Error;
 use crate::model::Model;
 use crate::options::EmotionOptions;
 use crate::usage::Usage;
 
 /// A model with the options of the query that uses it.
 pub(crate) struct Inference {
-    classifier: Arc<emotion_classifier::Classifier>,
+    classifier: Arc<Classifier>,
     classify: ClassifyOptions,
     threshold: f32,
     usage: Arc<Usage>,
@@ -24,20 +24,21 @@ impl Inference {
     pub(crate) fn new(model: &Model, options: Option<&EmotionOptions>, usage: &Arc<Usage>) -> Result<Self, Error> {
         let usage = Arc::clone(usage);
         let Some(options) = options else {
-            let (classify, threshold) = (ClassifyOptions::default(), EmotionOptions::default().threshold);
+            let (classify, threshold) = (ClassifyOptions::default(), DEFAULT_THRESHOLD);
             return Ok(Self { classifier: model.classifier()?, classify, threshold, usage });
         };
         let classifier = model.in_precision(options.precision)?;
-        Ok(Self { classifier, classify: options.classify.clone(), threshold: options.threshold, usage })
+        Ok(Self { classifier, classify: options.classify(), threshold: options.threshold, usage })
     }
 
     /// Infers each of these texts, which differ; counts what that took.
     pub(crate) fn run(&self, texts: &[&str], cancelled: &AtomicBool) -> (Result<Vec<Arc<Prediction>>, Error>, Counts) {
         let statistics = Statistics::default();
-        let predictions = self.classifier.classify_with(texts, &self.classify, cancelled, &statistics);
+        let request = self.classifier.request(texts).options(&self.classify).cancelled(cancelled);
+        let answer = request.statistics(&statistics).run();
         let counts = statistics.snapshot();
         self.usage.inference.add(&counts);
-        (predictions.map_err(Error::from), counts)
+        (answer.map(|answer| answer.predictions).map_err(Error::from), counts)
     }
 
     pub(crate) fn usage(&self) -> &Usage {

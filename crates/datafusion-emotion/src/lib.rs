@@ -36,67 +36,29 @@ mod annotation;
 #[cfg(feature = "proto")]
 mod codec;
 mod error;
+#[cfg(feature = "default-model")]
 pub mod expr_fn;
 mod function_factory;
 mod functions;
 mod inference;
+mod install;
 mod model;
 mod options;
 mod planner;
-mod session;
+mod shared;
 mod text_column;
+#[cfg(feature = "default-model")]
+pub mod udfs;
 mod usage;
-
-use std::sync::Arc;
-
-use datafusion::error::Result;
-use datafusion::execution::FunctionRegistry;
-use emotion_classifier::Classifier;
 
 #[cfg(feature = "proto")]
 pub use codec::{EmotionLogicalCodec, EmotionPhysicalCodec};
 pub use emotion_classifier;
 pub use error::Error;
 pub use functions::functions_of;
+#[cfg(feature = "default-model")]
+pub use install::register_all;
+pub use install::{EmotionExt, register_all_with};
 pub use options::EmotionOptions;
-pub use planner::{InferencePlanner, annotated};
-pub use session::EmotionExt;
-
-use functions::scalar_udfs;
-use model::Model;
-use session::Session;
-
-/// Registers the scalar functions of this crate, over the model that is built in.
-///
-/// The model is loaded when a query first needs it, once a process. There are no options, and
-/// nothing of the planning that [`EmotionExt::with_emotion`] installs: a query that is stopped
-/// finishes the record batch it is at, and every row of a batch is inferred.
-pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    let session = Arc::<Session>::default();
-    register(registry, &session, session.models.built_in())
-}
-
-/// Registers the scalar functions of this crate, over a model of one's own.
-///
-/// ```no_run
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::sync::Arc;
-/// use datafusion::prelude::SessionContext;
-/// use datafusion_emotion::emotion_classifier::Classifier;
-///
-/// let classifier = Arc::new(Classifier::load("path/to/model")?);
-/// let mut ctx = SessionContext::new();
-/// datafusion_emotion::register_all_with(&mut ctx, classifier)?;
-/// # Ok(())
-/// # }
-/// ```
-pub fn register_all_with(registry: &mut dyn FunctionRegistry, classifier: Arc<Classifier>) -> Result<()> {
-    register(registry, &Arc::default(), &Model::given("given", classifier))
-}
-
-fn register(registry: &mut dyn FunctionRegistry, session: &Arc<Session>, model: &Arc<Model>) -> Result<()> {
-    for udf in scalar_udfs(session, model) {
-        registry.register_udf(udf)?;
-    }
-    Ok(())
-}
+pub use planner::inference_exec::annotated;
+pub use planner::query_planner::InferencePlanner;

@@ -1,28 +1,47 @@
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use emotion_classifier::{Classifier, Precision};
 
-use crate::Error;
+use crate::error::Error;
+use crate::options::EmotionOptions;
 
 /// A model that functions name, in whatever precision a query asks for.
 ///
-/// Equal are two models over the same classifier, whatever they are called.
+/// Two models are equal if they run the same classifier, whatever their names.
 pub(crate) struct Model {
     name: String,
-    base: Base,
+    source: Source,
     /// The same model in the precisions that were asked for.
     variants: Mutex<Vec<Arc<Classifier>>>,
 }
 
-enum Base {
-    /// The model that is built in, loaded when first needed.
+/// Where the classifier of a model comes from. All but a given one are loaded when first needed.
+enum Source {
+    /// The model that is built into the classifier's crate.
     BuiltIn,
     Given(Arc<Classifier>),
-    /// One that came with a plan from another machine, loaded when first needed.
-    #[cfg(feature = "proto")]
-    Received(crate::codec::ReceivedModel),
+    Opened(OpenedModel),
+    Received(ReceivedModel),
+}
+
+/// A model by its folder or hub id.
+struct OpenedModel {
+    precision: Precision,
+    classifier: OnceLock<Arc<Classifier>>,
+}
+
+/// A model that a plan from another machine names.
+pub(crate) struct ReceivedModel {
+    /// A folder or a hub id; `None` for the built-in model.
+    pub folder_or_id: Option<String>,
+    pub precision: String,
+    pub weights_sha256: String,
+    pub tokenizer_sha256: String,
+    /// What errors call this machine.
+    pub machine: String,
+    classifier: OnceLock<Arc<Classifier>>,
 }
 
 impl Model {
@@ -30,23 +49,30 @@ impl Model {
     pub(crate) const BUILT_IN: &str = "default";
 
     pub(crate) fn built_in() -> Arc<Self> {
-        Arc::new(Self { name: Self::BUILT_IN.into(), base: Base::BuiltIn, variants: Mutex::default() })
+        Self::new(Self::BUILT_IN, Source::BuiltIn)
     }
 
     pub(crate) fn given(name: &str, classifier: Arc<Classifier>) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), base: Base::Given(classifier), variants: Mutex::default() })
+        Self::new(name, Source::Given(classifier))
     }
 
-    #[cfg(feature = "proto")]
-    pub(crate) fn received(name: &str, model: crate::codec::ReceivedModel) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), base: Base::Received(model), variants: Mutex::default() })
+    /// The model of a folder or a hub id, which is its name too.
+    fn opened(folder_or_id: &str, precision: Precision) -> Arc<Self> {
+        Self::new(folder_or_id, Source::Opened(OpenedModel { precision, classifier: OnceLock::new() }))
     }
 
-    #[cfg(feature = "proto")]
-    pub(crate) fn as_received(&self) -> Option<&crate::codec::ReceivedModel> {
-        match &self.base {
-            Base::Received(model) => Some(model),
-            Base::BuiltIn | Base::Given(_) => None,
+    pub(crate) fn received(name: &str, model: ReceivedModel) -> Arc<Self> {
+        Self::new(name, Source::Received(model))
+    }
+
+    fn new(name: &str, source: Source) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), source, variants: Mutex::default() })
+    }
+
+    pub(crate) fn as_received(&self) -> Option<&ReceivedModel> {
+        match &self.source {
+            Source::Received(model) => Some(model),
+            Source::BuiltIn | Source::Given(_) | Source::Opened(_) => None,
         }
     }
 
@@ -56,11 +82,11 @@ impl Model {
 
     /// The classifier in the precision in which it was first loaded.
     pub(crate) fn classifier(&self) -> Result<Arc<Classifier>, Error> {
-        match &self.base {
-            Base::BuiltIn => Ok(Classifier::default_model()?),
-            Base::Given(classifier) => Ok(Arc::clone(classifier)),
-            #[cfg(feature = "proto")]
-            Base::Received(model) => model.classifier(),
+        match &self.source {
+            Source::BuiltIn => built_in_classifier(),
+            Source::Given(classifier) => Ok(Arc::clone(classifier)),
+            Source::Opened(model) => model.classifier(&self.name),
+            Source::Received(model) => model.classifier(),
         }
     }
 
@@ -75,15 +101,82 @@ impl Model {
         Ok(variant)
     }
 
-    /// What tells two models of this process apart.
+    /// The address that tells two models of this process apart; `None` for the built-in one.
     fn identity(&self) -> Option<*const ()> {
-        match &self.base {
-            Base::BuiltIn => None,
-            Base::Given(classifier) => Some(Arc::as_ptr(classifier).cast()),
-            #[cfg(feature = "proto")]
-            Base::Received(model) => Some(std::ptr::from_ref(model).cast()),
+        match &self.source {
+            Source::BuiltIn => None,
+            Source::Given(classifier) => Some(Arc::as_ptr(classifier).cast()),
+            Source::Opened(_) | Source::Received(_) => Some(std::ptr::from_ref(self).cast()),
         }
     }
+}
+
+#[cfg(feature = "default-model")]
+fn built_in_classifier() -> Result<Arc<Classifier>, Error> {
+    Ok(Classifier::default_model()?)
+}
+
+#[cfg(not(feature = "default-model"))]
+fn built_in_classifier() -> Result<Arc<Classifier>, Error> {
+    Err(Error::NoBuiltInModel)
+}
+
+impl OpenedModel {
+    fn classifier(&self, folder_or_id: &str) -> Result<Arc<Classifier>, Error> {
+        load_once(&self.classifier, || {
+            let loaded = Classifier::shared(folder_or_id, self.precision);
+            loaded.map_err(|error| Error::option("model", folder_or_id, error))
+        })
+    }
+}
+
+impl ReceivedModel {
+    pub(crate) fn new(
+        folder_or_id: Option<String>,
+        precision: String,
+        [weights_sha256, tokenizer_sha256]: [String; 2],
+        machine: String,
+    ) -> Self {
+        Self { folder_or_id, precision, weights_sha256, tokenizer_sha256, machine, classifier: OnceLock::new() }
+    }
+
+    fn classifier(&self) -> Result<Arc<Classifier>, Error> {
+        load_once(&self.classifier, || self.load())
+    }
+
+    fn load(&self) -> Result<Arc<Classifier>, Error> {
+        let lacks = |reason: String| Error::ModelNotThere {
+            place: self.machine.clone(),
+            model: self.folder_or_id.clone().unwrap_or_else(|| Model::BUILT_IN.into()),
+            reason,
+        };
+        let classifier = match &self.folder_or_id {
+            None => built_in_classifier(),
+            Some(folder_or_id) => {
+                let precision = self.precision.parse().map_err(|e| lacks(format!("{e}")))?;
+                Classifier::shared(folder_or_id, precision).map_err(Error::from)
+            }
+        };
+        let classifier = classifier.map_err(|e| lacks(e.to_string()))?;
+        let is_same = classifier.weights_sha256() == self.weights_sha256
+            && classifier.tokenizer_sha256() == self.tokenizer_sha256;
+        if !is_same {
+            return Err(lacks("what is there is another model than the query was written with".into()));
+        }
+        Ok(classifier)
+    }
+}
+
+/// Two threads that come first may both load; [`Classifier::shared`] gives them the same classifier.
+fn load_once(
+    loaded: &OnceLock<Arc<Classifier>>,
+    load: impl FnOnce() -> Result<Arc<Classifier>, Error>,
+) -> Result<Arc<Classifier>, Error> {
+    if let Some(classifier) = loaded.get() {
+        return Ok(Arc::clone(classifier));
+    }
+    let classifier = load()?;
+    Ok(Arc::clone(loaded.get_or_init(|| classifier)))
 }
 
 impl PartialEq for Model {
@@ -110,21 +203,26 @@ impl std::fmt::Debug for Model {
 #[derive(Debug)]
 pub(crate) struct Models {
     built_in: Arc<Model>,
-    /// Models that a function made by `CREATE FUNCTION` holds, and which are gone when it is.
+    /// Models of functions made by `CREATE FUNCTION`, which are dropped with their functions.
     of_functions: Mutex<BTreeMap<String, Weak<Model>>>,
+    /// Models that live as long as the session.
+    kept: Mutex<Vec<Arc<Model>>>,
+    /// The model that `emotion.model` opened last, with the revision of that option.
+    opened: Mutex<Option<(u64, Arc<Model>)>>,
 }
 
 impl Default for Models {
     fn default() -> Self {
-        Self { built_in: Model::built_in(), of_functions: Mutex::default() }
+        Self {
+            built_in: Model::built_in(),
+            of_functions: Mutex::default(),
+            kept: Mutex::default(),
+            opened: Mutex::default(),
+        }
     }
 }
 
 impl Models {
-    pub(crate) fn built_in(&self) -> &Arc<Model> {
-        &self.built_in
-    }
-
     /// Whether the same names stand for the same models.
     pub(crate) fn agree(&self, other: &Self) -> bool {
         std::ptr::eq(self, other) || {
@@ -138,18 +236,44 @@ impl Models {
         lock(&self.of_functions).insert(model.name().into(), Arc::downgrade(model));
     }
 
+    /// Names a model for as long as the session lives.
+    pub(crate) fn keep(&self, model: Arc<Model>) {
+        self.name(&model);
+        lock(&self.kept).push(model);
+    }
+
     pub(crate) fn get(&self, name: &str) -> Result<Arc<Model>, Error> {
         let all = self.all();
         let found = all.iter().find(|model| model.name() == name).cloned();
         found.ok_or_else(|| Error::unknown_model(name, all.iter().map(|model| model.name().to_string()).collect()))
     }
 
-    /// The built-in model, then the others in the order of their names.
+    /// The model of functions that name none: a model of the session, or else a folder or a hub id, whose
+    /// files are read when a plan first needs them.
+    pub(crate) fn resolve(&self, options: &EmotionOptions) -> Arc<Model> {
+        let name = options.model();
+        if name == Model::BUILT_IN {
+            return Arc::clone(&self.built_in);
+        }
+        if let Ok(model) = self.get(name) {
+            return model;
+        }
+        let mut opened = lock(&self.opened);
+        let revision = options.model_revision();
+        if let Some((_, model)) = opened.as_ref().filter(|(known, model)| *known == revision && model.name == name) {
+            return Arc::clone(model);
+        }
+        let model = Model::opened(name, options.precision);
+        *opened = Some((revision, Arc::clone(&model)));
+        model
+    }
+
+    /// The built-in model, if there is one, then the others in the order of their names.
     pub(crate) fn all(&self) -> Vec<Arc<Model>> {
         let mut named = lock(&self.of_functions);
         named.retain(|_, model| model.strong_count() > 0);
-        let named = named.values().filter_map(Weak::upgrade);
-        std::iter::once(Arc::clone(&self.built_in)).chain(named).collect()
+        let built_in = cfg!(feature = "default-model").then(|| Arc::clone(&self.built_in));
+        built_in.into_iter().chain(named.values().filter_map(Weak::upgrade)).collect()
     }
 }
 

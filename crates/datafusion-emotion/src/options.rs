@@ -2,15 +2,14 @@ use std::any::Any;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
-use emotion_classifier::{Classifier, ClassifyOptions, Precision, TextCache};
+use emotion_classifier::{ClassifyOptions, DEFAULT_THRESHOLD, LongText, Precision, TextCache};
 
-use crate::Error;
-use crate::model::{Model, Models};
+use crate::error::Error;
 
 /// A session's options under `emotion.`, for `SET`, `SHOW` and
 /// [`SessionConfig`](datafusion::prelude::SessionConfig).
@@ -41,44 +40,76 @@ use crate::model::{Model, Models};
 /// # }
 /// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct EmotionOptions {
-    pub(crate) models: Arc<Models>,
-    pub(crate) model: Arc<Model>,
-    pub(crate) precision: Precision,
-    pub(crate) classify: ClassifyOptions,
-    pub(crate) threshold: f32,
-    pub(crate) cache_entries: usize,
-    /// Whether `model` is another session's, whose plans say themselves what it is.
-    is_elsewhere: bool,
+    model: String,
+    /// Differs between two models that were set one after the other under one name.
+    model_revision: u64,
+    /// Numbers in which the model computes.
+    pub precision: Precision,
+    /// Tokens that the model sees at once, special tokens included; `None` for as many as it can take.
+    pub max_length: Option<usize>,
+    /// Treatment of a text with more tokens than that.
+    pub long_text: LongText,
+    /// Probability from which a label of a multi-label model holds, from 0 to 1.
+    pub threshold: f32,
+    /// Tokens of a micro-batch, above 0. Changes no result.
+    pub batch_tokens: usize,
+    /// Threads that infer; `None` for all cores. Changes no result.
+    pub threads: Option<NonZeroUsize>,
+    cache_entries: usize,
 }
 
 impl Default for EmotionOptions {
     fn default() -> Self {
-        Self::new(Arc::default())
+        let ClassifyOptions { max_length, long_text, batch_tokens, threads, .. } = ClassifyOptions::default();
+        Self {
+            model: DEFAULT_MODEL.into(),
+            model_revision: 0,
+            precision: Precision::default(),
+            max_length,
+            long_text,
+            threshold: DEFAULT_THRESHOLD,
+            batch_tokens,
+            threads,
+            cache_entries: TextCache::DEFAULT_ENTRIES,
+        }
     }
 }
 
 impl EmotionOptions {
-    pub(crate) fn new(models: Arc<Models>) -> Self {
-        Self {
-            model: Arc::clone(models.built_in()),
-            models,
-            precision: Precision::default(),
-            classify: ClassifyOptions::default(),
-            threshold: 0.5,
-            cache_entries: TextCache::DEFAULT_ENTRIES,
-            is_elsewhere: false,
-        }
+    /// The model of functions that name none: `default` for the built-in one, the name of a function made by
+    /// `CREATE FUNCTION`, a folder, or a hub id.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.model
     }
 
-    /// Options of a server that runs the plans of other sessions and takes their options.
-    ///
-    /// It does not look for their `model`, whose name may mean nothing there: plans that the codecs of this crate
-    /// carry hold all that is needed to load it.
-    #[cfg(feature = "proto")]
+    /// Sets [`Self::model`]. The model is loaded when a plan first needs it, and loaded again after
+    /// each call, so that a folder whose files were replaced is read anew.
+    pub fn set_model(&mut self, model: impl Into<String>) {
+        static REVISIONS: AtomicU64 = AtomicU64::new(1);
+        self.model = model.into();
+        self.model_revision = REVISIONS.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn model_revision(&self) -> u64 {
+        self.model_revision
+    }
+
+    /// Texts whose predictions the process remembers; 0 if this session neither looks up nor remembers.
     #[must_use]
-    pub fn of_another_session() -> Self {
-        Self { is_elsewhere: true, ..Self::default() }
+    pub fn cache_entries(&self) -> usize {
+        self.cache_entries
+    }
+
+    /// Sets [`Self::cache_entries`]. The cache belongs to the process: its capacity is the one that was
+    /// set last, in any session, other than 0.
+    pub fn set_cache_entries(&mut self, entries: usize) {
+        self.cache_entries = entries;
+        if entries > 0 {
+            TextCache::shared().resize(entries);
+        }
     }
 
     /// The options of a session, if it has them.
@@ -86,67 +117,61 @@ impl EmotionOptions {
         config.extensions.get::<Self>()
     }
 
-    fn open_model(&self, name: &str) -> Result<Arc<Model>, Error> {
-        if let Ok(model) = self.models.get(name) {
-            return Ok(model);
-        }
-        Ok(Model::given(name, Classifier::shared(name, self.precision)?))
+    /// The options of one call of the classifier.
+    pub(crate) fn classify(&self) -> ClassifyOptions {
+        let mut options = ClassifyOptions::default();
+        options.max_length = self.max_length;
+        options.long_text = self.long_text;
+        options.batch_tokens = self.batch_tokens;
+        options.threads = self.threads;
+        options.cache = self.cache_entries > 0;
+        options
     }
 
     fn set_checked(&mut self, key: &str, value: &str) -> Result<(), Error> {
         match key {
-            "model" if self.is_elsewhere => {}
-            "model" => {
-                self.model = self.open_model(value).map_err(|e| wrong(key, value, e))?;
-            }
+            "model" => self.set_model(value),
             "precision" => self.precision = parse(key, value)?,
-            "max_length" => self.classify.max_length = whole(key, value)?.map(NonZeroUsize::get),
-            "long_text" => self.classify.long_text = parse(key, value)?,
+            "max_length" => self.max_length = whole(key, value)?.map(NonZeroUsize::get),
+            "long_text" => self.long_text = parse(key, value)?,
             "threshold" => {
                 let threshold: f32 = value.parse().unwrap_or(f32::NAN);
                 if !(0.0..=1.0).contains(&threshold) {
-                    return Err(wrong(key, value, "it must be a probability from 0 to 1"));
+                    return Err(Error::option(key, value, "it must be a probability from 0 to 1"));
                 }
                 self.threshold = threshold;
             }
             "batch_tokens" => {
-                let tokens = whole(key, value)?.ok_or_else(|| wrong(key, value, "it must be above 0"))?;
-                self.classify.batch_tokens = tokens.get();
+                let tokens = whole(key, value)?.ok_or_else(|| Error::option(key, value, "it must be above 0"))?;
+                self.batch_tokens = tokens.get();
             }
             "threads" => {
                 let threads = whole(key, value)?;
                 if threads.is_some_and(|threads| threads.get() > MOST_THREADS) {
-                    return Err(wrong(key, value, format!("it must be at most {MOST_THREADS}")));
+                    return Err(Error::option(key, value, format!("it must be at most {MOST_THREADS}")));
                 }
-                self.classify.threads = threads;
+                self.threads = threads;
             }
-            "cache_entries" => {
-                self.cache_entries = whole(key, value)?.map_or(0, NonZeroUsize::get);
-                self.classify.cache = self.cache_entries > 0;
-                if self.classify.cache {
-                    TextCache::shared().resize(self.cache_entries);
-                }
-            }
-            _ => return Err(wrong(key, value, format!("there is no such option; there are {}", names()))),
+            "cache_entries" => self.set_cache_entries(whole(key, value)?.map_or(0, NonZeroUsize::get)),
+            _ => return Err(Error::option(key, value, format!("there is no such option; there are {}", names()))),
         }
         Ok(())
     }
 }
 
+/// The name of the built-in model.
+const DEFAULT_MODEL: &str = "default";
+
 /// More than any machine has, and few enough to start.
 const MOST_THREADS: usize = 1024;
 
-fn wrong(option: &str, value: &str, reason: impl Display) -> Error {
-    Error::Option { option: option.into(), value: value.into(), reason: reason.to_string() }
-}
-
 fn parse<T: FromStr<Err: Display>>(option: &str, value: &str) -> Result<T, Error> {
-    value.to_ascii_lowercase().parse().map_err(|reason| wrong(option, value, reason))
+    value.to_ascii_lowercase().parse().map_err(|reason| Error::option(option, value, reason))
 }
 
 /// A whole number, which is `None` for 0.
 fn whole(option: &str, value: &str) -> Result<Option<NonZeroUsize>, Error> {
-    let number = value.parse().map_err(|_| wrong(option, value, "it must be a whole number"))?;
+    let number = value.parse().map_err(|_| Error::option(option, value, "it must be a whole number"))?;
     Ok(NonZeroUsize::new(number))
 }
 
@@ -200,13 +225,13 @@ impl ExtensionOptions for EmotionOptions {
 
     fn entries(&self) -> Vec<ConfigEntry> {
         let values = [
-            self.model.name().to_string(),
+            self.model.clone(),
             self.precision.to_string(),
-            self.classify.max_length.unwrap_or(0).to_string(),
-            self.classify.long_text.to_string(),
+            self.max_length.unwrap_or(0).to_string(),
+            self.long_text.to_string(),
             self.threshold.to_string(),
-            self.classify.batch_tokens.to_string(),
-            self.classify.threads.map_or(0, NonZeroUsize::get).to_string(),
+            self.batch_tokens.to_string(),
+            self.threads.map_or(0, NonZeroUsize::get).to_string(),
             self.cache_entries.to_string(),
         ];
         let entries = DESCRIPTIONS.into_iter().zip(values);

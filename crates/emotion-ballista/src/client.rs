@@ -21,7 +21,8 @@ use datafusion_emotion::{EmotionLogicalCodec, EmotionPhysicalCodec};
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use tokio::net::TcpStream;
 
-use crate::answer::{AnswerExec, cause, readable};
+use crate::answer::{AnswerExec, restored};
+use crate::task_error::TaskError;
 
 /// What errors call this machine.
 const THIS: &str = "this program";
@@ -81,7 +82,7 @@ pub async fn execute(
     let config = session.copied_config().upgrade_for_ballista();
     let options = config.ballista_config();
     let answer = execute_physical_plan::<PhysicalPlanNode>(url, &options, plan, &codec, session.session_id(), config);
-    answer.await.map(readable).map_err(cause)
+    answer.await.map(restored).map_err(TaskError::decode)
 }
 
 /// The URL of a scheduler that answers.

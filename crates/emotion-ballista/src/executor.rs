@@ -6,7 +6,8 @@ use ballista_executor::executor_process::ExecutorProcessConfig;
 use datafusion::execution::SessionStateBuilder;
 use datafusion_emotion::{EmotionExt, EmotionLogicalCodec, EmotionPhysicalCodec};
 
-use crate::scheduler::session_config;
+use crate::configuration::session_config;
+use crate::engine::EmotionEngine;
 use crate::stores::runtime;
 
 /// Adds to an executor the functions, options and codecs of this project, and the object stores that the environment
@@ -22,6 +23,7 @@ pub fn executor_config(mut config: ExecutorProcessConfig) -> ExecutorProcessConf
     config.override_logical_codec = Some(Arc::new(logical));
     config.override_physical_codec = Some(Arc::new(physical));
     config.override_config_producer = Some(Arc::new(session_config));
+    config.override_execution_engine = Some(Arc::new(EmotionEngine::default()));
     let work_dir = config.work_dir.clone();
     config.override_runtime_producer = Some(Arc::new(move |_| runtime(work_dir.as_deref())));
     config.override_function_registry = Some(Arc::new(functions()));

@@ -13,6 +13,10 @@
 mod answer;
 mod client;
 #[cfg(feature = "server")]
+mod configuration;
+#[cfg(feature = "server")]
+mod engine;
+#[cfg(feature = "server")]
 mod executor;
 #[cfg(feature = "server")]
 pub mod logging;
@@ -20,6 +24,7 @@ pub mod logging;
 mod scheduler;
 #[cfg(feature = "server")]
 mod stores;
+mod task_error;
 
 pub use client::{connect, execute};
 #[cfg(feature = "server")]

@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
-use ballista_core::extension::SessionConfigExt;
 use ballista_core::optimizer::ballista_default_optimizer_rules;
 use ballista_core::serde::{BallistaLogicalExtensionCodec, BallistaPhysicalExtensionCodec};
 use ballista_scheduler::config::SchedulerConfig;
 use datafusion::error::Result;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
-use datafusion_emotion::{EmotionExt, EmotionLogicalCodec, EmotionOptions, EmotionPhysicalCodec};
+use datafusion_emotion::{EmotionExt, EmotionLogicalCodec, EmotionPhysicalCodec};
 
+use crate::configuration::session_config;
 use crate::stores::runtime;
 
 /// Adds to a scheduler the functions, options, planning and codecs of this project, and the object stores that the
@@ -23,13 +23,6 @@ pub fn scheduler_config(mut config: SchedulerConfig) -> SchedulerConfig {
     config.override_config_producer = Some(Arc::new(session_config));
     config.override_session_builder = Some(Arc::new(session_state));
     config
-}
-
-/// A configuration that takes the options of the session that sends a query.
-pub(crate) fn session_config() -> SessionConfig {
-    SessionConfig::new_with_ballista()
-        .with_information_schema(true)
-        .with_option_extension(EmotionOptions::of_another_session())
 }
 
 fn session_state(config: SessionConfig) -> Result<SessionState> {

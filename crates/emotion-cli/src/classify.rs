@@ -4,12 +4,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, AsArray, Float32Array, RecordBatch, StringArray, StructArray};
 use arrow::csv::WriterBuilder;
-use arrow::datatypes::{DataType, Field, Fields, Float32Type, Schema};
-use arrow::json::LineDelimitedWriter;
+use arrow::datatypes::{DataType, Field, Fields, Float32Type};
+use arrow::json::WriterBuilder as JsonWriterBuilder;
+use arrow::json::writer::LineDelimited;
 use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 use clap::{Args, ValueEnum};
-use emotion_classifier::{Classifier, Prediction};
+use emotion_classifier::{Classifier, DEFAULT_THRESHOLD, Prediction};
 
 use crate::model::ModelArguments;
 
@@ -87,18 +88,21 @@ impl<W: Write> Printer<W> {
     fn print(&mut self, classifier: &Classifier, texts: &[String]) -> Result<()> {
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
         let predictions = classifier.classify(&borrowed)?;
+        let labels = predictions.iter().map(|row| classifier.held_label(row, DEFAULT_THRESHOLD).map(|label| &**label));
+        let leading = leading(texts, labels.collect(), &predictions);
         let scores = scores(classifier.labels(), &predictions);
         match self.format {
-            Format::Table => self.table.push(rounded(&flat(texts, &predictions, scores)?)?),
+            Format::Table => self.table.push(rounded(&flat(leading, scores)?)?),
             Format::Csv => {
-                let batch = flat(texts, &predictions, scores)?;
+                let batch = flat(leading, scores)?;
                 let writer = WriterBuilder::new().with_header(!self.has_header);
                 self.has_header = true;
                 writer.build(&mut self.out).write(&batch)?;
             }
             Format::Json => {
-                let batch = nested(texts, &predictions, scores)?;
-                let mut writer = LineDelimitedWriter::new(&mut self.out);
+                let batch = nested(leading, scores)?;
+                let builder = JsonWriterBuilder::new().with_explicit_nulls(true);
+                let mut writer = builder.build::<_, LineDelimited>(&mut self.out);
                 writer.write(&batch)?;
                 writer.finish()?;
             }
@@ -108,7 +112,7 @@ impl<W: Write> Printer<W> {
 
     fn finish(mut self) -> Result<()> {
         if !self.table.is_empty() {
-            let options = FormatOptions::default();
+            let options = FormatOptions::default().with_null("NULL");
             writeln!(self.out, "{}", pretty_format_batches_with_options(&self.table, &options)?)?;
         }
         Ok(self.out.flush()?)
@@ -117,7 +121,7 @@ impl<W: Write> Printer<W> {
 
 type Column = (String, ArrayRef);
 
-fn scores(labels: &[Arc<str>], predictions: &[Prediction]) -> Vec<Column> {
+fn scores(labels: &[Arc<str>], predictions: &[Arc<Prediction>]) -> Vec<Column> {
     let column = |(id, label): (usize, &Arc<str>)| -> Column {
         let values = predictions.iter().map(|prediction| prediction.probabilities[id]);
         (label.to_string(), Arc::new(Float32Array::from_iter_values(values)))
@@ -125,32 +129,25 @@ fn scores(labels: &[Arc<str>], predictions: &[Prediction]) -> Vec<Column> {
     labels.iter().enumerate().map(column).collect()
 }
 
-/// `text`, `label` and `score`.
-fn leading(texts: &[String], predictions: &[Prediction]) -> Vec<Column> {
-    let labels = predictions.iter().map(|prediction| &*prediction.label);
+/// `text`, `label` (NULL if none holds) and `score`.
+fn leading(texts: &[String], labels: StringArray, predictions: &[Arc<Prediction>]) -> Vec<Column> {
     let scores = predictions.iter().map(|prediction| prediction.score);
     vec![
         ("text".into(), Arc::new(StringArray::from_iter_values(texts))),
-        ("label".into(), Arc::new(StringArray::from_iter_values(labels))),
+        ("label".into(), Arc::new(labels)),
         ("score".into(), Arc::new(Float32Array::from_iter_values(scores))),
     ]
 }
 
-fn flat(texts: &[String], predictions: &[Prediction], scores: Vec<Column>) -> Result<RecordBatch> {
-    batch(leading(texts, predictions).into_iter().chain(scores))
+fn flat(leading: Vec<Column>, scores: Vec<Column>) -> Result<RecordBatch> {
+    Ok(RecordBatch::try_from_iter(leading.into_iter().chain(scores))?)
 }
 
-fn nested(texts: &[String], predictions: &[Prediction], scores: Vec<Column>) -> Result<RecordBatch> {
+fn nested(leading: Vec<Column>, scores: Vec<Column>) -> Result<RecordBatch> {
     let (names, columns): (Vec<_>, Vec<_>) = scores.into_iter().unzip();
     let fields: Fields = names.iter().map(|name| Field::new(name, DataType::Float32, false)).collect();
     let scores: ArrayRef = Arc::new(StructArray::try_new(fields, columns, None)?);
-    batch(leading(texts, predictions).into_iter().chain([("scores".into(), scores)]))
-}
-
-fn batch(columns: impl Iterator<Item = Column>) -> Result<RecordBatch> {
-    let (fields, columns): (Vec<_>, Vec<_>) =
-        columns.map(|(name, column)| (Field::new(name, column.data_type().clone(), false), column)).unzip();
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    flat(leading, vec![("scores".into(), scores)])
 }
 
 /// The same batch to be read by people, to whom four decimals are enough.
@@ -165,5 +162,5 @@ fn rounded(wide: &RecordBatch) -> Result<RecordBatch> {
         };
         (field.name().clone(), column)
     });
-    batch(columns)
+    Ok(RecordBatch::try_from_iter(columns)?)
 }

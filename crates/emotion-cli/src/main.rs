@@ -2,9 +2,11 @@
 
 mod atomic_file;
 mod classify;
+mod cluster;
 mod eval;
 mod label;
 mod memory;
+mod message;
 mod model;
 mod numbers;
 mod page;
@@ -19,6 +21,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use datafusion::error::DataFusionError;
+
+use message::message;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -59,18 +63,6 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The error and its causes, without those that an outer message repeats.
-fn message(error: &anyhow::Error) -> String {
-    let first = match error.downcast_ref() {
-        Some(DataFusionError::External(ours)) => ours.to_string(),
-        _ => error.to_string(),
-    };
-    error.chain().skip(1).fold(first, |message, cause| {
-        let cause = cause.to_string();
-        if message.contains(&cause) { message } else { format!("{message}: {cause}") }
-    })
 }
 
 /// Whether the reader of our output went away, as `head` does: no fault of ours, or of theirs.

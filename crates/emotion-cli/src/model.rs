@@ -33,7 +33,7 @@ impl ModelArguments {
         }
         let classifier = match &self.model {
             Some(model) => builder.open(model)?,
-            None => builder.default_model()?,
+            None => builder.load_default_model()?,
         };
         Ok(Arc::new(classifier))
     }
@@ -41,7 +41,6 @@ impl ModelArguments {
     /// The choices as options of a session.
     pub fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
         let options = [
-            // Before the model, which is then loaded in it.
             ("emotion.precision", self.precision.map(|precision| precision.to_string())),
             ("emotion.model", self.model.clone()),
             ("emotion.max_length", self.max_length.map(|tokens| tokens.to_string())),

@@ -13,6 +13,8 @@ use datafusion_cli::functions::ParquetMetadataFunc;
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use datafusion_emotion::EmotionExt;
 
+use crate::cluster;
+
 /// Endings of files that are tables.
 const EXTENSIONS: &str = ".parquet, .csv, .json, .arrow or .avro";
 
@@ -45,7 +47,7 @@ pub async fn session_on(
         builder.config().get_or_insert_default().options_mut().set(option, &value)?;
     }
     let context = match cluster {
-        Some(address) => emotion_ballista::connect(address, builder.build()).await?,
+        Some(address) => cluster::connect(address, builder.build()).await?,
         None => SessionContext::new_with_state(builder.build()),
     };
     let context = context.enable_url_table();

@@ -6,7 +6,7 @@ use datafusion_macros::user_doc;
 use super::text_function::{Takes, TextFunction};
 use crate::annotation::Output;
 use crate::model::Model;
-use crate::session::Session;
+use crate::shared::Shared;
 
 pub(crate) const NAME: &str = "emotion_annotate";
 
@@ -33,7 +33,7 @@ pub(crate) const NAME: &str = "emotion_annotate";
 )]
 struct EmotionAnnotate;
 
-pub(crate) fn udf(session: &Arc<Session>, model: &Arc<Model>) -> ScalarUDF {
+pub(crate) fn udf(shared: &Arc<Shared>, model: &Arc<Model>) -> ScalarUDF {
     let documentation = EmotionAnnotate.doc().cloned();
-    TextFunction::new(NAME, Takes::Model(Output::Annotation), documentation, session, model).into()
+    TextFunction::new(NAME, Takes::Model(Output::Annotation), documentation, shared, model).into()
 }

@@ -6,7 +6,7 @@ use datafusion_macros::user_doc;
 use super::text_function::{Takes, TextFunction};
 use crate::annotation::Output;
 use crate::model::Model;
-use crate::session::Session;
+use crate::shared::Shared;
 
 /// `emotion_classify(text [, model]) -> Utf8`: the most probable label of each text.
 #[user_doc(
@@ -31,7 +31,7 @@ use crate::session::Session;
 )]
 struct EmotionClassify;
 
-pub(crate) fn udf(session: &Arc<Session>, model: &Arc<Model>) -> ScalarUDF {
+pub(crate) fn udf(shared: &Arc<Shared>, model: &Arc<Model>) -> ScalarUDF {
     let documentation = EmotionClassify.doc().cloned();
-    TextFunction::new("emotion_classify", Takes::Model(Output::Label), documentation, session, model).into()
+    TextFunction::new("emotion_classify", Takes::Model(Output::Label), documentation, shared, model).into()
 }

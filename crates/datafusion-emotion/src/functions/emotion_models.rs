@@ -6,14 +6,14 @@ use datafusion::common::plan_err;
 use datafusion::error::Result;
 use emotion_classifier::{Classifier, Config, ProblemType};
 
-use crate::Error;
+use crate::error::Error;
 use crate::options::EmotionOptions;
-use crate::session::Session;
+use crate::shared::Shared;
 
 /// `emotion_models()`: a row for each model that the session can name.
 #[derive(Debug)]
 pub(crate) struct EmotionModels {
-    pub(crate) session: Arc<Session>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl TableFunctionImpl for EmotionModels {
@@ -29,9 +29,9 @@ impl TableFunctionImpl for EmotionModels {
 
 impl EmotionModels {
     fn models(&self, options: &EmotionOptions) -> Result<RecordBatch> {
-        let mut models = self.session.models.all();
-        if !models.iter().any(|model| model.name() == options.model.name()) {
-            models.insert(0, Arc::clone(&options.model));
+        let mut models = self.shared.models.all();
+        if !models.iter().any(|model| model.name() == options.model()) {
+            models.insert(0, self.shared.models.resolve(options));
         }
         let classifiers: Vec<Arc<Classifier>> =
             models.iter().map(|model| model.classifier()).collect::<Result<_, Error>>()?;
@@ -44,7 +44,7 @@ impl EmotionModels {
         let names: StringArray = models.iter().map(|model| Some(model.name())).collect();
         let max_length = |classifier: &Classifier| {
             let longest = classifier.max_length();
-            options.classify.max_length.map_or(longest, |tokens| tokens.min(longest))
+            options.max_length.map_or(longest, |tokens| tokens.min(longest))
         };
         Ok(RecordBatch::try_from_iter([
             ("name", Arc::new(names) as ArrayRef),
@@ -71,9 +71,6 @@ fn labels(classifiers: &[Arc<Classifier>]) -> ArrayRef {
 
 /// Such as `DistilBERT 6 x 384, 12 heads, single-label`.
 fn architecture(config: &Config) -> String {
-    let kind = match config.problem_type {
-        ProblemType::SingleLabel => "single-label",
-        ProblemType::MultiLabel => "multi-label",
-    };
+    let kind = if config.problem_type == ProblemType::MultiLabel { "multi-label" } else { "single-label" };
     format!("DistilBERT {} x {}, {} heads, {kind}", config.n_layers, config.dim, config.n_heads)
 }

@@ -5,7 +5,7 @@ use datafusion_macros::user_doc;
 
 use super::text_function::{Takes, TextFunction};
 use crate::model::Model;
-use crate::session::Session;
+use crate::shared::Shared;
 
 /// `emotion_score(text [, label] [, model]) -> Float32`: the probability of a label of each text.
 #[user_doc(
@@ -34,7 +34,7 @@ use crate::session::Session;
 )]
 struct EmotionScore;
 
-pub(crate) fn udf(session: &Arc<Session>, model: &Arc<Model>) -> ScalarUDF {
+pub(crate) fn udf(shared: &Arc<Shared>, model: &Arc<Model>) -> ScalarUDF {
     let documentation = EmotionScore.doc().cloned();
-    TextFunction::new("emotion_score", Takes::LabelAndModel, documentation, session, model).into()
+    TextFunction::new("emotion_score", Takes::LabelAndModel, documentation, shared, model).into()
 }

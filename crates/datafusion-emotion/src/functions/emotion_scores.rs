@@ -6,7 +6,7 @@ use datafusion_macros::user_doc;
 use super::text_function::{Takes, TextFunction};
 use crate::annotation::Output;
 use crate::model::Model;
-use crate::session::Session;
+use crate::shared::Shared;
 
 /// `emotion_scores(text [, model]) -> Struct`: the probability of every label of each text.
 #[user_doc(
@@ -30,7 +30,7 @@ use crate::session::Session;
 )]
 struct EmotionScores;
 
-pub(crate) fn udf(session: &Arc<Session>, model: &Arc<Model>) -> ScalarUDF {
+pub(crate) fn udf(shared: &Arc<Shared>, model: &Arc<Model>) -> ScalarUDF {
     let documentation = EmotionScores.doc().cloned();
-    TextFunction::new("emotion_scores", Takes::Model(Output::Scores), documentation, session, model).into()
+    TextFunction::new("emotion_scores", Takes::Model(Output::Scores), documentation, shared, model).into()
 }

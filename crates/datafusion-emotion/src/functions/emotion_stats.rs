@@ -6,12 +6,12 @@ use datafusion::catalog::{MemTable, TableFunctionArgs, TableFunctionImpl, TableP
 use datafusion::common::plan_err;
 use datafusion::error::Result;
 
-use crate::session::Session;
+use crate::shared::Shared;
 
 /// `emotion_stats()`: a row with what the session's functions did so far.
 #[derive(Debug)]
 pub(crate) struct EmotionStats {
-    pub(crate) session: Arc<Session>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl TableFunctionImpl for EmotionStats {
@@ -26,7 +26,7 @@ impl TableFunctionImpl for EmotionStats {
 
 impl EmotionStats {
     fn counts(&self) -> Result<RecordBatch> {
-        let usage = &self.session.usage;
+        let usage = &self.shared.usage;
         let counts = usage.inference.snapshot();
         let busy = counts.busy.as_secs_f64();
         let integer = |value: u64| -> ArrayRef { Arc::new(UInt64Array::from(vec![value])) };

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{
 };
 use datafusion_macros::user_doc;
 
-use crate::session::Session;
+use crate::shared::Shared;
 
 /// `emotion_stats_reset() -> Boolean`: starts the counts of `emotion_stats()` again.
 #[user_doc(
@@ -28,20 +28,20 @@ use crate::session::Session;
 #[derive(Debug)]
 pub(crate) struct EmotionStatsReset {
     signature: Signature,
-    session: Arc<Session>,
+    shared: Arc<Shared>,
 }
 
 impl EmotionStatsReset {
-    pub(crate) fn new(session: &Arc<Session>) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         // The second says the same where SHOW FUNCTIONS asks for types.
         let none = vec![TypeSignature::Nullary, TypeSignature::Exact(vec![])];
-        Self { signature: Signature::one_of(none, Volatility::Volatile), session: Arc::clone(session) }
+        Self { signature: Signature::one_of(none, Volatility::Volatile), shared: Arc::clone(shared) }
     }
 }
 
 impl PartialEq for EmotionStatsReset {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.session, &other.session)
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
@@ -49,7 +49,7 @@ impl Eq for EmotionStatsReset {}
 
 impl Hash for EmotionStatsReset {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.session).hash(state);
+        Arc::as_ptr(&self.shared).hash(state);
     }
 }
 
@@ -67,7 +67,7 @@ impl ScalarUDFImpl for EmotionStatsReset {
     }
 
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        self.session.usage.reset();
+        self.shared.usage.reset();
         Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))))
     }
 

@@ -14,21 +14,21 @@ use std::sync::Arc;
 use datafusion::logical_expr::ScalarUDF;
 use emotion_classifier::ProblemType;
 
-use crate::Error;
 use crate::annotation::Output;
+use crate::error::Error;
 use crate::model::Model;
 use crate::options::EmotionOptions;
-use crate::session::Session;
+use crate::shared::Shared;
 use text_function::{Takes, TextFunction};
 
 /// Every scalar function of this crate; those that may name a model use `model` if they don't.
-pub(crate) fn scalar_udfs(session: &Arc<Session>, model: &Arc<Model>) -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn scalar_udfs(shared: &Arc<Shared>, model: &Arc<Model>) -> Vec<Arc<ScalarUDF>> {
     vec![
-        Arc::new(emotion_classify::udf(session, model)),
-        Arc::new(emotion_score::udf(session, model)),
-        Arc::new(emotion_scores::udf(session, model)),
-        Arc::new(emotion_annotate::udf(session, model)),
-        Arc::new(emotion_stats_reset::EmotionStatsReset::new(session).into()),
+        Arc::new(emotion_classify::udf(shared, model)),
+        Arc::new(emotion_score::udf(shared, model)),
+        Arc::new(emotion_scores::udf(shared, model)),
+        Arc::new(emotion_annotate::udf(shared, model)),
+        Arc::new(emotion_stats_reset::EmotionStatsReset::new(shared).into()),
     ]
 }
 
@@ -46,23 +46,28 @@ pub(crate) fn scalar_udfs(session: &Arc<Session>, model: &Arc<Model>) -> Vec<Arc
 /// | `{prefix}_labels(text)` | of a multi-label model only: all labels that hold, as a list |
 ///
 /// ```
-/// use datafusion::common::config::ExtensionOptions;
+/// # #[cfg(feature = "default-model")]
+/// # fn main() -> Result<(), datafusion_emotion::Error> {
+/// use datafusion_emotion::emotion_classifier::Precision;
 /// use datafusion_emotion::{EmotionOptions, functions_of};
 ///
-/// # fn main() -> datafusion::error::Result<()> {
 /// let mut options = EmotionOptions::default();
-/// options.set("precision", "int8")?;
+/// options.precision = Precision::Int8;
 /// let functions = functions_of("emotion", options)?;
 /// assert_eq!(functions[0].name(), "emotion_classify");
 /// # Ok(())
 /// # }
+/// # #[cfg(not(feature = "default-model"))]
+/// # fn main() {}
 /// ```
 ///
 /// # Errors
 ///
-/// The model of the options cannot be loaded.
+/// [`Error::Option`] if the model that the options name cannot be loaded, [`Error::NoBuiltInModel`] if they
+/// name none and none is built in, and [`Error::Model`] if the built-in one cannot be loaded.
 pub fn functions_of(prefix: &str, options: EmotionOptions) -> Result<Vec<Arc<ScalarUDF>>, Error> {
-    let model = Arc::clone(&options.model);
+    let shared = Shared::default();
+    let model = shared.models.resolve(&options);
     let mut outputs = vec![
         ("classify", Output::Label),
         ("score", Output::Score),
@@ -72,8 +77,8 @@ pub fn functions_of(prefix: &str, options: EmotionOptions) -> Result<Vec<Arc<Sca
     if model.classifier()?.config().problem_type == ProblemType::MultiLabel {
         outputs.push(("labels", Output::Labels));
     }
-    let session = Arc::new(Session { options: Some(options), ..Session::default() });
+    let shared = Arc::new(Shared { options: Some(options), ..shared });
     let function =
-        |(verb, output)| TextFunction::new(format!("{prefix}_{verb}"), Takes::Fixed(output), None, &session, &model);
+        |(verb, output)| TextFunction::new(format!("{prefix}_{verb}"), Takes::Fixed(output), None, &shared, &model);
     Ok(outputs.into_iter().map(|output| Arc::new(function(output).into())).collect())
 }

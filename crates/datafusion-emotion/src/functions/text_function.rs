@@ -11,14 +11,14 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, TypeSignature, Volatility,
 };
-use emotion_classifier::Prediction;
+use emotion_classifier::{Classifier, Prediction};
 
-use crate::Error;
 use crate::annotation::{Output, data_type, is_nullable};
+use crate::error::Error;
 use crate::inference::Inference;
 use crate::model::Model;
 use crate::options::EmotionOptions;
-use crate::session::Session;
+use crate::shared::Shared;
 use crate::text_column::{TextColumn, is_text, plain, text_at};
 
 /// A function of a text that runs a model over it.
@@ -28,7 +28,7 @@ pub(crate) struct TextFunction {
     takes: Takes,
     /// The model where the arguments name none.
     model: Arc<Model>,
-    session: Arc<Session>,
+    shared: Arc<Shared>,
     documentation: Option<Documentation>,
     signature: Signature,
 }
@@ -62,7 +62,7 @@ impl TextFunction {
         name: impl Into<String>,
         takes: Takes,
         documentation: Option<Documentation>,
-        session: &Arc<Session>,
+        shared: &Arc<Shared>,
         model: &Arc<Model>,
     ) -> Self {
         // What is no text is refused when the call is understood, with a clear message. The exact
@@ -76,7 +76,7 @@ impl TextFunction {
             name: name.into(),
             takes,
             model: Arc::clone(model),
-            session: Arc::clone(session),
+            shared: Arc::clone(shared),
             documentation,
             signature: Signature::one_of(signatures, Volatility::Immutable),
         }
@@ -93,8 +93,8 @@ impl TextFunction {
     }
 
     #[cfg(feature = "proto")]
-    pub(crate) fn session(&self) -> &Session {
-        &self.session
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Understands a call in a plan; `None` if it is not one that a planner rule can take out.
@@ -149,7 +149,7 @@ impl TextFunction {
     fn named(&self, model: Option<&ScalarValue>) -> Result<Arc<Model>, Error> {
         let name = model.and_then(|model| model.try_as_str().flatten());
         let name = name.ok_or_else(|| Error::ModelNotLiteral { function: self.name.clone() })?;
-        self.session.models.get(name)
+        self.shared.models.get(name)
     }
 
     /// A second argument is a label if the model has it, or else the name of a model.
@@ -175,8 +175,8 @@ impl TextFunction {
         let Some(column) = TextColumn::read(texts) else {
             return Err(Error::WrongType { function: self.name.clone(), given: texts.data_type().clone() }.into());
         };
-        let options = EmotionOptions::of(config).or(self.session.options.as_ref());
-        let inference = Inference::new(&call.model, options, &self.session.usage)?;
+        let options = EmotionOptions::of(config).or(self.shared.options.as_ref());
+        let inference = Inference::new(&call.model, options, &self.shared.usage)?;
         inference.usage().add_column(column.rows.len(), column.null_count(), column.distinct.len());
         let predictions = inference.run(&column.distinct, &AtomicBool::new(false)).0?;
         let rows: Vec<_> = column.rows.iter().map(|row| row.map(|index| &*predictions[index])).collect();
@@ -191,20 +191,19 @@ impl TextFunction {
 /// The score of a label, which must be one of the model's unless it depends on the row or is NULL.
 fn score_of(model: &Model, label: Option<&ScalarValue>) -> Result<Gives, Error> {
     let Some(label) = label.and_then(|label| label.try_as_str().flatten()) else { return Ok(Gives::ScoreOfRow) };
-    Ok(Gives::Output(Output::ScoreOf(label_id(model, label)?)))
+    Ok(Gives::Output(Output::ScoreOf(label_id(model, &*model.classifier()?, label)?)))
 }
 
-fn label_id(model: &Model, label: &str) -> Result<usize, Error> {
-    let classifier = model.classifier()?;
+fn label_id(model: &Model, classifier: &Classifier, label: &str) -> Result<usize, Error> {
     let id = classifier.labels().iter().position(|known| **known == *label);
     id.ok_or_else(|| Error::unknown_label(label, model.name(), classifier.labels()))
 }
 
 fn scores_of_rows(model: &Model, rows: &[Option<&Prediction>], labels: &ArrayRef) -> Result<ArrayRef> {
-    let labels = plain(Arc::clone(labels))?;
+    let (labels, classifier) = (plain(Arc::clone(labels))?, model.classifier()?);
     let score = |(row, prediction): (usize, Option<&Prediction>)| {
         let (Some(prediction), Some(label)) = (prediction, text_at(&labels, row)) else { return Ok(None) };
-        Ok(Some(prediction.probabilities[label_id(model, label)?]))
+        Ok(Some(prediction.probabilities[label_id(model, &classifier, label)?]))
     };
     let scores = rows.iter().copied().enumerate().map(score).collect::<Result<Float32Array, Error>>()?;
     Ok(Arc::new(scores))
@@ -215,7 +214,7 @@ impl PartialEq for TextFunction {
         self.name == other.name
             && self.takes == other.takes
             && self.model == other.model
-            && self.session.models.agree(&other.session.models)
+            && self.shared.models.agree(&other.shared.models)
     }
 }
 
@@ -260,7 +259,9 @@ impl ScalarUDFImpl for TextFunction {
             return None;
         }
         let documentation = self.documentation.clone();
-        Some(Self::new(&self.name, self.takes, documentation, &self.session, &options.model).into())
+        Some(
+            Self::new(&self.name, self.takes, documentation, &self.shared, &self.shared.models.resolve(options)).into(),
+        )
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -5,8 +5,8 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, Projection, Sort, SubqueryAlias};
 
-use super::InferenceNode;
-use super::extract_inference::below;
+use super::inference_node::InferenceNode;
+use super::rewrite::over_input;
 
 /// Puts a copy of a sort that keeps only the first rows below an inference that it does not depend on.
 ///
@@ -87,7 +87,7 @@ fn below_inference(sort: &Sort, node: &InferenceNode) -> Result<Option<LogicalPl
 fn sort_below(sort: &Sort, output: &DFSchema, exprs: &[Expr]) -> Result<Option<Sort>> {
     let mut keys = Vec::with_capacity(sort.expr.len());
     for key in &sort.expr {
-        let Some(expr) = below(&key.expr, output, exprs)? else { return Ok(None) };
+        let Some(expr) = over_input(&key.expr, output, exprs)? else { return Ok(None) };
         keys.push(key.with_expr(expr));
     }
     Ok(Some(Sort { expr: keys, input: Arc::clone(&sort.input), fetch: sort.fetch }))

@@ -11,12 +11,13 @@ use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, SubqueryAl
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
-use super::InferenceNode;
 use super::defer::defer;
+use super::inference_node::InferenceNode;
+use super::rewrite::over_input;
 use crate::annotation::Output;
 use crate::functions::text_function::TextFunction;
 use crate::model::Model;
-use crate::session::Session;
+use crate::shared::Shared;
 
 /// Takes calls of this crate's functions out of expressions and into an [`InferenceNode`] below.
 ///
@@ -25,15 +26,15 @@ use crate::session::Session;
 /// rows only, as in a branch of CASE, is left where it is.
 #[derive(Debug)]
 pub(crate) struct ExtractInference {
-    session: Arc<Session>,
+    shared: Arc<Shared>,
 }
 
 impl ExtractInference {
     /// Adds the rule before the first that would move or copy a call.
-    pub(crate) fn install(session: &Arc<Session>, optimizer: &mut Optimizer) {
+    pub(crate) fn install(shared: &Arc<Shared>, optimizer: &mut Optimizer) {
         let before = optimizer.rules.iter().position(|rule| rule.name() == "push_down_filter");
         let at = before.unwrap_or(optimizer.rules.len());
-        optimizer.rules.insert(at, Arc::new(Self { session: Arc::clone(session) }));
+        optimizer.rules.insert(at, Arc::new(Self { shared: Arc::clone(shared) }));
     }
 
     fn extract(&self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -123,7 +124,7 @@ impl ExtractInference {
             return Ok(Some(found));
         }
         let (text, model) = (call.text.clone(), Arc::clone(&call.model));
-        let node = InferenceNode::try_new(plan.clone(), text, model, Arc::clone(&self.session))?;
+        let node = InferenceNode::try_new(plan.clone(), text, model, Arc::clone(&self.shared))?;
         Ok(node.map(|node| {
             let column = node.column();
             (node.into_plan(), column)
@@ -247,7 +248,7 @@ fn exposed(plan: &LogicalPlan, text: &Expr, model: &Arc<Model>) -> Result<Option
             Ok(Some((plan.with_new_exprs(plan.expressions(), vec![input])?, column)))
         }
         LogicalPlan::Projection(projection) => {
-            let Some(text) = below(text, projection.schema.as_ref(), &projection.expr)? else { return Ok(None) };
+            let Some(text) = over_input(text, projection.schema.as_ref(), &projection.expr)? else { return Ok(None) };
             let Some((input, column)) = exposed(&projection.input, &text, model)? else { return Ok(None) };
             let is_column = |expr: &Expr| expr.clone().unalias_nested().data == Expr::Column(column.clone());
             if let Some(index) = projection.expr.iter().position(is_column) {
@@ -261,7 +262,7 @@ fn exposed(plan: &LogicalPlan, text: &Expr, model: &Arc<Model>) -> Result<Option
         }
         LogicalPlan::SubqueryAlias(alias) => {
             let columns: Vec<_> = alias.input.schema().columns().into_iter().map(Expr::Column).collect();
-            let Some(text) = below(text, alias.schema.as_ref(), &columns)? else { return Ok(None) };
+            let Some(text) = over_input(text, alias.schema.as_ref(), &columns)? else { return Ok(None) };
             let Some((input, column)) = exposed(&alias.input, &text, model)? else { return Ok(None) };
             let plan = SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?;
             let column = Column::new(Some(alias.alias.clone()), column.name);
@@ -269,19 +270,4 @@ fn exposed(plan: &LogicalPlan, text: &Expr, model: &Arc<Model>) -> Result<Option
         }
         _ => Ok(None),
     }
-}
-
-/// An expression over a node's output in terms of its input, if it only renames columns there.
-pub(super) fn below(expr: &Expr, output: &DFSchema, exprs: &[Expr]) -> Result<Option<Expr>> {
-    let mut renamed_only = true;
-    let below = expr.clone().transform(|expr| {
-        let Expr::Column(column) = &expr else { return Ok(Transformed::no(expr)) };
-        let source = output.maybe_index_of_column(column).map(|index| exprs[index].clone().unalias_nested().data);
-        if let Some(source @ Expr::Column(_)) = source {
-            return Ok(Transformed::yes(source));
-        }
-        renamed_only = false;
-        Ok(Transformed::no(expr))
-    })?;
-    Ok(renamed_only.then_some(below.data))
 }

@@ -25,7 +25,7 @@ use crate::annotation::{Output, data_type};
 use crate::inference::Inference;
 use crate::model::Model;
 use crate::options::EmotionOptions;
-use crate::session::Session;
+use crate::shared::Shared;
 use crate::text_column::{TextColumn, plain, text_at};
 
 /// Rows that are inferred and passed on together, at first: a query that wants ten rows is
@@ -42,7 +42,7 @@ const MOST_ROWS: usize = 2048;
 ///
 /// # Errors
 ///
-/// The text is none of the plan's expressions.
+/// That of DataFusion if `text` cannot be evaluated over the rows of `input`.
 pub fn annotated(
     input: Arc<dyn ExecutionPlan>,
     text: Arc<dyn PhysicalExpr>,
@@ -64,7 +64,7 @@ pub(crate) struct InferenceExec {
     input: Arc<dyn ExecutionPlan>,
     text: Arc<dyn PhysicalExpr>,
     model: Arc<Model>,
-    session: Arc<Session>,
+    shared: Arc<Shared>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -76,7 +76,7 @@ impl InferenceExec {
         text: Arc<dyn PhysicalExpr>,
         column: FieldRef,
         model: &Arc<Model>,
-        session: &Arc<Session>,
+        shared: &Arc<Shared>,
     ) -> Self {
         let schema = input.schema();
         let fields = schema.fields().iter().cloned().chain([column]);
@@ -86,7 +86,7 @@ impl InferenceExec {
             input,
             text,
             model: Arc::clone(model),
-            session: Arc::clone(session),
+            shared: Arc::clone(shared),
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
@@ -97,7 +97,7 @@ impl InferenceExec {
             input,
             text: Arc::clone(&self.text),
             model: Arc::clone(&self.model),
-            session: Arc::clone(&self.session),
+            shared: Arc::clone(&self.shared),
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
@@ -207,7 +207,7 @@ impl ExecutionPlan for InferenceExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let options = EmotionOptions::of(context.session_config().options());
-        let inference = Inference::new(&self.model, options, &self.session.usage)?;
+        let inference = Inference::new(&self.model, options, &self.shared.usage)?;
         let pieces = Pieces {
             input: self.input.execute(partition, context)?,
             text: Arc::clone(&self.text),

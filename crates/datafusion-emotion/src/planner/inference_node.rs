@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 use crate::annotation::{Output, data_type};
 use crate::functions::emotion_annotate;
 use crate::model::Model;
-use crate::session::Session;
+use crate::shared::Shared;
 
 /// The input with one more column: the annotation of a text by a model.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub(crate) struct InferenceNode {
     pub input: LogicalPlan,
     pub text: Expr,
     pub model: Arc<Model>,
-    pub session: Arc<Session>,
+    pub shared: Arc<Shared>,
     /// The column's name, which is kept although rules may rewrite the text.
     name: String,
     schema: DFSchemaRef,
@@ -34,7 +34,7 @@ impl InferenceNode {
         input: LogicalPlan,
         text: Expr,
         model: Arc<Model>,
-        session: Arc<Session>,
+        shared: Arc<Shared>,
     ) -> Result<Option<Self>> {
         let text_name = text.schema_name().to_string();
         let name = match model.name() {
@@ -45,7 +45,7 @@ impl InferenceNode {
             return Ok(None);
         }
         let annotation = data_type(Output::Annotation, &*model.classifier()?);
-        Ok(Some(Self::named(input, text, model, session, name, annotation)?))
+        Ok(Some(Self::named(input, text, model, shared, name, annotation)?))
     }
 
     /// The node whose column has this name, and the type of this model's annotations.
@@ -53,7 +53,7 @@ impl InferenceNode {
         input: LogicalPlan,
         text: Expr,
         model: Arc<Model>,
-        session: Arc<Session>,
+        shared: Arc<Shared>,
         name: String,
         annotation: DataType,
     ) -> Result<Self> {
@@ -61,12 +61,12 @@ impl InferenceNode {
         let fields = input.schema().iter().map(|(table, field)| (table.cloned(), Arc::clone(field)));
         let fields = fields.chain([(None, Arc::new(field))]).collect();
         let schema = Arc::new(DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?);
-        Ok(Self { input, text, model, session, name, schema })
+        Ok(Self { input, text, model, shared, name, schema })
     }
 
     pub(crate) fn with_input(&self, text: Expr, input: LogicalPlan) -> Result<Self> {
-        let (model, session) = (Arc::clone(&self.model), Arc::clone(&self.session));
-        Self::named(input, text, model, session, self.name.clone(), self.annotation().clone())
+        let (model, shared) = (Arc::clone(&self.model), Arc::clone(&self.shared));
+        Self::named(input, text, model, shared, self.name.clone(), self.annotation().clone())
     }
 
     /// The type of the column that this node adds.

@@ -10,7 +10,8 @@ use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
-use super::{InferenceExec, InferenceNode};
+use super::inference_exec::InferenceExec;
+use super::inference_node::InferenceNode;
 
 /// DataFusion's planner, which can plan inference too.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl ExtensionPlanner for InferencePlanner {
         let text = planner.create_physical_expr(&node.text, logical.schema(), session, context)?;
         let nullable = text.nullable(&physical.schema())?;
         let column = Arc::new(Field::new(node.column_name(), node.annotation().clone(), nullable));
-        let exec = InferenceExec::adding(Arc::clone(physical), text, column, &node.model, &node.session);
+        let exec = InferenceExec::adding(Arc::clone(physical), text, column, &node.model, &node.shared);
         Ok(Some(Arc::new(exec)))
     }
 }

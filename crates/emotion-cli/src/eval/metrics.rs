@@ -97,9 +97,7 @@ mod tests {
         for &(truth, given) in pairs {
             let mut probabilities = vec![0.25; 3];
             probabilities[given] = 0.5;
-            let (label, score) = (Arc::clone(&labels[given]), 0.5);
-            let prediction = Prediction { label, label_id: given, score, probabilities, tokens: 3, truncated: false };
-            tally.add(truth, &prediction);
+            tally.add(truth, &Prediction::from_probabilities(&labels, probabilities, 3, false));
         }
         tally
     }

@@ -7,7 +7,6 @@ mod summary;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,7 +14,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use clap::{Args, ValueEnum};
-use emotion_classifier::{Classifier, ClassifyOptions, ProblemType, Statistics};
+use emotion_classifier::{Classifier, ProblemType, Statistics};
 use futures::StreamExt;
 
 use crate::atomic_file;
@@ -112,11 +111,10 @@ impl Evaluation {
         let ids = self.label_ids(labels, batch.schema_ref().field(1).name(), rows_before)?;
         let known = texts.iter().zip(ids).filter_map(|(text, id)| Some((text?, id?)));
         let (texts, ids): (Vec<&str>, Vec<usize>) = known.unzip();
-        let options = ClassifyOptions { cache: false, ..ClassifyOptions::default() };
         let started = Instant::now();
-        let predictions = self.classifier.classify_with(&texts, &options, &AtomicBool::new(false), &self.statistics)?;
+        let answer = self.classifier.request(&texts).cache(false).statistics(&self.statistics).run()?;
         self.time += started.elapsed();
-        for (id, prediction) in ids.into_iter().zip(predictions) {
+        for (id, prediction) in ids.into_iter().zip(answer.predictions) {
             self.tally.add(id, &prediction);
         }
         self.rows += batch.num_rows() as u64;

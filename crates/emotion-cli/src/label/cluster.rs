@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StructArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Float32Type, Int32Type};
@@ -23,9 +23,10 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
 use super::counts::Counts;
-use super::job::Failure;
+use super::failure::Failure;
 use super::labeler::Labeler;
 use super::source::{Source, Want};
+use crate::cluster;
 
 /// Files that are labeled side by side, so that many small ones are work enough.
 pub const FILES_UNDER_WAY: usize = 16;
@@ -92,7 +93,7 @@ impl Cluster {
         let texts = work.source.texts(work.row_group).await?;
         let plan = plan(texts, work.labeler.classifier(), start, rows)?;
         let schema = plan.schema();
-        let stream = emotion_ballista::execute(&self.0, work.context, plan).await?;
+        let stream = cluster::execute(&self.0, work.context, plan).await?;
         let batches: Vec<_> = stream.try_collect().await?;
         Ok(concat_batches(&schema, &batches)?)
     }
@@ -155,25 +156,21 @@ fn prediction(classifier: &Classifier, annotations: &StructArray, row: usize) ->
     let scores = field("scores")?.as_struct();
     let probabilities: Vec<f32> =
         scores.columns().iter().map(|column| column.as_primitive::<Float32Type>().value(row)).collect();
-    let labels = classifier.labels();
-    let names = field("label")?.as_string::<i32>();
-    let label_id = if names.is_valid(row) {
-        labels.iter().position(|label| **label == *names.value(row))
-    } else {
-        (0..labels.len()).reduce(|best, id| if probabilities[id] > probabilities[best] { id } else { best })
-    };
-    let label_id = label_id.ok_or_else(|| anyhow!("'{}' is no label of the model", names.value(row)))?;
-    Ok(Prediction {
-        label: Arc::clone(&labels[label_id]),
-        label_id,
-        score: field("score")?.as_primitive::<Float32Type>().value(row),
-        probabilities,
-        tokens: usize::try_from(field("tokens")?.as_primitive::<Int32Type>().value(row))?,
-        truncated: field("truncated")?.as_boolean().value(row),
-    })
+    if probabilities.len() != classifier.labels().len() {
+        bail!("there are {} scores where the model has {} labels", probabilities.len(), classifier.labels().len());
+    }
+    let tokens = usize::try_from(field("tokens")?.as_primitive::<Int32Type>().value(row))?;
+    let truncated = field("truncated")?.as_boolean().value(row);
+    let (labels, names) = (classifier.labels(), field("label")?.as_string::<i32>());
+    if names.is_null(row) {
+        return Ok(Prediction::from_probabilities(labels, probabilities, tokens, truncated));
+    }
+    let label_id = labels.iter().position(|label| **label == *names.value(row));
+    let label_id = label_id.with_context(|| format!("'{}' is no label of the model", names.value(row)))?;
+    Ok(Prediction::with_label(labels, label_id, probabilities, tokens, truncated))
 }
 
 /// Refuses an address at which no scheduler answers.
 pub async fn check(address: &str, context: &SessionContext) -> Result<(), DataFusionError> {
-    emotion_ballista::connect(address, context.state()).await.map(drop)
+    cluster::connect(address, context.state()).await.map(drop)
 }

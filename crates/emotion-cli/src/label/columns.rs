@@ -7,12 +7,9 @@ use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
-use emotion_classifier::{Classifier, Prediction, ProblemType};
+use emotion_classifier::{Classifier, DEFAULT_THRESHOLD, Prediction};
 
 use super::format::OutputFormat;
-
-/// Probability from which a label of a multi-label model holds.
-const THRESHOLD: f32 = 0.5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -109,7 +106,8 @@ impl Columns {
         let column = |kind: Kind| -> Vec<ArrayRef> {
             match kind {
                 Kind::Label => {
-                    let labels = rows.iter().map(|row| row.as_deref().and_then(|row| label(classifier, row)));
+                    let held = |row| classifier.held_label(row, DEFAULT_THRESHOLD).map(|label| &**label);
+                    let labels = rows.iter().map(|row| row.as_deref().and_then(held));
                     vec![Arc::new(labels.collect::<StringArray>())]
                 }
                 Kind::Score => {
@@ -130,12 +128,6 @@ impl Columns {
         };
         self.0.iter().flat_map(|(kind, _)| column(*kind)).collect()
     }
-}
-
-/// The label that holds of a text, if any does.
-pub fn label<'a>(classifier: &Classifier, prediction: &'a Prediction) -> Option<&'a str> {
-    let is_multi = classifier.config().problem_type == ProblemType::MultiLabel;
-    (!is_multi || prediction.score >= THRESHOLD).then_some(&*prediction.label)
 }
 
 fn score_fields(classifier: &Classifier) -> Fields {

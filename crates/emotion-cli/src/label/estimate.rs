@@ -8,12 +8,14 @@ use anyhow::Result;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
-use super::job::{Choices, Content, Failure, Task, open};
+use super::failure::Failure;
+use super::job::{Choices, Content, Task, open};
 use super::journal::State;
 use super::labeler::Labeler;
 use super::progress::remaining;
 use super::source::{Source, Want};
 use super::storage::Storage;
+use crate::message::message;
 use crate::numbers::{duration, files, grouped, whole};
 
 /// Files of which rows are labeled for the estimate, from all over the job.
@@ -33,7 +35,7 @@ pub async fn describe(
     for task in tasks {
         let output = storage.shown_file(&task.output);
         let state = match (&task.state, &task.content) {
-            (_, Content::Unreadable(error)) => format!("set aside: {}", crate::message(error)),
+            (_, Content::Unreadable(error)) => format!("set aside: {}", message(error)),
             (State::Done(_), _) => "done".into(),
             (State::Begun(_), _) => format!("{} rows done", grouped(task.rows_done())),
             (State::New, _) => "new".into(),

@@ -11,6 +11,7 @@ use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
 use object_store::{ObjectMeta, ObjectStore};
 
+use super::address::local;
 use super::format::InputFormat;
 use super::storage::Storage;
 use crate::stores::object_store;
@@ -170,22 +171,6 @@ fn address(argument: &str) -> Result<(ListingTableUrl, Option<Pattern>)> {
         format!("there is no file '{argument}': check the path, which starts from the current folder")
     })?;
     Ok((local(&path)?, pattern))
-}
-
-/// The address of a path on this machine, which need not be there.
-pub fn local(path: &Path) -> Result<ListingTableUrl> {
-    let root = ListingTableUrl::parse("file:///").context("files have addresses")?;
-    let mut url = root.get_url().clone();
-    let parts =
-        path.iter().skip(1).map(|part| part.to_str().with_context(|| format!("'{}' is no text", part.display())));
-    let mut parts = parts.collect::<Result<Vec<_>>>()?;
-    if path.is_dir() {
-        parts.push("");
-    }
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.clear().extend(parts);
-    }
-    Ok(ListingTableUrl::try_new(url, None)?)
 }
 
 /// A pattern, and the folder that it is looked for in; a path that is there is none.

@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 
 use super::cluster::{Cluster, FILES_UNDER_WAY, Work};
 use super::counts::Counts;
+use super::failure::Failure;
 use super::format::{Encoder, WriteOptions};
 use super::inputs::Input;
 use super::journal::{Journal, Segment, State};
@@ -73,24 +74,6 @@ impl Task {
             State::New => 0,
             State::Begun(segments) => segments.iter().map(|segment| segment.rows).sum(),
             State::Done(counts) => counts.rows,
-        }
-    }
-}
-
-/// Why a file is not labeled.
-pub enum Failure {
-    /// Something is wrong with the file, or with a row group of it: others can go on.
-    Input(Option<usize>, Error),
-    /// Somebody asked to stop.
-    Stopped,
-    Other(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        match error.downcast_ref() {
-            Some(emotion_classifier::Error::Cancelled) => Self::Stopped,
-            _ => Self::Other(error),
         }
     }
 }

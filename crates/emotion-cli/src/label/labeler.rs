@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use emotion_classifier::{Classifier, ClassifyOptions, Prediction, Statistics};
+use emotion_classifier::{Classifier, ClassifyOptions, DEFAULT_THRESHOLD, Prediction};
 
-use super::columns::{Columns, label};
+use super::columns::Columns;
 use super::counts::Counts;
 use super::format::OutputFormat;
 use crate::table::strings;
@@ -48,16 +48,14 @@ impl Labeler {
     pub fn label(&self, batch: &RecordBatch, cancelled: &AtomicBool) -> Result<(RecordBatch, Counts)> {
         let texts = strings(batch.column(0), batch.schema_ref().field(0).name())?;
         let present: Vec<&str> = texts.iter().flatten().collect();
-        let statistics = Statistics::default();
-        let predictions = self.classifier.classify_with(&present, &self.options, cancelled, &statistics)?;
-        let statistics = statistics.snapshot();
+        let answer = self.classifier.request(&present).options(&self.options).cancelled(cancelled).run()?;
         let counts = Counts {
             empty: present.iter().filter(|text| text.is_empty()).count() as u64,
-            repeated: statistics.cache_hits,
-            tokens: statistics.tokens,
+            repeated: answer.counts.cache_hits,
+            tokens: answer.counts.tokens,
             ..Counts::default()
         };
-        let mut predictions = predictions.into_iter();
+        let mut predictions = answer.predictions.into_iter();
         let rows: Vec<_> = texts.iter().map(|text| text.and_then(|_| predictions.next())).collect();
         self.write(&rows, counts)
     }
@@ -68,8 +66,8 @@ impl Labeler {
         counts.rows = rows.len() as u64;
         counts.null = counts.rows - predictions().count() as u64;
         counts.truncated = predictions().filter(|prediction| prediction.truncated).count() as u64;
-        for label in predictions().filter_map(|prediction| label(&self.classifier, prediction)) {
-            *counts.labels.entry(label.into()).or_default() += 1;
+        for label in predictions().filter_map(|prediction| self.classifier.held_label(prediction, DEFAULT_THRESHOLD)) {
+            *counts.labels.entry(label.to_string()).or_default() += 1;
         }
         let arrays = self.columns.arrays(&self.classifier, self.format, rows);
         Ok((RecordBatch::try_new(Arc::clone(&self.schema), arrays)?, counts))

@@ -1,9 +1,11 @@
 //! `emotion label`: labels for files of any size, which survive whatever happens on the way.
 
+mod address;
 mod cluster;
 mod columns;
 mod counts;
 mod estimate;
+mod failure;
 mod format;
 mod inputs;
 mod job;
@@ -37,9 +39,10 @@ use crate::model::ModelArguments;
 use crate::session::session;
 use cluster::Cluster;
 use columns::Columns;
+use failure::Failure;
 use format::{Codec, OutputFormat, WriteOptions};
 use inputs::Input;
-use job::{Choices, Content, Failure, Job, Outcome, Task, cores, cure, open};
+use job::{Choices, Content, Job, Outcome, Task, cores, cure, open};
 use journal::{JobKey, Journal, State};
 use labeler::Labeler;
 use progress::Progress;
@@ -173,7 +176,7 @@ async fn run_in(
     let choices = arguments.choices()?;
     let key = arguments.key(&classifier, format);
     let model = footer(&classifier);
-    let options = ClassifyOptions { long_text: arguments.long_text, ..ClassifyOptions::default() };
+    let options = ClassifyOptions::default().long_text(arguments.long_text);
     let labeler = Arc::new(Labeler::new(classifier, options, arguments.columns.clone(), format));
     let outputs = outputs(&inputs, format, storage.file())?;
     let planned = inputs.into_iter().zip(outputs);

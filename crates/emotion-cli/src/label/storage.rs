@@ -17,8 +17,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::io::AsyncWriteExt;
 
+use super::address::local;
 use super::format::{InputFormat, OutputFormat};
-use super::inputs::local;
 use crate::stores::object_store;
 
 pub struct Storage {

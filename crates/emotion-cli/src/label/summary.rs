@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::counts::Counts;
+use crate::message::message;
 use crate::numbers::{duration, files, grouped, whole};
 
 /// A file or a row group without labels, and why.
@@ -19,7 +20,7 @@ pub struct SetAside {
 
 impl SetAside {
     pub fn new(file: &str, row_group: Option<usize>, rows: Option<u64>, error: &anyhow::Error) -> Self {
-        Self { file: file.into(), row_group, rows, error: crate::message(error) }
+        Self { file: file.into(), row_group, rows, error: message(error) }
     }
 }
 
