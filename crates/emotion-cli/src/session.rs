@@ -2,9 +2,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
+use arrow::datatypes::DataType;
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::ExplainFormat;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -43,12 +44,18 @@ pub async fn session_on(
     let runtime = RuntimeEnvBuilder::new().with_object_store_registry(object_stores).build_arc()?;
     let mut builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().with_emotion();
+    let mut names_model = false;
     for (option, value) in options {
+        names_model |= option == "emotion.model";
         builder.config().get_or_insert_default().options_mut().set(option, &value)?;
     }
+    let state = builder.build();
+    if names_model {
+        check_model(&state)?;
+    }
     let context = match cluster {
-        Some(address) => cluster::connect(address, builder.build()).await?,
-        None => SessionContext::new_with_state(builder.build()),
+        Some(address) => cluster::connect(address, state).await?,
+        None => SessionContext::new_with_state(state),
     };
     let context = context.enable_url_table();
     context.refresh_catalogs().await?;
@@ -58,6 +65,15 @@ pub async fn session_on(
     )));
     context.register_udtf("parquet_metadata", Arc::new(ParquetMetadataFunc {}));
     Ok(context)
+}
+
+/// Loads the session's model, so that a wrong name on the command line is reported before anything is read: the type
+/// of this function's result depends on the model's labels.
+fn check_model(state: &SessionState) -> Result<()> {
+    if let Some(function) = state.scalar_functions().get("emotion_scores") {
+        function.return_type(&[DataType::Utf8])?;
+    }
+    Ok(())
 }
 
 /// Says what to do about a table that is not there although its name is that of a file.

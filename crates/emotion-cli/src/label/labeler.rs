@@ -51,7 +51,7 @@ impl Labeler {
         let answer = self.classifier.request(&present).options(&self.options).cancelled(cancelled).run()?;
         let counts = Counts {
             empty: present.iter().filter(|text| text.is_empty()).count() as u64,
-            repeated: answer.counts.cache_hits,
+            repeated: answer.counts.cache_hits + answer.counts.repeated,
             tokens: answer.counts.tokens,
             ..Counts::default()
         };
