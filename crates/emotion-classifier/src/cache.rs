@@ -57,7 +57,7 @@ impl TextCache {
         &SHARED
     }
 
-    pub(crate) fn new(entries: usize) -> Self {
+    fn new(entries: usize) -> Self {
         let random = RandomState::new();
         Self { entries: Cache::new(entries), keys: (random.hash_one(0), random.hash_one(1)) }
     }
@@ -94,22 +94,22 @@ impl TextCache {
         let mut found = vec![None; keys.len()];
         let mut wanted: Vec<usize> = (0..keys.len()).collect();
         while !wanted.is_empty() {
-            let (mut promised, mut promises, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut absent, mut promises, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
             for &index in &wanted {
                 match self.look_up(keys[index]) {
                     Known::Hit(prediction) => found[index] = Some(prediction),
                     Known::Promised(promise) => {
-                        promised.push(index);
+                        absent.push(index);
                         promises.push(promise);
                     }
                     Known::Awaited => awaited.push(index),
                 }
             }
-            on_hits(wanted.len() - promised.len() - awaited.len());
+            on_hits(wanted.len() - absent.len() - awaited.len());
             // No thread waits while it holds a promise, so no two threads wait for each other.
-            if !promised.is_empty() {
-                let inferred = infer(&promised)?;
-                for ((index, promise), prediction) in promised.into_iter().zip(promises).zip(inferred) {
+            if !absent.is_empty() {
+                let inferred = infer(&absent)?;
+                for ((index, promise), prediction) in absent.into_iter().zip(promises).zip(inferred) {
                     // Fails if the entry was removed or filled meanwhile: there is nothing to keep then.
                     let _ = promise.insert(Arc::clone(&prediction));
                     found[index] = Some(prediction);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use emotion_kernels::{Attention, AttentionWorkspace, Isa, LayerNorm, OperandWorkspace, PackedMatrix, Precision};
 use rayon::prelude::*;
 
-use crate::architectures::{self, Layout};
+use crate::architectures::layout::{self, Layout};
 use crate::backends::packed::linear::{Kernels, Linear, room};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ impl PackedEncoder {
     /// Loads and packs the encoder's tensors.
     pub(super) fn load(kernels: Kernels, layout: &Layout, weights: &Weights<'_>) -> Result<Self> {
         check_sums(kernels.precision, layout, weights.origin())?;
-        let table = |table: &architectures::Table| weights.read(&table.name, &[table.rows, layout.hidden]);
+        let table = |table: &layout::Table| weights.read(&table.name, &[table.rows, layout.hidden]);
         Ok(Self {
             hidden: layout.hidden,
             word_embeddings: table(&layout.word_embeddings)?,
@@ -96,8 +96,8 @@ impl PackedEncoder {
 /// Refuses layers with more inputs than int8 sums exactly.
 fn check_sums(precision: Precision, layout: &Layout, origin: &str) -> Result<()> {
     let most = PackedMatrix::MAX_INT8_INPUTS;
-    let excessive = |dense: &&architectures::Dense| precision == Precision::Int8 && dense.inputs > most;
-    let Some(dense) = layout.layers.iter().flat_map(architectures::Layer::dense).find(excessive) else {
+    let excessive = |dense: &&layout::Dense| precision == Precision::Int8 && dense.inputs > most;
+    let Some(dense) = layout.layers.iter().flat_map(layout::Layer::dense).find(excessive) else {
         return Ok(());
     };
     let reason = format!(
@@ -166,9 +166,9 @@ struct Layer {
 }
 
 impl Layer {
-    fn load(kernels: Kernels, layout: &Layout, layer: &architectures::Layer, weights: &Weights<'_>) -> Result<Self> {
+    fn load(kernels: Kernels, layout: &Layout, layer: &layout::Layer, weights: &Weights<'_>) -> Result<Self> {
         let Kernels { isa, precision } = kernels;
-        let linear = |layers: &[&architectures::Dense]| Linear::load(kernels, layers, weights);
+        let linear = |layers: &[&layout::Dense]| Linear::load(kernels, layers, weights);
         let norm = |norm| Norm::load(isa, norm, layout.hidden, weights);
         Ok(Self {
             attention: Attention { isa, precision, heads: layout.heads, hidden: layout.hidden },
@@ -273,7 +273,7 @@ struct Norm {
 }
 
 impl Norm {
-    fn load(isa: Isa, norm: &architectures::Norm, width: usize, weights: &Weights<'_>) -> Result<Self> {
+    fn load(isa: Isa, norm: &layout::Norm, width: usize, weights: &Weights<'_>) -> Result<Self> {
         let read = |part: &str| weights.read(&format!("{}.{part}", norm.name), &[width]);
         Ok(Self { isa, weight: read("weight")?, bias: read("bias")?, epsilon: norm.epsilon })
     }
@@ -293,6 +293,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::architectures::layout_of;
     use crate::config::Config;
 
     /// The configuration and the bytes of the weights of a golden model.
@@ -303,7 +304,7 @@ mod tests {
     }
 
     fn load(kernels: Kernels, config: &Config, weights: &Weights<'_>) -> Result<PackedEncoder> {
-        PackedEncoder::load(kernels, &architectures::layout(config), weights)
+        PackedEncoder::load(kernels, &layout_of(config), weights)
     }
 
     fn batch(config: &Config, lengths: &[usize]) -> Batch {

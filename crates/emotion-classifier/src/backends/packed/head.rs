@@ -1,6 +1,6 @@
 use emotion_kernels::{Isa, OperandWorkspace, Precision};
 
-use crate::architectures::Layout;
+use crate::architectures::layout::Layout;
 use crate::backends::packed::linear::{Kernels, Linear};
 use crate::error::Result;
 use crate::weights::Weights;

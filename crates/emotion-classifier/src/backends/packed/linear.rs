@@ -1,7 +1,7 @@
 use emotion_kernels::{Activation, Isa, Matmul, Operand, OperandWorkspace, PackedMatrix, Precision};
 use rayon::prelude::*;
 
-use crate::architectures::Dense;
+use crate::architectures::layout::Dense;
 use crate::config;
 use crate::error::Result;
 use crate::weights::Weights;

@@ -6,7 +6,7 @@ mod linear;
 
 use emotion_kernels::{Isa, Precision};
 
-use crate::architectures::Layout;
+use crate::architectures::layout::Layout;
 use crate::backends::Backend;
 use crate::backends::packed::encoder::PackedEncoder;
 use crate::backends::packed::head::Head;
