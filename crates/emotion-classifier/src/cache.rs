@@ -14,7 +14,7 @@ use crate::options::LongText;
 use crate::prediction::Prediction;
 
 /// The longest time between two checks for cancellation while a thread waits for another's inference.
-const PATIENCE: Duration = Duration::from_millis(20);
+const CANCELLATION_INTERVAL: Duration = Duration::from_millis(20);
 
 type Entries = Cache<u128, Arc<Prediction>>;
 type Promise<'a> = PlaceholderGuard<
@@ -153,7 +153,7 @@ impl TextCache {
     /// Returns when another thread has inferred `key` or given it up.
     fn wait(&self, key: u128, cancelled: &AtomicBool) -> Result<()> {
         while !cancelled.load(Relaxed) {
-            match self.entries.get_value_or_guard(&key, Some(PATIENCE)) {
+            match self.entries.get_value_or_guard(&key, Some(CANCELLATION_INTERVAL)) {
                 GuardResult::Value(_) | GuardResult::Guard(_) => return Ok(()),
                 GuardResult::Timeout => {}
             }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_is_inferred_by_the_next() {
+    fn a_key_that_failed_is_inferred_by_the_next_request() {
         let cache = TextCache::new(10);
         let failed = cache.get_or_infer(&[1], &NEVER, |_| {}, |_| Err(Error::NotFinite));
         assert!(matches!(failed, Err(Error::NotFinite)));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_cancelled_stops_waiting() {
+    fn a_cancelled_request_stops_waiting() {
         let cache = TextCache::new(10);
         let cancelled = AtomicBool::new(false);
         let hits = AtomicUsize::new(0);

@@ -104,11 +104,14 @@ mod tests {
 
     use super::*;
 
-    fn copy() -> (TempDir, String) {
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/gelu-json");
+    /// A copy of a golden model, and its path.
+    fn copy(name: &str) -> (TempDir, String) {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name);
         let copy = TempDir::new().unwrap();
-        for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-            std::fs::copy(golden.join(file), copy.path().join(file)).unwrap();
+        for file in ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json"] {
+            if golden.join(file).exists() {
+                std::fs::copy(golden.join(file), copy.path().join(file)).unwrap();
+            }
         }
         let path = copy.path().display().to_string();
         (copy, path)
@@ -116,7 +119,7 @@ mod tests {
 
     #[test]
     fn models_of_equal_files_and_precision_are_one() {
-        let ((_one, one), (_two, two)) = (copy(), copy());
+        let ((_one, one), (_two, two)) = (copy("gelu-json"), copy("gelu-json"));
         let one = Classifier::shared(&one, Precision::Float32).unwrap();
         assert!(Arc::ptr_eq(&one, &Classifier::shared(&two, Precision::Float32).unwrap()));
         let int8 = one.in_precision(Precision::Int8).unwrap();
@@ -127,7 +130,8 @@ mod tests {
 
     #[test]
     fn files_that_changed_are_an_error() {
-        let (_folder, path) = copy();
+        // Not the model of another test, which would share this classifier and its folder.
+        let (_folder, path) = copy("relu-cased");
         let classifier = Classifier::shared(&path, Precision::Float32).unwrap();
         let config = PathBuf::from(&path).join("config.json");
         let changed = std::fs::read_to_string(&config).unwrap() + "\n";

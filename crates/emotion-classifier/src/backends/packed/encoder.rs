@@ -5,7 +5,7 @@ use emotion_kernels::{Attention, AttentionWorkspace, Isa, LayerNorm, OperandWork
 use rayon::prelude::*;
 
 use crate::architectures::layout::{self, Layout};
-use crate::backends::packed::linear::{Kernels, Linear, room};
+use crate::backends::packed::linear::{Kernels, Linear, ensure_len};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::team::with_helpers;
@@ -80,7 +80,7 @@ impl PackedEncoder {
     /// Fills `hidden` with the normalized sums of word and position embeddings, and returns their number of values.
     fn embed(&self, batch: &Batch, hidden: &mut Vec<f32>) -> usize {
         let len = batch.ranges().map(|tokens| tokens.len() * self.hidden).sum();
-        let mut rest = room(hidden, len);
+        let mut rest = ensure_len(hidden, len);
         for sequence in batch.sequences() {
             let (states, next) = rest.split_at_mut(sequence.len() * self.hidden);
             for (state, id) in states.chunks_exact_mut(self.hidden).zip(sequence) {
@@ -193,7 +193,7 @@ impl Layer {
         parts: &mut [PartWorkspace],
     ) {
         let dim = self.attention.hidden;
-        let key_value = room(key_value, 2 * hidden.len());
+        let key_value = ensure_len(key_value, 2 * hidden.len());
         let share = part_rows(hidden.len() / dim, parts.len());
         let shares = hidden.chunks(share * dim).zip(key_value.chunks_mut(share * 2 * dim));
         each_part(shares, parts, |_, (hidden, key_value), part| {
@@ -205,7 +205,7 @@ impl Layer {
             }
         });
         let residual = queries.unwrap_or(hidden);
-        let output = room(output, residual.len());
+        let output = ensure_len(output, residual.len());
         let share = part_rows(residual.len() / dim, parts.len());
         let shares = residual.chunks(share * dim).zip(output.chunks_mut(share * dim));
         each_part(shares, parts, |index, (residual, output), part| {
@@ -223,7 +223,7 @@ impl Layer {
     fn attend(&self, range: Range<usize>, sequences: &[Sequence], key_value: &[f32], part: &mut PartWorkspace) {
         let PartWorkspace { query, context, attention, .. } = part;
         let dim = self.attention.hidden;
-        let context = room(context, range.len() * dim);
+        let context = ensure_len(context, range.len() * dim);
         for Sequence { tokens, rows } in sequences {
             let (start, end) = (rows.start.max(range.start), rows.end.min(range.end));
             if start < end {

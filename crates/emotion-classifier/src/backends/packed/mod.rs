@@ -32,6 +32,6 @@ impl PackedBackend {
 
 impl Backend for PackedBackend {
     fn logits(&self, batch: &Batch, workers: usize) -> Result<Vec<f32>> {
-        Ok(self.head.logits(&self.encoder.encode(batch, workers)))
+        Ok(self.head.logits(self.encoder.encode(batch, workers)))
     }
 }
