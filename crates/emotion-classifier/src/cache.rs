@@ -14,7 +14,7 @@ use crate::options::LongText;
 use crate::prediction::Prediction;
 
 /// The longest time between two checks for cancellation while a thread waits for another's inference.
-const PATIENCE: Duration = Duration::from_millis(20);
+const CANCELLATION_INTERVAL: Duration = Duration::from_millis(20);
 
 type Entries = Cache<u128, Arc<Prediction>>;
 type Promise<'a> = PlaceholderGuard<
@@ -57,7 +57,7 @@ impl TextCache {
         &SHARED
     }
 
-    pub(crate) fn new(entries: usize) -> Self {
+    fn new(entries: usize) -> Self {
         let random = RandomState::new();
         Self { entries: Cache::new(entries), keys: (random.hash_one(0), random.hash_one(1)) }
     }
@@ -94,22 +94,22 @@ impl TextCache {
         let mut found = vec![None; keys.len()];
         let mut wanted: Vec<usize> = (0..keys.len()).collect();
         while !wanted.is_empty() {
-            let (mut promised, mut promises, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut absent, mut promises, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
             for &index in &wanted {
                 match self.look_up(keys[index]) {
                     Known::Hit(prediction) => found[index] = Some(prediction),
                     Known::Promised(promise) => {
-                        promised.push(index);
+                        absent.push(index);
                         promises.push(promise);
                     }
                     Known::Awaited => awaited.push(index),
                 }
             }
-            on_hits(wanted.len() - promised.len() - awaited.len());
+            on_hits(wanted.len() - absent.len() - awaited.len());
             // No thread waits while it holds a promise, so no two threads wait for each other.
-            if !promised.is_empty() {
-                let inferred = infer(&promised)?;
-                for ((index, promise), prediction) in promised.into_iter().zip(promises).zip(inferred) {
+            if !absent.is_empty() {
+                let inferred = infer(&absent)?;
+                for ((index, promise), prediction) in absent.into_iter().zip(promises).zip(inferred) {
                     // Fails if the entry was removed or filled meanwhile: there is nothing to keep then.
                     let _ = promise.insert(Arc::clone(&prediction));
                     found[index] = Some(prediction);
@@ -153,7 +153,7 @@ impl TextCache {
     /// Returns when another thread has inferred `key` or given it up.
     fn wait(&self, key: u128, cancelled: &AtomicBool) -> Result<()> {
         while !cancelled.load(Relaxed) {
-            match self.entries.get_value_or_guard(&key, Some(PATIENCE)) {
+            match self.entries.get_value_or_guard(&key, Some(CANCELLATION_INTERVAL)) {
                 GuardResult::Value(_) | GuardResult::Guard(_) => return Ok(()),
                 GuardResult::Timeout => {}
             }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_is_inferred_by_the_next() {
+    fn a_key_that_failed_is_inferred_by_the_next_request() {
         let cache = TextCache::new(10);
         let failed = cache.get_or_infer(&[1], &NEVER, |_| {}, |_| Err(Error::NotFinite));
         assert!(matches!(failed, Err(Error::NotFinite)));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_cancelled_stops_waiting() {
+    fn a_cancelled_request_stops_waiting() {
         let cache = TextCache::new(10);
         let cancelled = AtomicBool::new(false);
         let hits = AtomicUsize::new(0);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use emotion_kernels::Precision;
 
-use crate::architectures;
+use crate::architectures::layout_of;
 use crate::backends::Backend;
 #[cfg(feature = "candle")]
 use crate::backends::candle::CandleBackend;
@@ -165,9 +165,7 @@ impl ClassifierBuilder {
     fn backend(&self, config: &Config, weights: &Weights<'_>) -> Result<Box<dyn Backend>> {
         let precision = self.precision;
         match self.backend {
-            BackendKind::Packed => {
-                Ok(Box::new(PackedBackend::load(&architectures::layout(config), weights, precision)?))
-            }
+            BackendKind::Packed => Ok(Box::new(PackedBackend::load(&layout_of(config), weights, precision)?)),
             #[cfg(feature = "candle")]
             BackendKind::Candle if precision != Precision::Float32 => {
                 Err(Error::Precision { backend: "candle", precision })

@@ -52,6 +52,17 @@ pub enum ProblemType {
     MultiLabel,
 }
 
+impl ProblemType {
+    /// `single-label` or `multi-label`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SingleLabel => "single-label",
+            Self::MultiLabel => "multi-label",
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct File {
     model_type: Option<String>,
@@ -199,6 +210,7 @@ mod tests {
         let config = Config::parse("m", br#"{"id2label": {"0": "a", "1": "b"}}"#).unwrap();
         assert_eq!((config.dim, config.n_layers, config.n_heads), (768, 6, 12));
         assert_eq!(config.problem_type, ProblemType::SingleLabel);
+        assert_eq!(config.problem_type.name(), "single-label");
     }
 
     #[test]

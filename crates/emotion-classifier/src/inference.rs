@@ -25,6 +25,7 @@ pub(crate) struct Job<'a> {
     pub live: Option<&'a Statistics>,
 }
 
+/// The flag of requests that cannot be cancelled.
 pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
 impl Job<'_> {

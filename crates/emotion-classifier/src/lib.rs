@@ -42,6 +42,8 @@
 //! - `hub`: loads models from the Hugging Face hub by id.
 //! - `candle`: the candle backend, the reference for tests; not needed to serve.
 
+#![warn(missing_debug_implementations)]
+
 mod architectures;
 mod backends;
 mod batch;

@@ -93,8 +93,7 @@ pub enum LongText {
 }
 
 impl LongText {
-    /// Every choice.
-    pub const ALL: [Self; 2] = [Self::Truncate, Self::Window];
+    const ALL: [Self; 2] = [Self::Truncate, Self::Window];
 
     /// The name that [`LongText::from_str`] takes.
     #[must_use]

@@ -95,3 +95,57 @@ impl Classifier {
         Ok(classifier)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A copy of a golden model, and its path.
+    fn copy(name: &str) -> (TempDir, String) {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name);
+        let copy = TempDir::new().unwrap();
+        for file in ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json"] {
+            if golden.join(file).exists() {
+                std::fs::copy(golden.join(file), copy.path().join(file)).unwrap();
+            }
+        }
+        let path = copy.path().display().to_string();
+        (copy, path)
+    }
+
+    #[test]
+    fn models_of_equal_files_and_precision_are_one() {
+        let ((_one, one), (_two, two)) = (copy("gelu-json"), copy("gelu-json"));
+        let one = Classifier::shared(&one, Precision::Float32).unwrap();
+        assert!(Arc::ptr_eq(&one, &Classifier::shared(&two, Precision::Float32).unwrap()));
+        let int8 = one.in_precision(Precision::Int8).unwrap();
+        assert_eq!(int8.precision(), Precision::Int8);
+        assert!(Arc::ptr_eq(&int8, &Classifier::shared(&two, Precision::Int8).unwrap()));
+        assert!(Arc::ptr_eq(&one, &one.in_precision(Precision::Float32).unwrap()));
+    }
+
+    #[test]
+    fn files_that_changed_are_an_error() {
+        // Not the model of another test, which would share this classifier and its folder.
+        let (_folder, path) = copy("relu-cased");
+        let classifier = Classifier::shared(&path, Precision::Float32).unwrap();
+        let config = PathBuf::from(&path).join("config.json");
+        let changed = std::fs::read_to_string(&config).unwrap() + "\n";
+        std::fs::write(&config, changed).unwrap();
+        let error = classifier.in_precision(Precision::Int8).unwrap_err();
+        assert!(matches!(error, Error::Changed { .. }), "{error}");
+    }
+
+    #[cfg(feature = "default-model")]
+    #[test]
+    fn the_default_model_is_shared_unless_it_is_built() {
+        let shared = Classifier::default_model().unwrap();
+        assert!(Arc::ptr_eq(&shared, &Classifier::default_model().unwrap()));
+        let built = Classifier::builder().max_length(64).load_default_model().unwrap();
+        assert_eq!((built.max_length(), shared.max_length()), (64, 512));
+    }
+}

@@ -1,4 +1,4 @@
-//! Every way in which a model folder can be wrong has an error that names it; nothing panics.
+//! Every fault of a model folder is an error that names it; nothing panics.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -198,7 +198,7 @@ fn max_length_out_of_range() {
     let folder = golden("gelu-json");
     for length in [0, 2, 65, usize::MAX] {
         let loaded = Classifier::builder().max_length(length).load(&folder);
-        let message = loaded.err().expect("out of range").to_string();
+        let message = loaded.expect_err("out of range").to_string();
         assert!(message.contains("from 3 to 64"), "{message}");
     }
     let classifier = Classifier::builder().max_length(3).load(&folder).unwrap();

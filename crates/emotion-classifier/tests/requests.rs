@@ -164,7 +164,7 @@ fn live_statistics_count_what_a_failed_request_did() {
     let error = std::thread::scope(|scope| {
         let request = classifier.request(&texts).batch_tokens(1).cancelled(&cancelled).statistics(&live);
         let running = scope.spawn(|| request.run());
-        while live.snapshot().forward_passes == 0 {
+        while live.snapshot().forward_passes == 0 && !running.is_finished() {
             std::thread::yield_now();
         }
         cancelled.store(true, Relaxed);

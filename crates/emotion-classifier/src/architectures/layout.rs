@@ -1,9 +1,9 @@
 use crate::config::Activation;
 
-/// A sequence classifier of the BERT family as tensors of `model.safetensors`: what each is called, its shape, and how
-/// it is used.
+/// The tensors of a sequence classifier of the BERT family in `model.safetensors`: their names, shapes and roles.
 ///
-/// Backends read the tensors by it and know no model's names; architectures write it and know no backend.
+/// An architecture produces it without knowledge of any backend; a backend reads the tensors without knowledge of any
+/// architecture.
 ///
 /// The forward pass: the word and position embeddings of each token are added and normalized; every layer applies
 /// attention and a feed-forward network, with the input of each added to its output before it is normalized; the head

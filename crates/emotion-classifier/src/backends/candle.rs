@@ -74,19 +74,18 @@ impl CandleBackend {
 
 impl Backend for CandleBackend {
     fn logits(&self, batch: &Batch, _workers: usize) -> Result<Vec<f32>> {
-        let states = self.states(batch)?;
+        let states = self.states(batch).map_err(failed)?;
         let mut logits = Vec::new();
         for state in states.chunks_exact(self.hidden) {
-            logits.extend(self.head(state)?);
+            logits.extend(self.head(state).map_err(failed)?);
         }
         Ok(logits)
     }
 }
 
-impl From<candle_core::Error> for Error {
-    fn from(error: candle_core::Error) -> Self {
-        Self::Forward(error.to_string())
-    }
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn failed(error: candle_core::Error) -> Error {
+    Error::Forward(error.to_string())
 }
 
 /// The tensors whose names share a prefix, as the modules of PyTorch are nested.
@@ -205,5 +204,5 @@ fn softmax(x: &Tensor) -> CandleResult<Tensor> {
 }
 
 fn tensor(module: &Module<'_>, name: &str, shape: &[usize]) -> Result<Tensor> {
-    Ok(Tensor::from_vec(module.read(name, shape)?, shape, &Device::Cpu)?)
+    Tensor::from_vec(module.read(name, shape)?, shape, &Device::Cpu).map_err(failed)
 }

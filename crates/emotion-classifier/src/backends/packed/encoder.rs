@@ -4,8 +4,8 @@ use std::ops::Range;
 use emotion_kernels::{Attention, AttentionWorkspace, Isa, LayerNorm, OperandWorkspace, PackedMatrix, Precision};
 use rayon::prelude::*;
 
-use crate::architectures::{self, Layout};
-use crate::backends::packed::linear::{Kernels, Linear, room};
+use crate::architectures::layout::{self, Layout};
+use crate::backends::packed::linear::{Kernels, Linear, ensure_len};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::team::with_helpers;
@@ -31,7 +31,7 @@ impl PackedEncoder {
     /// Loads and packs the encoder's tensors.
     pub(super) fn load(kernels: Kernels, layout: &Layout, weights: &Weights<'_>) -> Result<Self> {
         check_sums(kernels.precision, layout, weights.origin())?;
-        let table = |table: &architectures::Table| weights.read(&table.name, &[table.rows, layout.hidden]);
+        let table = |table: &layout::Table| weights.read(&table.name, &[table.rows, layout.hidden]);
         Ok(Self {
             hidden: layout.hidden,
             word_embeddings: table(&layout.word_embeddings)?,
@@ -80,7 +80,7 @@ impl PackedEncoder {
     /// Fills `hidden` with the normalized sums of word and position embeddings, and returns their number of values.
     fn embed(&self, batch: &Batch, hidden: &mut Vec<f32>) -> usize {
         let len = batch.ranges().map(|tokens| tokens.len() * self.hidden).sum();
-        let mut rest = room(hidden, len);
+        let mut rest = ensure_len(hidden, len);
         for sequence in batch.sequences() {
             let (states, next) = rest.split_at_mut(sequence.len() * self.hidden);
             for (state, id) in states.chunks_exact_mut(self.hidden).zip(sequence) {
@@ -96,8 +96,8 @@ impl PackedEncoder {
 /// Refuses layers with more inputs than int8 sums exactly.
 fn check_sums(precision: Precision, layout: &Layout, origin: &str) -> Result<()> {
     let most = PackedMatrix::MAX_INT8_INPUTS;
-    let excessive = |dense: &&architectures::Dense| precision == Precision::Int8 && dense.inputs > most;
-    let Some(dense) = layout.layers.iter().flat_map(architectures::Layer::dense).find(excessive) else {
+    let excessive = |dense: &&layout::Dense| precision == Precision::Int8 && dense.inputs > most;
+    let Some(dense) = layout.layers.iter().flat_map(layout::Layer::dense).find(excessive) else {
         return Ok(());
     };
     let reason = format!(
@@ -166,9 +166,9 @@ struct Layer {
 }
 
 impl Layer {
-    fn load(kernels: Kernels, layout: &Layout, layer: &architectures::Layer, weights: &Weights<'_>) -> Result<Self> {
+    fn load(kernels: Kernels, layout: &Layout, layer: &layout::Layer, weights: &Weights<'_>) -> Result<Self> {
         let Kernels { isa, precision } = kernels;
-        let linear = |layers: &[&architectures::Dense]| Linear::load(kernels, layers, weights);
+        let linear = |layers: &[&layout::Dense]| Linear::load(kernels, layers, weights);
         let norm = |norm| Norm::load(isa, norm, layout.hidden, weights);
         Ok(Self {
             attention: Attention { isa, precision, heads: layout.heads, hidden: layout.hidden },
@@ -193,7 +193,7 @@ impl Layer {
         parts: &mut [PartWorkspace],
     ) {
         let dim = self.attention.hidden;
-        let key_value = room(key_value, 2 * hidden.len());
+        let key_value = ensure_len(key_value, 2 * hidden.len());
         let share = part_rows(hidden.len() / dim, parts.len());
         let shares = hidden.chunks(share * dim).zip(key_value.chunks_mut(share * 2 * dim));
         each_part(shares, parts, |_, (hidden, key_value), part| {
@@ -205,7 +205,7 @@ impl Layer {
             }
         });
         let residual = queries.unwrap_or(hidden);
-        let output = room(output, residual.len());
+        let output = ensure_len(output, residual.len());
         let share = part_rows(residual.len() / dim, parts.len());
         let shares = residual.chunks(share * dim).zip(output.chunks_mut(share * dim));
         each_part(shares, parts, |index, (residual, output), part| {
@@ -223,7 +223,7 @@ impl Layer {
     fn attend(&self, range: Range<usize>, sequences: &[Sequence], key_value: &[f32], part: &mut PartWorkspace) {
         let PartWorkspace { query, context, attention, .. } = part;
         let dim = self.attention.hidden;
-        let context = room(context, range.len() * dim);
+        let context = ensure_len(context, range.len() * dim);
         for Sequence { tokens, rows } in sequences {
             let (start, end) = (rows.start.max(range.start), rows.end.min(range.end));
             if start < end {
@@ -273,7 +273,7 @@ struct Norm {
 }
 
 impl Norm {
-    fn load(isa: Isa, norm: &architectures::Norm, width: usize, weights: &Weights<'_>) -> Result<Self> {
+    fn load(isa: Isa, norm: &layout::Norm, width: usize, weights: &Weights<'_>) -> Result<Self> {
         let read = |part: &str| weights.read(&format!("{}.{part}", norm.name), &[width]);
         Ok(Self { isa, weight: read("weight")?, bias: read("bias")?, epsilon: norm.epsilon })
     }
@@ -293,6 +293,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::architectures::layout_of;
     use crate::config::Config;
 
     /// The configuration and the bytes of the weights of a golden model.
@@ -303,7 +304,7 @@ mod tests {
     }
 
     fn load(kernels: Kernels, config: &Config, weights: &Weights<'_>) -> Result<PackedEncoder> {
-        PackedEncoder::load(kernels, &architectures::layout(config), weights)
+        PackedEncoder::load(kernels, &layout_of(config), weights)
     }
 
     fn batch(config: &Config, lengths: &[usize]) -> Batch {

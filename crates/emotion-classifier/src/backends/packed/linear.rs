@@ -1,7 +1,7 @@
 use emotion_kernels::{Activation, Isa, Matmul, Operand, OperandWorkspace, PackedMatrix, Precision};
 use rayon::prelude::*;
 
-use crate::architectures::Dense;
+use crate::architectures::layout::Dense;
 use crate::config;
 use crate::error::Result;
 use crate::weights::Weights;
@@ -40,7 +40,7 @@ impl Linear {
 
     /// As [`Self::run_into`], into `buffer`.
     pub(super) fn run<'a>(&self, x: Operand<'_>, buffer: &'a mut Vec<f32>, shares: &mut [Vec<f32>]) -> &'a mut [f32] {
-        let y = room(buffer, x.rows() * self.weight.outputs());
+        let y = ensure_len(buffer, x.rows() * self.weight.outputs());
         self.run_into(x, y, shares);
         y
     }
@@ -71,8 +71,8 @@ impl Linear {
     pub(super) fn run_into(&self, x: Operand<'_>, y: &mut [f32], shares: &mut [Vec<f32>]) {
         let matmul = self.matmul();
         let outputs = self.weight.outputs();
-        let worth = x.rows() * self.weight.inputs() * outputs / least_share(self.weight.precision());
-        let columns = outputs.div_ceil(shares.len().min(worth).max(1)).next_multiple_of(PackedMatrix::COLUMNS);
+        let most_shares = x.rows() * self.weight.inputs() * outputs / least_share(self.weight.precision());
+        let columns = outputs.div_ceil(shares.len().min(most_shares).max(1)).next_multiple_of(PackedMatrix::COLUMNS);
         if columns >= outputs {
             return matmul.run(x, y);
         }
@@ -80,7 +80,7 @@ impl Linear {
         let shares = &mut shares[..outputs.div_ceil(columns)];
         shares.par_iter_mut().enumerate().with_max_len(1).for_each(|(index, share)| {
             let columns = range(index);
-            let share = room(share, x.rows() * columns.len());
+            let share = ensure_len(share, x.rows() * columns.len());
             matmul.run_columns(x, columns, share);
         });
         for (index, share) in shares.iter().enumerate() {
@@ -92,8 +92,8 @@ impl Linear {
     }
 }
 
-/// The first `len` values of a buffer, which grows if needed. They keep their old contents: clearing them takes time.
-pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+/// The first `len` values of a buffer, which grows if needed; old contents are not cleared, which would take time.
+pub(super) fn ensure_len(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }

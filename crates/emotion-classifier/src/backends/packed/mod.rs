@@ -6,7 +6,7 @@ mod linear;
 
 use emotion_kernels::{Isa, Precision};
 
-use crate::architectures::Layout;
+use crate::architectures::layout::Layout;
 use crate::backends::Backend;
 use crate::backends::packed::encoder::PackedEncoder;
 use crate::backends::packed::head::Head;
@@ -32,6 +32,6 @@ impl PackedBackend {
 
 impl Backend for PackedBackend {
     fn logits(&self, batch: &Batch, workers: usize) -> Result<Vec<f32>> {
-        Ok(self.head.logits(&self.encoder.encode(batch, workers)))
+        Ok(self.head.logits(self.encoder.encode(batch, workers)))
     }
 }
