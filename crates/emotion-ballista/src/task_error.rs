@@ -30,15 +30,13 @@ impl TaskError {
     /// The error as a task reports it. Errors that Ballista handles itself, by running a task again, stay as they are.
     #[cfg(feature = "server")]
     pub(crate) fn encode(error: DataFusionError) -> DataFusionError {
-        use ballista_core::error::BallistaError;
-        let (kind, message) = match error.find_root() {
-            DataFusionError::IoError(_) => return error,
-            DataFusionError::External(cause) if cause.is::<BallistaError>() => return error,
-            DataFusionError::External(cause) => (Kind::Other, cause.to_string()),
-            DataFusionError::Plan(message) => (Kind::Plan, message.clone()),
-            DataFusionError::Configuration(message) => (Kind::Configuration, message.clone()),
-            DataFusionError::Execution(message) => (Kind::Execution, message.clone()),
-            other => (Kind::Other, other.strip_backtrace()),
+        let (kind, message) = match cause(&error) {
+            None => return error,
+            Some(DataFusionError::External(cause)) => (Kind::Other, cause.to_string()),
+            Some(DataFusionError::Plan(message)) => (Kind::Plan, message.clone()),
+            Some(DataFusionError::Configuration(message)) => (Kind::Configuration, message.clone()),
+            Some(DataFusionError::Execution(message)) => (Kind::Execution, message.clone()),
+            Some(other) => (Kind::Other, other.strip_backtrace()),
         };
         DataFusionError::External(Box::new(Self { kind, message }))
     }
@@ -55,6 +53,21 @@ impl TaskError {
             Kind::Execution => DataFusionError::Execution(message),
             Kind::Other => DataFusionError::External(message.into()),
         }
+    }
+}
+
+/// The error below all that wraps it; `None` if Ballista handles it.
+#[cfg(feature = "server")]
+fn cause(error: &DataFusionError) -> Option<&DataFusionError> {
+    use ballista_core::error::BallistaError;
+    match error.find_root() {
+        DataFusionError::IoError(_) => None,
+        root @ DataFusionError::External(inner) => match inner.downcast_ref() {
+            Some(BallistaError::DataFusionError(inner)) => cause(inner),
+            Some(_) => None,
+            None => Some(root),
+        },
+        root => Some(root),
     }
 }
 
@@ -107,9 +120,13 @@ mod tests {
 
     #[test]
     fn an_input_or_output_error_is_left_to_ballista() {
-        let error = DataFusionError::IoError(std::io::Error::other("disk"));
-        let task = FailedTask::from(BallistaError::DataFusionError(Box::new(TaskError::encode(error))));
-        assert!(task.retryable);
+        for error in [
+            DataFusionError::IoError(std::io::Error::other("disk")),
+            DataFusionError::External(Box::new(BallistaError::IoError(std::io::Error::other("disk")))),
+        ] {
+            let task = FailedTask::from(BallistaError::DataFusionError(Box::new(TaskError::encode(error))));
+            assert!(task.retryable);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use arrow::array::{ArrayRef, ListBuilder, RecordBatch, StringArray, StringBuilde
 use datafusion::catalog::{MemTable, TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::plan_err;
 use datafusion::error::Result;
-use emotion_classifier::{Classifier, Config, ProblemType};
+use emotion_classifier::{Classifier, Config};
 
 use crate::error::Error;
 use crate::options::EmotionOptions;
@@ -71,6 +71,6 @@ fn labels(classifiers: &[Arc<Classifier>]) -> ArrayRef {
 
 /// Such as `DistilBERT 6 x 384, 12 heads, single-label`.
 fn architecture(config: &Config) -> String {
-    let kind = if config.problem_type == ProblemType::MultiLabel { "multi-label" } else { "single-label" };
+    let kind = config.problem_type.name();
     format!("DistilBERT {} x {}, {} heads, {kind}", config.n_layers, config.dim, config.n_heads)
 }
