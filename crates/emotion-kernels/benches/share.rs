@@ -1,8 +1,8 @@
-//! How much of the processor's arithmetic the matrix product uses.
+//! The throughput of the matrix product as a share of the processor's peak.
 //!
-//! `cargo bench -p emotion-kernels --bench share` measures, on one thread and in one run, how many multiply-adds a second the
-//! instructions can do that a product is made of, with all operands in registers; then the products at the shapes of
-//! a layer, as a share of that. Each figure is the best of many short measurements.
+//! `cargo bench -p emotion-kernels --bench share` measures, on one thread and in one run, the multiply-adds per second of
+//! the instructions of a product with all operands in registers; then those of the products at the shapes of a layer, as
+//! a share of that peak. Each figure is the best of many short measurements.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn main() {
     }
 }
 
-/// Multiply-adds a second of a run, which says how many it did.
+/// Multiply-adds per second of a run, which returns how many it did.
 fn best(mut run: impl FnMut() -> usize) -> f64 {
     let (started, mut best) = (Instant::now(), 0.0_f64);
     while started.elapsed() < MEASURED_FOR {
@@ -78,7 +78,7 @@ mod peak {
     const SUMS: usize = 12;
     const REPEATS: usize = 100_000;
 
-    /// A run that does multiply-adds and says how many; `None` where nobody wrote one.
+    /// A run that does multiply-adds and returns how many; `None` where there is none.
     pub fn multiply_adds(isa: Isa, precision: Precision) -> Option<fn() -> usize> {
         // SAFETY: an `Isa` exists only if this machine has its instructions.
         Some(match (isa.name(), precision) {

@@ -1,15 +1,17 @@
-//! The scalar operations of which the kernels are made. Over fixed-size arrays of lanes the
-//! compiler turns them into vector instructions of whatever set it compiles for.
+//! The scalar operations of the kernels, and their compilation for each instruction set.
+//!
+//! The compiler turns operations over fixed-size arrays of lanes into vector instructions of the set it compiles for.
 
-/// Lanes of every reduction and of a panel's columns: two AVX2 registers, or one of AVX-512.
+/// Lanes of every reduction, and outputs of a panel: two AVX2 registers, or one of AVX-512.
 pub(crate) const LANES: usize = 16;
 
-/// One value a lane.
+/// One value per lane.
 pub(crate) type Lanes = [f32; LANES];
 
 /// How a product is added to a sum.
 pub(crate) trait Arithmetic {
-    /// Rows of a tile: with two registers of AVX2 a row and one for the broadcast, what sixteen hold.
+    /// Rows of a tile of [`Lanes`]. Sixteen AVX2 registers hold two registers of sums for each of six rows, two of
+    /// weights and one broadcast.
     const TILE_ROWS: usize = 6;
 
     /// `a · b + c`.
@@ -26,8 +28,8 @@ impl Arithmetic for Fused {
     }
 }
 
-/// As [`Fused`], with a register a row: eight sums hide the latency of two units, and more rows would not stay in the
-/// first-level cache.
+/// As [`Fused`], with one register per row: eight sums hide the latency of two units, and more rows would not stay in
+/// the first-level cache.
 #[cfg(target_arch = "x86_64")]
 pub(crate) struct Wide;
 
@@ -47,18 +49,53 @@ pub(crate) struct Separate;
 
 #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
 impl Arithmetic for Separate {
+    /// Sixteen SSE2 registers of four lanes hold the sums of three rows.
+    const TILE_ROWS: usize = 3;
+
     #[inline(always)]
     fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
         a * b + c
     }
 }
 
-/// What the target's every processor does fast.
+/// The arithmetic that is fast on every processor of the target.
 #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
 pub(crate) type Native = Separate;
-/// What the target's every processor does fast.
+/// The arithmetic that is fast on every processor of the target.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "x86")))]
 pub(crate) type Native = Fused;
+
+/// Calls `$generic::<A>(…)` as compiled for the instruction set `$isa`.
+///
+/// The generic function must be `#[inline(always)]`, so that each wrapper holds a copy of it
+/// compiled with that wrapper's instructions.
+macro_rules! dispatch {
+    ($isa:expr, $generic:ident($($name:ident: $kind:ty),* $(,)?)) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2($($name: $kind),*) {
+            $generic::<$crate::arithmetic::Fused>($($name),*);
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx2,fma")]
+        fn avx512($($name: $kind),*) {
+            $generic::<$crate::arithmetic::Wide>($($name),*);
+        }
+        match $isa.level() {
+            // SAFETY: an `Isa` exists only if this machine has its instructions.
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Level::Avx2 => unsafe { avx2($($name),*) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Level::Avx512
+            | $crate::isa::Level::Avx512Vnni
+            | $crate::isa::Level::Avx512Bf16
+            | $crate::isa::Level::Amx => unsafe { avx512($($name),*) },
+            _ => $generic::<$crate::arithmetic::Native>($($name),*),
+        }
+    }};
+}
+pub(crate) use dispatch;
 
 /// The sum of the lanes, always in the same order.
 #[inline(always)]
@@ -74,7 +111,7 @@ fn sum(lanes: Lanes) -> f32 {
     lanes[0]
 }
 
-/// The sum of a function of the values, in sixteen lanes and then the rest.
+/// The sum of a function of the values, accumulated in sixteen lanes.
 #[inline(always)]
 pub(crate) fn total(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();
@@ -97,7 +134,7 @@ pub(crate) fn total(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "ln 2 in two parts, the first exact in few bits")]
 pub(crate) fn exp<A: Arithmetic>(x: f32) -> f32 {
-    /// Adding and taking it away rounds to a whole number, which its low bits then hold.
+    /// Adding and subtracting it rounds to an integer, which the low bits of the sum hold.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_375;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
@@ -117,9 +154,9 @@ pub(crate) fn exp<A: Arithmetic>(x: f32) -> f32 {
 
 /// The Gaussian error linear unit `x · Φ(x)`, absolute error below 1e-6.
 ///
-/// `Φ(x) - ½` is `x` times a polynomial of `x²`, fitted so that the largest error of `x · Φ(x)` is the least (by weighted
-/// least squares, reweighted by the errors), in `t = 2 x² / 5.2² - 1` so that no power is large. Beyond 5.2 the unit is
-/// 0 or `x`, to 6e-7.
+/// `Φ(x) - ½` is `x` times a polynomial of `x²`, fitted to minimize the largest error of `x · Φ(x)` (by least squares,
+/// iteratively reweighted by the errors). Its argument is `t = 2 x² / 5.2² - 1`, so that no power is large. Beyond 5.2
+/// the unit is 0 or `x`, to within 6e-7.
 #[inline(always)]
 pub(crate) fn gelu<A: Arithmetic>(x: f32) -> f32 {
     const LIMIT: f32 = 5.2;

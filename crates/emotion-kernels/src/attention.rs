@@ -1,54 +1,63 @@
-use crate::arithmetic::{Arithmetic, LANES, Lanes, exp, total};
-use crate::bfloat16::{
-    Bfloat16, Pair, PairProduct, has_pairs, round_and_turn, round_and_turn_in_place, round_and_turn_rows,
-    round_rows_to_pairs,
-};
-use crate::isa::dispatch;
-use crate::lines::{self, Line};
-use crate::matmul::{Activation, Rows, RowsMut, Weight, product};
-use crate::tiles::Multiples;
+use std::fmt;
+
+use crate::arithmetic::{Arithmetic, LANES, Lanes, dispatch, exp, total};
+use crate::bf16::{Bfloat16, Pair, round_and_swap, round_and_swap_rows, round_to_pairs};
+use crate::epilogue::{Activation, Epilogue};
+use crate::formats::bfloat16::{PairProduct, has_pairs};
+use crate::formats::float32;
+use crate::isa::Isa;
+use crate::layout::{Multiples, Rows, RowsMut};
+use crate::lines::{self, Line, Word};
+use crate::precision::Precision;
 use crate::transpose::transpose;
-use crate::{Isa, Precision};
 
 /// Query rows whose scores are held at a time, so that they stay in the second-level cache.
 const QUERY_ROWS: usize = 48;
 
 /// Multi-head attention within one sequence: `softmax(Q Kᵀ / √d) V` for each head of size `d`.
 ///
-/// In bfloat16, queries, keys, values and the softmax are rounded to it before they are multiplied, if `d` is even; in
-/// any other case all is float32.
+/// In bfloat16, queries, keys, values and the softmax are rounded before they are multiplied, if `d` is even; in every
+/// other case all operands are float32.
 ///
-/// Source: Vaswani et al., *Attention Is All You Need*, 2017. As the sequence stands alone, there is
-/// no mask.
+/// Source: Vaswani et al., *Attention Is All You Need*, 2017. As a sequence is computed alone, there is no mask.
+#[derive(Debug)]
 pub struct Attention {
     /// The instruction set to run on.
     pub isa: Isa,
-    /// What its two products are computed in; in int8, float32.
+    /// The precision of its two products; in int8 they are computed in float32.
     pub precision: Precision,
-    /// Heads; divides the hidden size.
+    /// The number of heads, which divides the hidden size.
     pub heads: usize,
     /// Hidden size: values in a row of queries, of keys and of values.
     pub hidden: usize,
 }
 
-/// Memory that [`Attention`] uses and leaves to the next call.
+/// Memory of an [`Attention`], which the next call reuses.
 #[derive(Default)]
 pub struct AttentionWorkspace {
-    keys: Vec<Lanes>,
-    values: Vec<Lanes>,
-    scores: Vec<f32>,
-    turned_query: Vec<f32>,
-    turned_key_value: Vec<f32>,
-    pairs: PairsWorkspace,
+    floats: Workspace<f32>,
+    pairs: Workspace<Pair>,
+    scores: Vec<Line<f32>>,
 }
 
 #[derive(Default)]
-struct PairsWorkspace {
-    query: Vec<Line<Pair>>,
-    key_value: Vec<Line<Pair>>,
-    keys: Vec<Line<Pair>>,
-    values: Vec<Line<Pair>>,
-    softmax: Vec<Line<Pair>>,
+struct Workspace<V> {
+    query: Vec<Line<V>>,
+    key_value: Vec<Line<V>>,
+    head: HeadWorkspace<V>,
+}
+
+#[derive(Default)]
+struct HeadWorkspace<V> {
+    keys: Vec<Line<V>>,
+    values: Vec<Line<V>>,
+    softmax: Vec<Line<V>>,
+}
+
+impl fmt::Debug for AttentionWorkspace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AttentionWorkspace").finish_non_exhaustive()
+    }
 }
 
 impl Attention {
@@ -56,176 +65,218 @@ impl Attention {
     /// `key_value`, of shape `[tokens, 2 · hidden]`: a token's key, then its value.
     ///
     /// # Panics
-    /// If the lengths do not fit one another.
+    /// If the lengths do not fit one another, or if there are no tokens.
     pub fn run(&self, query: &[f32], key_value: &[f32], context: &mut [f32], workspace: &mut AttentionWorkspace) {
         let Self { isa, precision, heads, hidden } = *self;
         assert!(query.len() == context.len() && query.len().is_multiple_of(hidden));
         assert!(key_value.len().is_multiple_of(2 * hidden) && hidden.is_multiple_of(heads));
+        let AttentionWorkspace { floats, pairs, scores } = workspace;
         if precision != Precision::Bfloat16 || !self.size().is_multiple_of(2) {
-            return self.run_floats(query, key_value, false, context, workspace);
+            let operands = Floats { isa, rounded: false };
+            return self.attend(&operands, query, key_value, context, scores, &mut floats.head);
         }
-        if has_pairs(isa) {
-            return self.run_pairs(query, key_value, context, &mut workspace.pairs, &mut workspace.scores);
+        if !has_pairs(isa) {
+            let rounded_query = lines::words(&mut floats.query, query.len());
+            round_and_swap(isa, query, hidden, rounded_query);
+            let rounded_key_value = lines::words(&mut floats.key_value, key_value.len());
+            round_key_value(isa, key_value, hidden, rounded_key_value);
+            let operands = Floats { isa, rounded: true };
+            return self.attend(&operands, rounded_query, rounded_key_value, context, scores, &mut floats.head);
         }
-        let [mut turned_query, mut turned_key_value] =
-            [&mut workspace.turned_query, &mut workspace.turned_key_value].map(std::mem::take);
-        round_and_turn_rows(isa, query, hidden, &mut turned_query);
-        turned_key_value.resize(key_value.len(), 0.0);
-        let out = turned_key_value.as_mut_slice();
-        dispatch!(isa, round_and_turn_keys(key_value: &[f32], hidden: usize, out: &mut [f32]));
-        self.run_floats(&turned_query, &turned_key_value, true, context, workspace);
-        (workspace.turned_query, workspace.turned_key_value) = (turned_query, turned_key_value);
+        let operands = Pairs::new(isa, self.size());
+        let rows = (query.len() / hidden).next_multiple_of(operands.multiples.rows);
+        let rounded_query = lines::words(&mut pairs.query, rows * hidden / 2);
+        round_to_pairs(isa, query, hidden, hidden / 2, rounded_query);
+        let rounded_key_value = lines::words(&mut pairs.key_value, key_value.len() / 2);
+        round_to_pairs(isa, key_value, 2 * hidden, hidden, rounded_key_value);
+        self.attend(&operands, rounded_query, rounded_key_value, context, scores, &mut pairs.head);
     }
 
     fn size(&self) -> usize {
         self.hidden / self.heads
     }
 
-    fn scale(&self) -> f32 {
-        1.0 / (self.size() as f32).sqrt()
-    }
-
-    /// `turned`: all is rounded to bfloat16, and of each pair that is summed over the second comes first: of places in
-    /// queries and keys, of tokens in the softmax and the values.
-    fn run_floats(
+    /// The algorithm, over queries, keys and values in the representation of `operands`.
+    fn attend<O: Operands>(
         &self,
-        query: &[f32],
-        key_value: &[f32],
-        turned: bool,
+        operands: &O,
+        query: &[O::Input],
+        key_value: &[O::Input],
         context: &mut [f32],
-        workspace: &mut AttentionWorkspace,
+        scores: &mut Vec<Line<f32>>,
+        workspace: &mut HeadWorkspace<O::Input>,
     ) {
         let Self { isa, hidden, .. } = *self;
-        let (size, scale) = (self.size(), self.scale());
-        let tokens = key_value.len() / (2 * hidden);
-        // Rows of scores are whole panels, so that no part of a row is stored or summed by itself.
-        let stride = tokens.next_multiple_of(LANES);
-        let summed = if turned { tokens.next_multiple_of(2) } else { tokens };
-        let AttentionWorkspace { keys, values, scores, .. } = workspace;
-        keys.resize(stride / LANES * size, Lanes::default());
-        for offset in (0..hidden).step_by(size) {
-            let rows = Rows { values: &key_value[offset..], stride: 2 * hidden, count: tokens, width: size };
+        let (size, scale) = (self.size(), 1.0 / (self.size() as f32).sqrt());
+        let (hidden_steps, size_steps) = (hidden / O::VALUES, size / O::VALUES);
+        let (count, tokens) = (context.len() / hidden, key_value.len() / (2 * hidden_steps));
+        // Rows of scores are whole panels, so that no part of a row is stored or summed separately.
+        let stride = tokens.next_multiple_of(operands.token_multiple().max(LANES));
+        let depth = tokens.next_multiple_of(operands.token_multiple()) / O::VALUES;
+        let HeadWorkspace { keys, values, softmax } = workspace;
+        keys.resize(stride / LANES * size_steps, Line::default());
+        values.resize(operands.multiples().panels(size) * depth, Line::default());
+        for offset in (0..hidden_steps).step_by(size_steps) {
+            let rows =
+                Rows { values: &key_value[offset..], stride: 2 * hidden_steps, count: tokens, width: size_steps };
             transpose(isa, rows, keys);
-            pack_values(values, Rows { values: &key_value[hidden + offset..], ..rows }, summed, turned);
-            let blocks = query.chunks(QUERY_ROWS * hidden).zip(context.chunks_mut(QUERY_ROWS * hidden));
-            for (query, context) in blocks {
-                let count = query.len() / hidden;
-                scores.resize(count * stride, 0.0);
-                let x = Rows { values: &query[offset..], stride: hidden, count, width: size };
-                let y = RowsMut { values: scores, stride, width: stride };
-                product(isa, x, keys, &[], Activation::None, y);
-                dispatch!(isa, softmax(scores: &mut [f32], stride: usize, tokens: usize, scale: f32));
-                if turned {
-                    dispatch!(isa, round_and_turn_in_place(scores: &mut [f32]));
-                }
-                let x = Rows { values: scores, stride, count, width: summed };
-                let y = RowsMut { values: &mut context[offset..], stride: hidden, width: size };
-                product(isa, x, values, &[], Activation::None, y);
-            }
-        }
-    }
-
-    fn run_pairs(
-        &self,
-        query: &[f32],
-        key_value: &[f32],
-        context: &mut [f32],
-        workspace: &mut PairsWorkspace,
-        scores: &mut Vec<f32>,
-    ) {
-        let Self { hidden, .. } = *self;
-        let (size, scale) = (self.size(), self.scale());
-        // Tiles are for heads that fill them.
-        let fits = size.is_multiple_of(2 * Multiples::of(self.isa).steps);
-        let isa = if fits { self.isa } else { self.isa.vector() };
-        let Multiples { rows, steps, panels } = Multiples::of(isa);
-        let product = PairProduct::of(isa);
-        let (count, tokens) = (query.len() / hidden, key_value.len() / (2 * hidden));
-        let stride = tokens.next_multiple_of(LANES.max(2 * steps));
-        let depth = tokens.div_ceil(2).next_multiple_of(steps);
-
-        let PairsWorkspace { query: query_pairs, key_value: key_value_pairs, keys, values, softmax: softmax_pairs } =
-            workspace;
-        let query_pairs = lines::room(query_pairs, count.next_multiple_of(rows) * hidden / 2);
-        round_rows_to_pairs(isa, query, hidden, hidden / 2, query_pairs);
-        let key_value_pairs = lines::room(key_value_pairs, tokens * hidden);
-        round_rows_to_pairs(isa, key_value, 2 * hidden, hidden, key_value_pairs);
-        values.resize(size.div_ceil(LANES).next_multiple_of(panels) * depth, Line::default());
-
-        for offset in (0..hidden).step_by(size) {
-            let of = |first: usize| Rows {
-                values: &key_value_pairs[first / 2..],
-                stride: hidden,
-                count: tokens,
-                width: size / 2,
-            };
-            transpose(isa, of(offset), lines::room(keys, stride * size / 2).as_chunks_mut().0);
-            pack_pairs_of_values(values, of(hidden + offset), depth);
+            operands.pack_values(values, depth, Rows { values: &key_value[hidden_steps + offset..], ..rows });
             for first in (0..count).step_by(QUERY_ROWS) {
                 let count = QUERY_ROWS.min(count - first);
-                scores.resize(count * stride, 0.0);
-                let x = Rows {
-                    values: &query_pairs[first * (hidden / 2) + offset / 2..],
-                    stride: hidden / 2,
-                    count,
-                    width: size / 2,
-                };
-                product.run(x, keys, &[], Activation::None, RowsMut { values: scores, stride, width: stride });
-                dispatch!(isa, softmax(scores: &mut [f32], stride: usize, tokens: usize, scale: f32));
-                let softmax = lines::room(softmax_pairs, count.next_multiple_of(rows) * stride / 2);
-                round_rows_to_pairs(isa, scores, stride, stride / 2, softmax);
-                let x = Rows { values: softmax, stride: stride / 2, count, width: depth };
-                let y = RowsMut { values: &mut context[first * hidden + offset..], stride: hidden, width: size };
-                product.run(x, values, &[], Activation::None, y);
+                let query = &query[first * hidden_steps + offset..];
+                let x = Rows { values: query, stride: hidden_steps, count, width: size_steps };
+                let scores = lines::words(scores, count * stride);
+                operands.multiply(x, keys, RowsMut { values: scores, stride, width: stride });
+                dispatch!(isa, softmax_rows(scores: &mut [f32], stride: usize, tokens: usize, scale: f32));
+                let weights = operands.round(scores, stride, softmax);
+                let x = Rows { values: weights, stride: stride / O::VALUES, count, width: depth };
+                let context = &mut context[first * hidden + offset * O::VALUES..];
+                operands.multiply(x, values, RowsMut { values: context, stride: hidden, width: size });
             }
         }
     }
 }
 
-/// Rounds keys and values to bfloat16, and turns the pairs of the keys round.
+/// A representation of the operands of both products.
+trait Operands {
+    /// One step of a row.
+    type Input: Word;
+    /// Values in an [`Input`](Self::Input).
+    const VALUES: usize;
+
+    /// The multiples to which the operands are padded.
+    fn multiples(&self) -> Multiples;
+
+    /// The multiple of tokens over which the second product sums.
+    fn token_multiple(&self) -> usize;
+
+    /// Packs the values of a head, one row per token, into panels of 16 columns and `depth` steps.
+    fn pack_values(&self, panels: &mut [Line<Self::Input>], depth: usize, x: Rows<'_, Self::Input>);
+
+    /// The softmax, whose rows have `width` values, in this representation; `buffer` may hold it.
+    fn round<'a>(&self, softmax: &'a [f32], width: usize, buffer: &'a mut Vec<Line<Self::Input>>) -> &'a [Self::Input];
+
+    fn multiply(&self, x: Rows<'_, Self::Input>, panels: &[Line<Self::Input>], out: RowsMut<'_>);
+}
+
+/// float32; if `rounded`, the values are bfloat16's, and those of each pair that is summed over are swapped: of columns
+/// in queries and keys, of tokens in the softmax and the values.
+struct Floats {
+    isa: Isa,
+    rounded: bool,
+}
+
+impl Operands for Floats {
+    type Input = f32;
+    const VALUES: usize = 1;
+
+    fn multiples(&self) -> Multiples {
+        Multiples::ANY
+    }
+
+    fn token_multiple(&self) -> usize {
+        if self.rounded { 2 } else { 1 }
+    }
+
+    fn pack_values(&self, panels: &mut [Line<f32>], depth: usize, x: Rows<'_>) {
+        let swap = usize::from(self.rounded);
+        for (panel, first) in panels.chunks_exact_mut(depth).zip((0..x.width).step_by(LANES)) {
+            // The token that completes the last pair.
+            if depth > x.count {
+                panel[x.count ^ swap] = Line::default();
+            }
+            for token in 0..x.count {
+                let Line(lanes) = &mut panel[token ^ swap];
+                let values = &x.row(token)[first..];
+                match values.first_chunk() {
+                    Some(whole) => *lanes = *whole,
+                    None => lanes[..values.len()].copy_from_slice(values),
+                }
+            }
+        }
+    }
+
+    fn round<'a>(&self, softmax: &'a [f32], width: usize, buffer: &'a mut Vec<Line<f32>>) -> &'a [f32] {
+        if !self.rounded {
+            return softmax;
+        }
+        let rounded = lines::words(buffer, softmax.len());
+        round_and_swap(self.isa, softmax, width, rounded);
+        rounded
+    }
+
+    fn multiply(&self, x: Rows<'_>, panels: &[Line<f32>], out: RowsMut<'_>) {
+        float32::product(self.isa, x, panels, 0, Epilogue { bias: &[], activation: Activation::None, out });
+    }
+}
+
+/// Pairs of bfloat16: of columns in queries and keys, of tokens in the softmax and the values.
+struct Pairs {
+    isa: Isa,
+    multiples: Multiples,
+    product: PairProduct,
+}
+
+impl Pairs {
+    fn new(isa: Isa, size: usize) -> Self {
+        // Heads that do not fill tile registers are multiplied in vector registers.
+        let fits = size.is_multiple_of(2 * Multiples::of(isa).steps);
+        let isa = if fits { isa } else { isa.vector() };
+        Self { isa, multiples: Multiples::of(isa), product: PairProduct::of(isa) }
+    }
+}
+
+impl Operands for Pairs {
+    type Input = Pair;
+    const VALUES: usize = 2;
+
+    fn multiples(&self) -> Multiples {
+        self.multiples
+    }
+
+    fn token_multiple(&self) -> usize {
+        2 * self.multiples.steps
+    }
+
+    /// Zeros take the place of tokens that do not exist.
+    fn pack_values(&self, panels: &mut [Line<Pair>], depth: usize, x: Rows<'_, Pair>) {
+        let zeros = [Pair::default(); LANES / 2];
+        for (panel, first) in panels.chunks_exact_mut(depth).zip((0..x.width).step_by(LANES / 2)) {
+            let columns = (LANES / 2).min(x.width - first);
+            for (step, line) in panel.iter_mut().enumerate() {
+                let token = |token| if token < x.count { &x.row(token)[first..][..columns] } else { &zeros[..columns] };
+                let lines = line.0.as_chunks_mut::<2>().0.iter_mut();
+                for ((line, a), b) in lines.zip(token(2 * step)).zip(token(2 * step + 1)) {
+                    *line = [[a[0], b[0]], [a[1], b[1]]];
+                }
+            }
+        }
+    }
+
+    fn round<'a>(&self, softmax: &'a [f32], width: usize, buffer: &'a mut Vec<Line<Pair>>) -> &'a [Pair] {
+        let rows = (softmax.len() / width).next_multiple_of(self.multiples.rows);
+        let rounded = lines::words(buffer, rows * width / 2);
+        round_to_pairs(self.isa, softmax, width, width / 2, rounded);
+        rounded
+    }
+
+    fn multiply(&self, x: Rows<'_, Pair>, panels: &[Line<Pair>], out: RowsMut<'_>) {
+        self.product.run(x, panels, Epilogue { bias: &[], activation: Activation::None, out });
+    }
+}
+
+/// Rounds keys and values to bfloat16, and swaps the values of each pair of the keys.
+fn round_key_value(isa: Isa, key_value: &[f32], hidden: usize, out: &mut [f32]) {
+    dispatch!(isa, round_key_value_rows(key_value: &[f32], hidden: usize, out: &mut [f32]));
+}
+
 #[inline(always)]
-fn round_and_turn_keys<A: Arithmetic>(key_value: &[f32], hidden: usize, out: &mut [f32]) {
+fn round_key_value_rows<A: Arithmetic>(key_value: &[f32], hidden: usize, out: &mut [f32]) {
     for (row, out) in key_value.chunks_exact(2 * hidden).zip(out.chunks_exact_mut(2 * hidden)) {
         let ((key, value), (out_key, out_value)) = (row.split_at(hidden), out.split_at_mut(hidden));
-        round_and_turn::<A>(key, hidden, out_key);
+        round_and_swap_rows::<A>(key, hidden, out_key);
         for (out, value) in out_value.iter_mut().zip(value) {
             *out = Bfloat16::round(*value).widen();
-        }
-    }
-}
-
-/// Panels of 16 places in the head: for each of `depth` tokens, its values at 16 places side by side; if `turned`, of
-/// each pair of tokens the second first.
-fn pack_values(panels: &mut Vec<Lanes>, x: Rows<'_>, depth: usize, turned: bool) {
-    panels.resize(x.width.div_ceil(LANES) * depth, Lanes::default());
-    for (panel, first) in (0..x.width).step_by(LANES).enumerate() {
-        let panel = &mut panels[panel * depth..][..depth];
-        // A token that is missing to a pair.
-        if depth > x.count {
-            panel[x.count ^ 1] = Lanes::default();
-        }
-        for token in 0..x.count {
-            let lanes = &mut panel[token ^ usize::from(turned)];
-            let values = &x.row(token)[first..];
-            match values.first_chunk() {
-                Some(whole) => *lanes = *whole,
-                None => lanes[..values.len()].copy_from_slice(values),
-            }
-        }
-    }
-}
-
-/// As [`pack_values`], for `depth` pairs of tokens: the values of both at a place side by side. Zeros fill it up.
-fn pack_pairs_of_values(panels: &mut [Line<Pair>], x: Rows<'_, Pair>, depth: usize) {
-    let none = [Pair::default(); LANES / 2];
-    for (panel, first) in panels.chunks_exact_mut(depth).zip((0..x.width).step_by(LANES / 2)) {
-        let places = (LANES / 2).min(x.width - first);
-        for (step, line) in panel.iter_mut().enumerate() {
-            let token = |token| if token < x.count { &x.row(token)[first..][..places] } else { &none[..places] };
-            let lines = line.0.as_chunks_mut::<2>().0.iter_mut();
-            for ((line, a), b) in lines.zip(token(2 * step)).zip(token(2 * step + 1)) {
-                *line = [[a[0], b[0]], [a[1], b[1]]];
-            }
         }
     }
 }
@@ -233,7 +284,7 @@ fn pack_pairs_of_values(panels: &mut [Line<Pair>], x: Rows<'_, Pair>, depth: usi
 /// Replaces the first `tokens` scores of each row by the softmax of `scale` times them, shifted by the
 /// maximum so that no exponential overflows, and the rest of the row by zeros.
 #[inline(always)]
-fn softmax<A: Arithmetic>(scores: &mut [f32], stride: usize, tokens: usize, scale: f32) {
+fn softmax_rows<A: Arithmetic>(scores: &mut [f32], stride: usize, tokens: usize, scale: f32) {
     for row in scores.chunks_exact_mut(stride) {
         row[tokens..].fill(f32::NEG_INFINITY);
         let (lanes, _) = row.as_chunks_mut::<LANES>();
@@ -297,6 +348,31 @@ mod tests {
         context
     }
 
+    /// The workspace keeps values of earlier sequences, which must not reach the padding of a later one.
+    #[test]
+    fn an_earlier_sequence_of_nan_leaves_no_trace() {
+        let (heads, hidden) = (2, 64);
+        let value = |i: usize| (i * 37 % 101) as f32 * 0.02 - 1.0;
+        for isa in Isa::available() {
+            for precision in Precision::ALL {
+                let attention = Attention { isa, precision, heads, hidden };
+                let run = |query: &[f32], key_value: &[f32], workspace: &mut AttentionWorkspace| {
+                    let mut context = vec![0.0; query.len()];
+                    attention.run(query, key_value, &mut context, workspace);
+                    context
+                };
+                for tokens in [1, 5, 16, 33] {
+                    let query: Vec<f32> = (0..tokens * hidden).map(value).collect();
+                    let key_value: Vec<f32> = (0..tokens * 2 * hidden).map(value).collect();
+                    let expected = run(&query, &key_value, &mut AttentionWorkspace::default());
+                    let mut workspace = AttentionWorkspace::default();
+                    run(&vec![f32::NAN; 40 * 64], &vec![f32::NAN; 40 * 128], &mut workspace);
+                    assert_eq!(run(&query, &key_value, &mut workspace), expected, "{precision} on {}", isa.name());
+                }
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
@@ -328,7 +404,7 @@ mod tests {
                         contexts.push(context);
                     }
                 }
-                // All but the first, which may lack the fused multiply-add, have the same bits.
+                // All have the same bits, except the first, which may lack the fused multiply-add.
                 for pair in contexts[1..].windows(2) {
                     prop_assert_eq!(&pair[0], &pair[1], "{}", precision);
                 }

@@ -1,32 +1,36 @@
+//! The instruction sets that the kernels are compiled for, and their detection.
+
 use std::sync::OnceLock;
 
 /// An instruction set for which the kernels are compiled, and which this machine has.
 ///
-/// A value is the proof of that: one comes from [`Isa::detected`] or [`Isa::available`] alone.
+/// A value is the proof that this process may execute the instructions: [`Isa::detected`] and [`Isa::available`] are
+/// the only sources of one, and both ask the processor (for AMX, Linux as well). Calls of functions with a target
+/// feature rely on it for their safety.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Isa(Level);
 
+/// The instruction sets, each of which includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
-    /// What every processor of the target has: on aarch64 NEON with fused multiply-add, on
-    /// `x86_64` SSE2, without.
+    /// What every processor of the target has: NEON with fused multiply-add on aarch64, SSE2 without it on `x86_64`.
     Portable,
     /// AVX2 with fused multiply-add: 8 lanes.
     Avx2,
     /// AVX-512 F: 16 lanes.
     Avx512,
-    /// AVX-512 VNNI besides, which has products of bytes.
+    /// AVX-512 VNNI: dot products of bytes.
     Avx512Vnni,
-    /// AVX-512 BF16 besides, which has products of bfloat16.
+    /// AVX-512 BF16: dot products of bfloat16.
     Avx512Bf16,
-    /// Intel's Advanced Matrix Extensions besides, which multiply tiles of bytes and of bfloat16.
+    /// Intel's Advanced Matrix Extensions: products of tiles of bytes and of bfloat16.
     Amx,
 }
 
 impl Isa {
-    /// The environment variable that holds the name of the best instruction set to use:
-    /// `portable`, `avx2`, `avx512`, `avx512vnni`, `avx512bf16` or `amx`. For tests and for finding faults;
-    /// read once a process, and ignored if it names none that this machine has.
+    /// The environment variable that names the best instruction set to use: `portable`, `avx2`, `avx512`,
+    /// `avx512vnni`, `avx512bf16` or `amx`. It is for tests and for diagnosis; it is read once per process, and
+    /// ignored if it names none that this machine has.
     pub const VARIABLE: &str = "EMOTION_ISA";
 
     /// The best instruction set of this machine, no better than [`Self::VARIABLE`] allows.
@@ -61,8 +65,8 @@ impl Isa {
         }
     }
 
-    /// The best of this machine's instruction sets up to this one that adds up products one after the other, in
-    /// float32 too: this one but for AMX.
+    /// The best of this machine's instruction sets up to this one that adds the products of a float32 sum one after
+    /// the other: this one, except for AMX.
     #[must_use]
     pub fn vector(self) -> Self {
         match self.0 {
@@ -89,7 +93,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Bf16 => Self::Avx512Vnni.is_available() && is_x86_feature_detected!("avx512bf16"),
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Self::Amx => Self::Avx512Bf16.is_available() && crate::amx::is_available(),
+            Self::Amx => Self::Avx512Bf16.is_available() && amx::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 | Self::Avx512 | Self::Avx512Vnni | Self::Avx512Bf16 => false,
             #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
@@ -98,34 +102,32 @@ impl Level {
     }
 }
 
-/// Calls `$generic::<A>(…)` as compiled for the instruction set `$isa`.
-///
-/// The generic function must be `#[inline(always)]`, so that each wrapper holds a copy of it
-/// compiled with that wrapper's instructions.
-macro_rules! dispatch {
-    ($isa:expr, $generic:ident($($name:ident: $kind:ty),* $(,)?)) => {{
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2($($name: $kind),*) {
-            $generic::<$crate::arithmetic::Fused>($($name),*);
-        }
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx2,fma")]
-        fn avx512($($name: $kind),*) {
-            $generic::<$crate::arithmetic::Wide>($($name),*);
-        }
-        match $isa.level() {
-            // SAFETY: an `Isa` exists only if this machine has its instructions.
-            #[cfg(target_arch = "x86_64")]
-            $crate::isa::Level::Avx2 => unsafe { avx2($($name),*) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            $crate::isa::Level::Avx512
-            | $crate::isa::Level::Avx512Vnni
-            | $crate::isa::Level::Avx512Bf16
-            | $crate::isa::Level::Amx => unsafe { avx512($($name),*) },
-            _ => $generic::<$crate::arithmetic::Native>($($name),*),
-        }
-    }};
+/// Detection of AMX, for which stable Rust has no feature test.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx {
+    use std::arch::x86_64::__cpuid_count;
+    use std::sync::OnceLock;
+
+    /// Whether the processor multiplies tiles of bytes and of bfloat16, and Linux lets this process use them.
+    pub(super) fn is_available() -> bool {
+        static AVAILABLE: OnceLock<bool> = OnceLock::new();
+        *AVAILABLE.get_or_init(|| has_instructions() && request_permission())
+    }
+
+    fn has_instructions() -> bool {
+        const BF16: u32 = 1 << 22;
+        const TILE: u32 = 1 << 24;
+        const INT8: u32 = 1 << 25;
+        let wanted = BF16 | TILE | INT8;
+        __cpuid_count(0, 0).eax >= 7 && __cpuid_count(7, 0).edx & wanted == wanted
+    }
+
+    /// Since Linux 5.16 a process must request the state of the tile registers before it uses them; the permission
+    /// holds for all its threads.
+    fn request_permission() -> bool {
+        const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
+        const XFEATURE_XTILEDATA: libc::c_ulong = 18;
+        // SAFETY: the call takes two numbers and accesses no memory of this process.
+        unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
+    }
 }
-pub(crate) use dispatch;

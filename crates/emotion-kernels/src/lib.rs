@@ -1,13 +1,40 @@
 //! Packed-matrix kernels for transformer inference on the CPU: matrices in, matrices out.
 //!
-//! The one crate with `unsafe`. It knows matrices, not models. `KERNELS.md` beside this crate's
-//! manifest tells of formats, dispatch and what was tried.
+//! This is the only crate of the workspace that contains `unsafe`. It implements matrices, not models. `KERNELS.md`,
+//! next to the crate's manifest, describes formats, dispatch, measurements and failed experiments.
 //!
 //! Every algorithm is written once, in plain Rust over fixed-size lanes, and compiled for each
 //! instruction set of [`Isa`]. The order of the additions in every sum is fixed by the shape of
 //! that sum alone: a row of a result has the same bits whatever other rows are computed with it,
-//! and the same bits on every instruction set with a fused multiply-add (in bfloat16 but for subnormal
-//! numbers). Only AMX has an order of its own in float32 and bfloat16.
+//! and the same bits on every instruction set with a fused multiply-add (in bfloat16 except for
+//! subnormal numbers). Only AMX has an order of its own, in float32 and bfloat16.
+//!
+//! # Terms
+//!
+//! A product `y = x Wᵀ + b` has a matrix `x` of *rows*, and a weight matrix `W` of shape `[outputs, inputs]`.
+//!
+//! - A *step* is what one multiply-add instruction takes of a row: one input in float32, a pair of inputs in
+//!   bfloat16, a quad of inputs in int8. A *dot step* adds the products of a row's step to 16 sums.
+//! - A *panel* holds the weights of 16 outputs, in the order of the steps: for each step, the weights that multiply
+//!   its inputs in the 16 outputs. With weights of float32, pairs or quads, that is 64 bytes per step.
+//! - The *depth* of a product is the number of steps in a row, which is that in a panel too.
+//! - A *tile* is the part of the result whose sums are computed together, in registers from the first step to the last:
+//!   a few rows by one panel in vector registers, 32 rows by two panels in the tile registers of AMX.
+//! - A *block* is the set of rows that go through all panels before the next rows do.
+//!
+//! # Modules
+//!
+//! A module imports only from those before it:
+//!
+//! 1. `isa`, `arithmetic`, `lines`, `precision`: instruction sets, numbers, aligned memory.
+//! 2. `layout`: views of matrices, and what panels look like.
+//! 3. `epilogue`: bias, activation, rounding, storing.
+//! 4. `bf16`, `norm`, `transpose`: the number format, and operations on rows.
+//! 5. `gemm`: the dot step of each instruction set, and the blocked loop around it.
+//! 6. `formats`: what a precision packs, and which dot step multiplies it on which instruction set.
+//! 7. `operand`, `attention`, `matmul`: the public products.
+//!
+//! # Example
 //!
 //! ```
 //! use emotion_kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
@@ -22,30 +49,32 @@
 //! assert_eq!(y, [6.5, 1.0]);
 //! ```
 
-#![expect(unsafe_code, reason = "the one crate in which it may stand")]
+#![expect(unsafe_code, reason = "the only crate of the workspace that contains it")]
 #![allow(clippy::inline_always, reason = "each instruction set compiles its own copy")]
 
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "what only instructions of x86-64 use"))]
-mod amx;
 mod arithmetic;
 mod attention;
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "what only instructions of x86-64 use"))]
-mod bfloat16;
-mod dot;
-mod int8;
+mod bf16;
+mod epilogue;
+mod formats;
+#[cfg_attr(
+    not(all(target_arch = "x86_64", target_os = "linux")),
+    allow(dead_code, reason = "tile registers are AMX's alone")
+)]
+mod gemm;
 mod isa;
+mod layout;
 mod lines;
 mod matmul;
 mod norm;
 mod operand;
 mod precision;
-mod split;
-mod tiles;
 mod transpose;
 
 pub use attention::{Attention, AttentionWorkspace};
+pub use epilogue::Activation;
 pub use isa::Isa;
-pub use matmul::{Activation, Matmul, PackedMatrix};
+pub use matmul::{Matmul, PackedMatrix};
 pub use norm::LayerNorm;
 pub use operand::{Operand, OperandWorkspace};
 pub use precision::{Precision, UnknownPrecision};

@@ -1,21 +1,37 @@
-//! Cache lines: sixteen values of four bytes, so placed that no load of sixteen crosses two lines.
+//! Memory aligned to cache lines: sixteen words of four bytes, so that no load of sixteen crosses two lines.
 
-/// One line.
+/// A value of four bytes.
+///
+/// # Safety
+/// The type has a size of four bytes and no padding, and every bit pattern is a value of it. Vector loads and stores
+/// reinterpret sixteen of them as a register.
+pub(crate) unsafe trait Word: Copy + Default {}
+
+// SAFETY: four bytes, any pattern of which is a number.
+unsafe impl Word for f32 {}
+// SAFETY: as above.
+unsafe impl Word for i32 {}
+// SAFETY: as above.
+unsafe impl Word for [u8; 4] {}
+// SAFETY: as above.
+unsafe impl Word for [i8; 4] {}
+
+/// A cache line of 64 bytes.
 #[repr(C, align(64))]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Line<T>(pub [T; 16]);
 
-impl<T> Line<T> {
-    const FULL: () = assert!(size_of::<T>() == 4 && size_of::<Self>() == 64);
-}
-
-/// Room for `count` values, end to end, which hold whatever they held before.
-pub(crate) fn room<T: Copy + Default>(lines: &mut Vec<Line<T>>, count: usize) -> &mut [T] {
-    const { Line::<T>::FULL };
+/// The first `count` words of `lines`, which grows if it must. Words that an earlier use wrote keep their values.
+pub(crate) fn words<T: Word>(lines: &mut Vec<Line<T>>, count: usize) -> &mut [T] {
     if lines.len() < count.div_ceil(16) {
         lines.resize(count.div_ceil(16), Line::default());
     }
-    // SAFETY: a line is sixteen values and nothing else.
-    let values = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), 16 * lines.len()) };
-    &mut values[..count]
+    &mut as_words(lines)[..count]
+}
+
+/// The words of `lines`, end to end.
+fn as_words<T: Word>(lines: &mut [Line<T>]) -> &mut [T] {
+    const { assert!(size_of::<T>() == 4 && size_of::<Line<T>>() == 64) };
+    // SAFETY: a line is sixteen words without padding.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), 16 * lines.len()) }
 }

@@ -1,22 +1,22 @@
+use std::fmt;
 use std::ops::Range;
 
-use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu};
-use crate::bfloat16::{self, Bfloat16Panels, Bfloat16Rows, Pair, PairProduct};
-use crate::int8::{self, Int8Panels};
-use crate::isa::dispatch;
+use crate::arithmetic::LANES;
+use crate::bf16::Pair;
+use crate::epilogue::{Activation, Epilogue};
+use crate::formats::bfloat16::{self, Bfloat16Panels, Bfloat16Rows};
+use crate::formats::int8::{self, Int8Panels};
+use crate::formats::{float32, split};
+use crate::isa::Isa;
+use crate::layout::{Multiples, RowsMut};
 use crate::lines::Line;
-use crate::operand::Values;
-use crate::tiles::{Multiples, tile_rows};
-use crate::{Isa, Operand, OperandWorkspace, Precision, split};
-
-/// Rows that go through all panels together, so that they stay in the second-level cache.
-const BLOCK_ROWS: usize = 96;
+use crate::operand::{Operand, OperandWorkspace, Values};
+use crate::precision::Precision;
 
 /// A weight matrix of shape `[outputs, inputs]`, packed once for [`Matmul`].
 ///
-/// Format: panels of 16 outputs; within a panel, for each input (in int8, for each four; in
-/// bfloat16, for each two), its weights for the 16 outputs side by side. The last panel is filled
-/// up with zeros.
+/// It consists of panels of 16 outputs. A panel holds, for each input (in bfloat16 for each two, in int8 for each
+/// four), the weights of its 16 outputs side by side. The last panel is padded with zeros.
 pub struct PackedMatrix {
     isa: Isa,
     outputs: usize,
@@ -25,16 +25,16 @@ pub struct PackedMatrix {
 }
 
 enum Panels {
-    Float32(Vec<Lanes>),
-    /// float32 as [`split`] has it.
+    Float32(Vec<Line<f32>>),
+    /// float32 as [`split`] represents it.
     Split(Vec<Line<Pair>>),
     Bfloat16(Bfloat16Panels),
     Int8(Int8Panels),
 }
 
 impl PackedMatrix {
-    /// The most inputs a matrix may have in [`Precision::Int8`]: with one more, a sum of products
-    /// might leave 32 bits.
+    /// The most inputs that a matrix may have in [`Precision::Int8`]: with one more, a sum of products could exceed 32
+    /// bits.
     pub const MAX_INT8_INPUTS: usize = int8::MAX_INPUTS;
     /// Columns that are computed together: two panels.
     pub const COLUMNS: usize = 2 * LANES;
@@ -49,7 +49,7 @@ impl PackedMatrix {
         assert_eq!(weight.len(), outputs * inputs);
         let panels = match precision {
             Precision::Float32 if split::is_for(isa) => Panels::Split(split::pack(Multiples::of(isa), weight, inputs)),
-            Precision::Float32 => Panels::Float32(pack(weight, inputs, 1, 1, |value| value)),
+            Precision::Float32 => Panels::Float32(float32::pack(weight, inputs)),
             Precision::Bfloat16 => Panels::Bfloat16(Bfloat16Panels::pack(isa, weight, inputs)),
             Precision::Int8 => Panels::Int8(Int8Panels::pack(isa, weight, inputs)),
         };
@@ -68,7 +68,7 @@ impl PackedMatrix {
         self.inputs
     }
 
-    /// What products with the matrix are computed in.
+    /// The precision of products with the matrix.
     #[must_use]
     pub fn precision(&self) -> Precision {
         match self.panels {
@@ -78,46 +78,23 @@ impl PackedMatrix {
         }
     }
 
-    /// Makes rows of activations, `x` of shape `[rows, inputs]`, ready for products with this matrix
-    /// and with every other of as many inputs, the same precision and the same instruction set.
+    /// Prepares rows of activations, `x` of shape `[rows, inputs]`, for products with this matrix and with every other
+    /// of as many inputs, the same precision and the same instruction set.
     ///
     /// # Panics
-    /// If `x` is not of whole rows.
+    /// If the length of `x` is not a multiple of `inputs`.
     pub fn operand<'a>(&self, x: &'a [f32], workspace: &'a mut OperandWorkspace) -> Operand<'a> {
         assert!(x.len().is_multiple_of(self.inputs));
         Operand::new(self.isa, self.precision(), x, self.inputs, workspace)
     }
 }
 
-/// Panels of 16 outputs: for each input, its 16 weights side by side. Zeros fill up what is no
-/// multiple of `step` inputs, or of `group` panels.
-pub(crate) fn pack<W: Copy + Default>(
-    weight: &[f32],
-    inputs: usize,
-    step: usize,
-    group: usize,
-    convert: impl Fn(f32) -> W,
-) -> Vec<[W; LANES]> {
-    let (outputs, depth) = (weight.len() / inputs.max(1), inputs.next_multiple_of(step));
-    let mut panels = vec![[W::default(); LANES]; outputs.div_ceil(LANES).next_multiple_of(group) * depth];
-    for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
-        let panel = &mut panels[output / LANES * depth..][..depth];
-        for (lanes, value) in panel.iter_mut().zip(row) {
-            lanes[output % LANES] = convert(*value);
-        }
+impl fmt::Debug for PackedMatrix {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("PackedMatrix");
+        debug.field("isa", &self.isa).field("precision", &self.precision());
+        debug.field("outputs", &self.outputs).field("inputs", &self.inputs).finish_non_exhaustive()
     }
-    panels
-}
-
-/// What is applied to each value of a product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    None,
-    /// The Gaussian error linear unit with the exact error function, to within 1e-6.
-    Gelu,
-    /// `max(x, 0)`.
-    Relu,
 }
 
 /// `y = activation(x Wᵀ + b)`.
@@ -133,10 +110,10 @@ pub struct Matmul<'a> {
 impl Matmul<'_> {
     /// Writes `y`, of shape `[rows, outputs]`, for the rows of `x`; both row-major.
     ///
-    /// In float32 each value is the bias plus the products in the order of the inputs, one after the
-    /// other; in bfloat16 likewise, but of each pair of inputs the second comes first; in int8 it is
-    /// the exact sum of the products, scaled, plus the bias. AMX sums in its own order (`KERNELS.md`), and
-    /// takes float32 apart into three products of bfloat16.
+    /// In float32 each value is the bias plus the products in the order of the inputs, one after the other. In bfloat16
+    /// the order is the same, except that of each pair of inputs the second comes first. In int8 a value is the exact
+    /// sum of the products, scaled, plus the bias. AMX sums in an order of its own (`KERNELS.md`), and splits float32
+    /// into three products of bfloat16.
     ///
     /// # Panics
     /// If `x` was made for another kind of matrix, or if the lengths of `x`, `y` and the bias do
@@ -145,11 +122,11 @@ impl Matmul<'_> {
         self.run_columns(x, 0..self.weight.outputs, y);
     }
 
-    /// As [`Self::run`], but gives the result ready for products with matrices of [`PackedMatrix::outputs`] inputs, the
-    /// same precision and the same instruction set.
+    /// As [`Self::run`], but returns the result ready for products with matrices of [`PackedMatrix::outputs`] inputs,
+    /// the same precision and the same instruction set.
     ///
-    /// Where the processor multiplies bfloat16, each value is rounded before it is written; elsewhere `buffer` has the
-    /// result first, and grows if it must.
+    /// Where the processor multiplies bfloat16, each value is rounded before it is written; elsewhere `buffer`, which
+    /// grows if it must, holds the result before it is rounded.
     ///
     /// # Panics
     /// As [`Self::run`].
@@ -160,14 +137,12 @@ impl Matmul<'_> {
         workspace: &'a mut OperandWorkspace,
     ) -> Operand<'a> {
         let PackedMatrix { isa, outputs, .. } = *self.weight;
-        if let (
-            Panels::Bfloat16(Bfloat16Panels::Pairs(panels)),
-            Values::Bfloat16(Bfloat16Rows::Pairs { steps, depth }),
-        ) = (&self.weight.panels, x.values)
+        if let (Panels::Bfloat16(Bfloat16Panels::Pairs(panels)), Values::Bfloat16(Bfloat16Rows::Pairs(rows))) =
+            (&self.weight.panels, x.values)
         {
             assert!(x.isa == isa && x.width == self.weight.inputs && self.bias.len() == outputs);
-            let x = Rows { values: steps, stride: depth, count: x.count, width: depth };
-            let rows = bfloat16::product_to_pairs(isa, x, panels, self.bias, self.activation, &mut workspace.pairs);
+            let pairs = &mut workspace.pairs;
+            let rows = bfloat16::product_to_pairs(isa, rows, panels, self.bias, self.activation, pairs);
             return Operand { isa, width: outputs, count: x.count, values: Values::Bfloat16(rows) };
         }
         let len = x.count * outputs;
@@ -179,8 +154,10 @@ impl Matmul<'_> {
         Operand::new(isa, self.weight.precision(), y, outputs, workspace)
     }
 
-    /// Writes some columns alone, `y` of shape `[rows, columns.len()]`; they begin at a multiple of
-    /// [`PackedMatrix::COLUMNS`]. What they hold does not depend on which others are computed.
+    /// Writes some columns only, `y` of shape `[rows, columns.len()]`; they begin at a multiple of
+    /// [`PackedMatrix::COLUMNS`]. Their values do not depend on which other columns are computed.
+    ///
+    /// For few rows, where reading the weights takes the time, several cores can each read a part of them.
     ///
     /// # Panics
     /// As [`Self::run`], or if there are no such columns.
@@ -191,187 +168,22 @@ impl Matmul<'_> {
         assert!(columns.start.is_multiple_of(PackedMatrix::COLUMNS) && columns.end <= outputs);
         let (first, bias) = (columns.start / LANES, &bias[columns]);
         assert_eq!(y.len(), x.count * bias.len());
-        let y = RowsMut { values: y, stride: bias.len(), width: bias.len() };
+        let out = RowsMut { values: y, stride: bias.len(), width: bias.len() };
+        let epilogue = Epilogue { bias, activation, out };
         match (&weight.panels, x.values) {
-            (Panels::Float32(panels), Values::Float32(values)) => {
-                product(isa, x.matrix(values), &panels[first * inputs..], bias, activation, y);
-            }
-            (Panels::Split(panels), Values::Split(values, width)) => {
-                let x = Rows { values, stride: width, count: x.count, width };
-                PairProduct::of(isa).run(x, &panels[first * width..], bias, activation, y);
-            }
-            (Panels::Bfloat16(panels), Values::Bfloat16(rows)) => {
-                bfloat16::product(isa, rows, x.count, panels, first, bias, activation, y);
-            }
-            (Panels::Int8(panels), Values::Int8(rows)) => int8::product(isa, rows, panels, first, bias, activation, y),
+            (Panels::Float32(panels), Values::Float32(x)) => float32::product(isa, x, panels, first, epilogue),
+            (Panels::Split(panels), Values::Split(x)) => split::product(isa, x, panels, first, epilogue),
+            (Panels::Bfloat16(panels), Values::Bfloat16(x)) => bfloat16::product(isa, x, panels, first, epilogue),
+            (Panels::Int8(panels), Values::Int8(x)) => int8::product(isa, x, panels, first, epilogue),
             _ => panic!("the operand was made for a matrix of another precision"),
         }
     }
 }
 
-/// The product over panels of shape `[y.width / 16, x.width, 16]`, rounded up; an empty `bias` is zero.
-pub(crate) fn product(isa: Isa, x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
-    dispatch!(isa, multiply_lanes(x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>));
-}
-
-#[inline(always)]
-fn multiply_lanes<A: Arithmetic>(x: Rows<'_>, panels: &[Lanes], bias: &[f32], activation: Activation, y: RowsMut<'_>) {
-    multiply::<A, f32>(x, panels, bias, activation, y);
-}
-
-/// A weight as panels hold it.
-pub(crate) trait Weight: Copy {
-    fn widen(self) -> f32;
-}
-
-impl Weight for f32 {
-    #[inline(always)]
-    fn widen(self) -> f32 {
-        self
-    }
-}
-
-/// A matrix inside a larger one: row `i` is `values[i · stride..][..width]`.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a, T = f32> {
-    pub values: &'a [T],
-    pub stride: usize,
-    pub count: usize,
-    pub width: usize,
-}
-
-impl<'a, T: Copy> Rows<'a, T> {
-    #[inline(always)]
-    pub(crate) fn row(self, index: usize) -> &'a [T] {
-        &self.values[index * self.stride..][..self.width]
-    }
-}
-
-/// As [`Rows`], to be written.
-pub(crate) struct RowsMut<'a, T = f32> {
-    pub values: &'a mut [T],
-    pub stride: usize,
-    pub width: usize,
-}
-
-#[inline(always)]
-pub(crate) fn multiply<A: Arithmetic, W: Weight>(
-    x: Rows<'_>,
-    panels: &[[W; LANES]],
-    bias: &[f32],
-    activation: Activation,
-    y: RowsMut<'_>,
-) {
-    const { assert!(A::TILE_ROWS <= 8, "there are no larger tiles below") };
-    let inputs = x.width;
-    let RowsMut { values, stride, width } = y;
-    for block in (0..x.count).step_by(BLOCK_ROWS) {
-        let end = x.count.min(block + BLOCK_ROWS);
-        for first in (0..width).step_by(LANES) {
-            let panel = &panels[first / LANES * inputs..][..inputs];
-            let columns = LANES.min(width - first);
-            let start = lanes_at(bias, first);
-            let mut row = block;
-            while row < end {
-                let count = tile_rows(end - row, A::TILE_ROWS);
-                let out = &mut values[row * stride + first..];
-                match count {
-                    8 => tile::<A, W, 8>(x, row, panel, start, activation, out, stride, columns),
-                    7 => tile::<A, W, 7>(x, row, panel, start, activation, out, stride, columns),
-                    6 => tile::<A, W, 6>(x, row, panel, start, activation, out, stride, columns),
-                    5 => tile::<A, W, 5>(x, row, panel, start, activation, out, stride, columns),
-                    4 => tile::<A, W, 4>(x, row, panel, start, activation, out, stride, columns),
-                    3 => tile::<A, W, 3>(x, row, panel, start, activation, out, stride, columns),
-                    2 => tile::<A, W, 2>(x, row, panel, start, activation, out, stride, columns),
-                    _ => tile::<A, W, 1>(x, row, panel, start, activation, out, stride, columns),
-                }
-                row += count;
-            }
-        }
-    }
-}
-
-/// `ROWS` rows by one panel. The sums stay in registers from the first input to the last.
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the innermost loop, inlined into its one caller")]
-fn tile<A: Arithmetic, W: Weight, const ROWS: usize>(
-    x: Rows<'_>,
-    first_row: usize,
-    panel: &[[W; LANES]],
-    start: Lanes,
-    activation: Activation,
-    out: &mut [f32],
-    stride: usize,
-    columns: usize,
-) {
-    let rows: [&[f32]; ROWS] = std::array::from_fn(|i| x.row(first_row + i));
-    let mut sums = [start; ROWS];
-    for (input, weights) in panel.iter().enumerate() {
-        let weights: Lanes = std::array::from_fn(|lane| weights[lane].widen());
-        for (sum, row) in sums.iter_mut().zip(rows) {
-            // SAFETY: `row` has `x.width` values, and so many inputs has `panel`.
-            let value = unsafe { *row.get_unchecked(input) };
-            for lane in 0..LANES {
-                sum[lane] = A::multiply_add(value, weights[lane], sum[lane]);
-            }
-        }
-    }
-    for (index, sum) in sums.into_iter().enumerate() {
-        store::<A, f32>(sum, activation, &mut out[index * stride..], columns);
-    }
-}
-
-/// Sixteen values of `bias` from `first` on, with zeros for those that it does not have.
-#[inline(always)]
-pub(crate) fn lanes_at(bias: &[f32], first: usize) -> Lanes {
-    let mut lanes = [0.0; LANES];
-    for (lane, value) in lanes.iter_mut().zip(bias.get(first..).unwrap_or_default()) {
-        *lane = *value;
-    }
-    lanes
-}
-
-/// A value as a product writes it.
-pub(crate) trait Output: Copy {
-    fn of(value: f32) -> Self;
-}
-
-impl Output for f32 {
-    #[inline(always)]
-    fn of(value: f32) -> Self {
-        value
-    }
-}
-
-/// Applies the activation to a row of a tile and writes its first `columns` values.
-#[inline(always)]
-pub(crate) fn store<A: Arithmetic, T: Output>(
-    mut values: Lanes,
-    activation: Activation,
-    out: &mut [T],
-    columns: usize,
-) {
-    match activation {
-        Activation::None => {}
-        Activation::Gelu => values.iter_mut().for_each(|value| *value = gelu::<A>(*value)),
-        Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
-    }
-    match out.first_chunk_mut::<LANES>() {
-        Some(whole) if columns == LANES => {
-            for (out, value) in whole.iter_mut().zip(values) {
-                *out = T::of(value);
-            }
-        }
-        _ => store_part(&values, &mut out[..columns]),
-    }
-}
-
-/// Not inlined, because the compiler would make one copy of variable length, a call, of both ways to store.
-#[cold]
-#[inline(never)]
-fn store_part<T: Output>(values: &Lanes, out: &mut [T]) {
-    for (out, value) in out.iter_mut().zip(values) {
-        *out = T::of(*value);
+impl fmt::Debug for Matmul<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("Matmul");
+        debug.field("weight", &self.weight).field("activation", &self.activation).finish_non_exhaustive()
     }
 }
 
@@ -381,8 +193,9 @@ mod tests {
 
     use super::*;
     use crate::arithmetic::Fused;
-    use crate::bfloat16::Bfloat16;
+    use crate::bf16::Bfloat16;
     use crate::isa::Level;
+    use crate::layout::Rows;
 
     fn values(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
@@ -453,16 +266,15 @@ mod tests {
         ) {
             let (x, weight) = (values(rows * inputs, seed), values(outputs * inputs, !seed));
             let bias = values(outputs, seed ^ 5);
-            let panels = pack(&weight, inputs, 1, 1, |value| value);
+            let panels = float32::pack(&weight, inputs);
             for activation in [Activation::None, Activation::Gelu, Activation::Relu] {
-                // The fused path compiled without its instructions: the oracle of those that have them.
+                // The fused arithmetic compiled without its instructions: the oracle of those that have them.
                 let mut oracle = vec![0.0; rows * outputs];
-                multiply::<Fused, f32>(
+                let out = RowsMut { values: &mut oracle, stride: outputs, width: outputs };
+                float32::multiply::<Fused>(
                     Rows { values: &x, stride: inputs, count: rows, width: inputs },
                     &panels,
-                    &bias,
-                    activation,
-                    RowsMut { values: &mut oracle, stride: outputs, width: outputs },
+                    Epilogue { bias: &bias, activation, out },
                 );
                 for isa in Isa::available() {
                     let together = run(isa, &x, &weight, &bias, inputs, activation);
@@ -547,13 +359,13 @@ mod tests {
         }
 
         #[test]
-        fn bfloat16_has_the_bits_of_float32_over_rounded_and_turned_pairs(
+        fn bfloat16_has_the_bits_of_float32_over_rounded_and_swapped_pairs(
             rows in 1_usize..130, inputs in 1_usize..80, outputs in 1_usize..70, seed: u32,
         ) {
             let (x, weight) = (values(rows * inputs, seed), values(outputs * inputs, !seed));
             let bias = values(outputs, seed ^ 5);
             let even = inputs.next_multiple_of(2);
-            let turned = |values: &[f32]| -> Vec<f32> {
+            let swapped = |values: &[f32]| -> Vec<f32> {
                 let mut out = vec![0.0; values.len() / inputs * even];
                 for (row, out) in values.chunks_exact(inputs).zip(out.chunks_exact_mut(even)) {
                     for (at, value) in row.iter().enumerate() {
@@ -562,15 +374,28 @@ mod tests {
                 }
                 out
             };
-            // Tiles have an order of their own.
+            // AMX sums in an order of its own.
             for isa in Isa::available().into_iter().filter(|isa| isa.level() != Level::Amx) {
                 for activation in [Activation::None, Activation::Gelu, Activation::Relu] {
                     let y = run_in(Precision::Bfloat16, isa, &x, &weight, &bias, inputs, activation);
-                    let expected = run(isa, &turned(&x), &turned(&weight), &bias, even, activation);
+                    let expected = run(isa, &swapped(&x), &swapped(&weight), &bias, even, activation);
                     prop_assert_eq!(bits(&y), bits(&expected), "{}", isa.name());
                 }
             }
         }
+    }
+
+    #[test]
+    fn debug_output_shows_sizes_and_no_weights() {
+        let weight = PackedMatrix::pack(Isa::available()[0], Precision::Int8, &[1.0; 6], 2, 3);
+        let expected = "PackedMatrix { isa: Isa(Portable), precision: Int8, outputs: 2, inputs: 3, .. }";
+        assert_eq!(format!("{weight:?}"), expected);
+        let matmul = Matmul { weight: &weight, bias: &[0.0; 2], activation: Activation::Relu };
+        assert_eq!(format!("{matmul:?}"), format!("Matmul {{ weight: {expected}, activation: Relu, .. }}"));
+        let mut workspace = OperandWorkspace::default();
+        let x = weight.operand(&[1.0; 12], &mut workspace);
+        assert_eq!(format!("{x:?}"), "Operand { isa: Isa(Portable), width: 3, rows: 4, .. }");
+        assert_eq!(format!("{workspace:?}"), "OperandWorkspace { .. }");
     }
 
     #[test]

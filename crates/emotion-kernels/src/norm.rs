@@ -1,6 +1,7 @@
-use crate::Isa;
-use crate::arithmetic::{Arithmetic, total};
-use crate::isa::dispatch;
+use std::fmt;
+
+use crate::arithmetic::{Arithmetic, dispatch, total};
+use crate::isa::Isa;
 
 /// Layer normalization: each row shifted to mean 0, scaled to variance 1, weighted and biased.
 ///
@@ -8,9 +9,9 @@ use crate::isa::dispatch;
 pub struct LayerNorm<'a> {
     /// The instruction set to run on.
     pub isa: Isa,
-    /// A weight a column.
+    /// One weight per column.
     pub weight: &'a [f32],
-    /// A bias a column.
+    /// One bias per column.
     pub bias: &'a [f32],
     /// Added to the variance.
     pub epsilon: f32,
@@ -26,6 +27,14 @@ impl LayerNorm<'_> {
         assert_eq!(x.len(), residual.len());
         assert!(weight.len() == bias.len() && x.len().is_multiple_of(weight.len()));
         dispatch!(isa, normalize(x: &mut [f32], residual: &[f32], weight: &[f32], bias: &[f32], epsilon: f32));
+    }
+}
+
+impl fmt::Debug for LayerNorm<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { isa, weight, epsilon, .. } = self;
+        let mut debug = formatter.debug_struct("LayerNorm");
+        debug.field("isa", isa).field("width", &weight.len()).field("epsilon", epsilon).finish_non_exhaustive()
     }
 }
 

@@ -1,14 +1,18 @@
-use crate::bfloat16::{self, Bfloat16Rows, Pair};
-use crate::dot::Quad;
-use crate::int8::{self, Int8Rows};
-use crate::lines::Line;
-use crate::matmul::Rows;
-use crate::{Isa, Precision, split};
+use std::fmt;
 
-/// Rows of activations as products with a [`PackedMatrix`](crate::PackedMatrix) take them; from
+use crate::bf16::Pair;
+use crate::formats::bfloat16::{self, Bfloat16Rows};
+use crate::formats::int8::{self, Int8Rows};
+use crate::formats::split;
+use crate::isa::Isa;
+use crate::layout::{Quad, Rows};
+use crate::lines::Line;
+use crate::precision::Precision;
+
+/// Rows of activations in the representation that products with a [`PackedMatrix`](crate::PackedMatrix) take; from
 /// [`PackedMatrix::operand`](crate::PackedMatrix::operand).
 ///
-/// What becomes of a row depends on that row alone.
+/// The representation of a row depends on that row alone.
 #[derive(Clone, Copy)]
 pub struct Operand<'a> {
     pub(crate) isa: Isa,
@@ -19,17 +23,17 @@ pub struct Operand<'a> {
 
 #[derive(Clone, Copy)]
 pub(crate) enum Values<'a> {
-    Float32(&'a [f32]),
-    /// float32 as [`split`] has it: pairs, and how many there are to a row.
-    Split(&'a [Pair], usize),
+    Float32(Rows<'a>),
+    /// float32 as [`split`] represents it.
+    Split(Rows<'a, Pair>),
     Bfloat16(Bfloat16Rows<'a>),
     Int8(Int8Rows<'a>),
 }
 
-/// Memory that an [`Operand`] uses and leaves to the next.
+/// Memory of an [`Operand`], which the next one reuses.
 #[derive(Default)]
 pub struct OperandWorkspace {
-    turned: Vec<f32>,
+    swapped: Vec<f32>,
     pub(crate) pairs: Vec<Line<Pair>>,
     quads: Vec<Line<Quad>>,
     scales: Vec<f32>,
@@ -43,26 +47,34 @@ impl<'a> Operand<'a> {
         width: usize,
         workspace: &'a mut OperandWorkspace,
     ) -> Self {
-        let OperandWorkspace { turned, pairs, quads, scales } = workspace;
+        let OperandWorkspace { swapped, pairs, quads, scales } = workspace;
+        let count = x.len() / width.max(1);
         let values = match precision {
-            Precision::Float32 if split::is_for(isa) => {
-                let (pairs, depth) = split::split_rows(isa, x, width, pairs);
-                Values::Split(pairs, depth)
-            }
-            Precision::Float32 => Values::Float32(x),
-            Precision::Bfloat16 => Values::Bfloat16(bfloat16::round_rows(isa, x, width, turned, pairs)),
+            Precision::Float32 if split::is_for(isa) => Values::Split(split::split_rows(isa, x, width, pairs)),
+            Precision::Float32 => Values::Float32(Rows { values: x, stride: width, count, width }),
+            Precision::Bfloat16 => Values::Bfloat16(bfloat16::round_rows(isa, x, width, swapped, pairs)),
             Precision::Int8 => Values::Int8(int8::quantize_rows(isa, x, width, quads, scales)),
         };
-        Self { isa, width, count: x.len() / width.max(1), values }
+        Self { isa, width, count, values }
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.count
     }
+}
 
-    pub(crate) fn matrix(&self, values: &'a [f32]) -> Rows<'a> {
-        Rows { values, stride: self.width, count: self.count, width: self.width }
+impl fmt::Debug for Operand<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { isa, width, count, .. } = self;
+        let mut debug = formatter.debug_struct("Operand");
+        debug.field("isa", isa).field("width", width).field("rows", count).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for OperandWorkspace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("OperandWorkspace").finish_non_exhaustive()
     }
 }

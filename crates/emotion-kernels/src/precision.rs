@@ -1,16 +1,19 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What a matrix product is computed in. Sums of products are never less than 32 bits wide.
+/// The number format of a matrix product. Sums of products have at least 32 bits.
+///
+/// The enum is exhaustive on purpose: callers choose sizes and limits for each precision, and a new one must not compile
+/// before they have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
-    /// Weights and activations as they are; on AMX each as the sum of two bfloat16 numbers, to 2⁻¹⁷ of it.
+    /// Weights and activations without rounding; on AMX each as the sum of two bfloat16 numbers, to within 2⁻¹⁷ of it.
     #[default]
     Float32,
-    /// Weights and activations rounded to bfloat16, summed in float32: half the memory for weights of matrix products.
+    /// Weights and activations rounded to bfloat16, summed in float32: half of float32's memory for weights.
     Bfloat16,
-    /// Weights rounded to 8 bits with a scale an output, activations with a scale a row, summed
-    /// exactly in 32 bits: a quarter of that memory.
+    /// Weights rounded to 8 bits with one scale per output, activations with one scale per row, summed exactly in 32
+    /// bits: a quarter of float32's memory.
     Int8,
 }
 
@@ -44,7 +47,7 @@ impl FromStr for Precision {
     }
 }
 
-/// A name that is no [`Precision`]'s; the message lists those there are.
+/// The error of parsing a name that is not a [`Precision`]'s; its message lists the names that exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownPrecision {
     given: String,

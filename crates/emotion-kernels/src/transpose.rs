@@ -1,13 +1,14 @@
-//! Columns of a matrix side by side: how the keys of a head become panels.
+//! Transposition of rows into panels: attention packs the keys of a head this way.
 
-use crate::Isa;
 use crate::arithmetic::LANES;
-use crate::matmul::Rows;
+use crate::isa::Isa;
+use crate::layout::Rows;
+use crate::lines::{Line, Word};
 
-/// Turns rows into panels of 16 rows: for each place in a row, the values of 16 rows side by side.
+/// Transposes rows into panels of 16 rows: for each column, the words of 16 rows side by side.
 ///
-/// What the lanes of rows that are not there hold means nothing.
-pub(crate) fn transpose<T: Copy>(isa: Isa, x: Rows<'_, T>, panels: &mut [[T; LANES]]) {
+/// The lanes of rows that do not exist hold arbitrary words.
+pub(crate) fn transpose<T: Word>(isa: Isa, x: Rows<'_, T>, panels: &mut [Line<T>]) {
     let done = whole_blocks(isa, x, panels);
     if done == x.width {
         return;
@@ -15,25 +16,25 @@ pub(crate) fn transpose<T: Copy>(isa: Isa, x: Rows<'_, T>, panels: &mut [[T; LAN
     for index in 0..x.count {
         let panel = &mut panels[index / LANES * x.width..][..x.width];
         for (lanes, value) in panel[done..].iter_mut().zip(&x.row(index)[done..]) {
-            lanes[index % LANES] = *value;
+            lanes.0[index % LANES] = *value;
         }
     }
 }
 
-/// Does blocks of 16 rows by 16 places where there are instructions for them; gives the places done.
+/// Transposes blocks of 16 rows by 16 columns where there are instructions for them; returns the number of columns done.
 #[cfg(target_arch = "x86_64")]
-fn whole_blocks<T: Copy>(isa: Isa, x: Rows<'_, T>, panels: &mut [[T; LANES]]) -> usize {
+fn whole_blocks<T: Word>(isa: Isa, x: Rows<'_, T>, panels: &mut [Line<T>]) -> usize {
     use crate::isa::Level;
     if isa.level() < Level::Avx512 {
         return 0;
     }
     let width = x.width / LANES * LANES;
     for first in (0..x.count).step_by(LANES) {
-        // In place of rows that are not there stands the last.
+        // The last row takes the place of rows that do not exist.
         let rows: [_; LANES] = std::array::from_fn(|i| x.row((first + i).min(x.count - 1)));
-        for place in (0..width).step_by(LANES) {
-            let block = rows.map(|row| row[place..].first_chunk().expect("16 places"));
-            let out = panels[first / LANES * x.width + place..].first_chunk_mut().expect("16 places");
+        for column in (0..width).step_by(LANES) {
+            let block = rows.map(|row| row[column..].first_chunk().expect("16 columns"));
+            let out = panels[first / LANES * x.width + column..].first_chunk_mut().expect("16 columns");
             // SAFETY: an `Isa` exists only if this machine has its instructions.
             unsafe { avx512::transpose(block, out) }
         }
@@ -42,7 +43,7 @@ fn whole_blocks<T: Copy>(isa: Isa, x: Rows<'_, T>, panels: &mut [[T; LANES]]) ->
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn whole_blocks<T>(_: Isa, _: Rows<'_, T>, _: &mut [[T; LANES]]) -> usize {
+fn whole_blocks<T>(_: Isa, _: Rows<'_, T>, _: &mut [Line<T>]) -> usize {
     0
 }
 
@@ -54,20 +55,20 @@ mod avx512 {
     };
     use std::mem::transmute_copy;
 
-    use super::LANES;
+    use super::{LANES, Line, Word};
 
-    /// Values, pairs, then quarters of registers change places. (Loops, because closures given to functions of the
-    /// standard library would not be inlined into those, which are compiled for every processor.)
+    /// Exchanges words, then pairs of words, then quarters of registers. It is written in loops, because closures passed
+    /// to functions of the standard library, which are compiled for every processor, would not be inlined.
     #[target_feature(enable = "avx512f")]
-    pub(super) fn transpose<T: Copy>(rows: [&[T; LANES]; LANES], columns: &mut [[T; LANES]; LANES]) {
-        const { assert!(size_of::<T>() == 4) };
+    pub(super) fn transpose<T: Word>(rows: [&[T; LANES]; LANES], columns: &mut [Line<T>; LANES]) {
+        const { assert!(size_of::<Line<T>>() == 64) };
         let mut values = [_mm512_setzero_ps(); LANES];
         for (pair, rows) in values.as_chunks_mut::<2>().0.iter_mut().zip(rows.as_chunks::<2>().0) {
-            // SAFETY: a row is 64 bytes, and so is a register, in which every pattern of bits is a value.
+            // SAFETY: a row and a register have 64 bytes, any pattern of which is a value.
             let [a, b] = unsafe { [transmute_copy::<[T; LANES], __m512>(rows[0]), transmute_copy(rows[1])] };
             *pair = [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)];
         }
-        // Of four rows, the places p, p + 4, p + 8 and p + 12 side by side, for each p.
+        // Of four rows, the columns c, c + 4, c + 8 and c + 12 side by side, for each c.
         let mut fours = [[_mm512_setzero_ps(); 4]; 4];
         for (four, values) in fours.iter_mut().zip(values.as_chunks::<4>().0) {
             for half in 0..2 {
@@ -80,15 +81,15 @@ mod avx512 {
             let [a, b, c, d] = [fours[0][place], fours[1][place], fours[2][place], fours[3][place]];
             let (even_low, even_high) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d));
             let (odd_low, odd_high) = (_mm512_shuffle_f32x4::<0xDD>(a, b), _mm512_shuffle_f32x4::<0xDD>(c, d));
-            let turned = [
+            let transposed = [
                 _mm512_shuffle_f32x4::<0x88>(even_low, even_high),
                 _mm512_shuffle_f32x4::<0x88>(odd_low, odd_high),
                 _mm512_shuffle_f32x4::<0xDD>(even_low, even_high),
                 _mm512_shuffle_f32x4::<0xDD>(odd_low, odd_high),
             ];
-            for (quarter, column) in turned.into_iter().enumerate() {
-                // SAFETY: as above; each of the sixteen values is one of the rows', moved.
-                columns[4 * quarter + place] = unsafe { transmute_copy::<__m512, [T; LANES]>(&column) };
+            for (quarter, column) in transposed.into_iter().enumerate() {
+                // SAFETY: as above.
+                columns[4 * quarter + place] = unsafe { transmute_copy::<__m512, Line<T>>(&column) };
             }
         }
     }
@@ -107,12 +108,12 @@ mod tests {
             let stride = width + more;
             let values: Vec<f32> = (0..count * stride).map(|i| i as f32).collect();
             for isa in Isa::available() {
-                let mut panels = vec![[f32::NAN; LANES]; count.div_ceil(LANES) * width];
+                let mut panels = vec![Line([f32::NAN; LANES]); count.div_ceil(LANES) * width];
                 let rows = Rows { values: &values, stride, count, width };
                 transpose(isa, rows, &mut panels);
                 for row in 0..count {
                     for place in 0..width {
-                        let ours = panels[row / LANES * width + place][row % LANES];
+                        let ours = panels[row / LANES * width + place].0[row % LANES];
                         prop_assert_eq!(ours.to_bits(), values[row * stride + place].to_bits(), "{}", isa.name());
                     }
                 }

@@ -1,38 +1,33 @@
-//! Products in 8 bits: rows are rounded with a scale each, sums are exact.
+//! Products in int8: rows are rounded with one scale each, and sums are exact.
 
-use crate::Isa;
-use crate::arithmetic::{Arithmetic, LANES, Lanes, Native};
-use crate::dot::{Group, Layout, Portable, Quad, QuadDot};
-use crate::isa::{Level, dispatch};
-use crate::lines::{self, Line};
-use crate::matmul::{Activation, Rows, RowsMut, lanes_at};
-use crate::tiles::{self, Format, Multiples};
+use crate::arithmetic::{Arithmetic, LANES, Lanes, dispatch};
+use crate::epilogue::Epilogue;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::gemm::amx;
+use crate::gemm::dot::{ByteStep, Step};
+use crate::gemm::portable::ByteLanes;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::gemm::tiles::TwoByTwo;
+use crate::gemm::tiles::{self, Panel, Panels};
 #[cfg(target_arch = "x86_64")]
-use crate::{
-    amx,
-    arithmetic::Fused,
-    dot::{Avx2, Vnni},
-};
+use crate::gemm::x86_64::{Avx2, Vnni};
+use crate::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Level;
+use crate::layout::{ByteLayout, Group, Multiples, Quad, Rows};
+use crate::lines::{self, Line};
 
-/// The largest 8-bit value in use: -128 is not, so that a value and its negative are both there.
+/// The largest 8-bit value in use: -128 is not, so that every value has its negative.
 const LARGEST: i32 = 127;
-/// As many products of two values as 32 bits hold whatever they are.
+/// As many products of two values as fit into 32 bits, whatever the values are.
 pub(crate) const MAX_INPUTS: usize = (i32::MAX / (LARGEST * LARGEST)) as usize;
 
-/// Rows of activations in 8 bits, filled up to [`Multiples`] of quads.
+/// Rows of activations in 8 bits, padded to [`Multiples`].
 #[derive(Clone, Copy)]
 pub(crate) struct Int8Rows<'a> {
-    quads: &'a [Quad],
-    stride: usize,
-    /// What 1 stands for, a row.
+    quads: Rows<'a, Quad>,
+    /// The value of 1 in each row.
     scales: &'a [f32],
-}
-
-impl<'a> Int8Rows<'a> {
-    #[inline(always)]
-    fn rows(self) -> Rows<'a, Quad> {
-        Rows { values: self.quads, stride: self.stride, count: self.scales.len(), width: self.stride }
-    }
 }
 
 /// Rounds each row of `x` to 8 bits.
@@ -45,33 +40,31 @@ pub(crate) fn quantize_rows<'a>(
 ) -> Int8Rows<'a> {
     let count = x.len() / width;
     let multiples = Multiples::of(isa);
-    let stride = width.div_ceil(4).next_multiple_of(multiples.steps);
-    // What an earlier use left at the end of a row meets weights that are zero; rows of it give results that nobody reads.
-    let quads = lines::room(quads, count.next_multiple_of(multiples.rows) * stride);
+    let depth = multiples.depth(width, 4);
+    // The padding of a row may hold earlier values: its weights are zero. Results of padding rows are not stored.
+    let values = lines::words(quads, count.next_multiple_of(multiples.rows) * depth);
     scales.resize(count, 0.0);
     let offset = layout(isa).offset;
-    let (bytes, row_scales, row_bytes) = (quads.as_flattened_mut(), scales.as_mut_slice(), 4 * stride);
+    let (bytes, row_scales, row_bytes) = (values.as_flattened_mut(), scales.as_mut_slice(), 4 * depth);
     dispatch!(
         isa,
         quantize_all(
             x: &[f32], width: usize, row_bytes: usize, offset: u8, bytes: &mut [u8], row_scales: &mut [f32],
         )
     );
-    Int8Rows { quads, stride, scales }
+    Int8Rows { quads: Rows { values, stride: depth, count, width: depth }, scales }
 }
 
-/// How tiles take bytes: with a sign, both of them.
-const AMX_LAYOUT: Layout = Layout { offset: 0, place: |output, input| output * 4 + input };
-
-/// How the product of an instruction set takes its operands.
-fn layout(isa: Isa) -> Layout {
+/// The layout that the dot step of an instruction set takes.
+fn layout(isa: Isa) -> ByteLayout {
     match isa.level() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 | Level::Avx512 => Avx2::LAYOUT,
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni | Level::Avx512Bf16 => Vnni::LAYOUT,
-        Level::Amx => AMX_LAYOUT,
-        _ => Portable::LAYOUT,
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Level::Amx => amx::Int8::LAYOUT,
+        _ => ByteLanes::LAYOUT,
     }
 }
 
@@ -90,17 +83,17 @@ fn quantize_all<A: Arithmetic>(
     }
 }
 
-/// Rounds a row to whole multiples of its largest magnitude's 127th part, half to even, and gives
-/// that part; every row of weights and of activations goes through here.
+/// Rounds a row to integer multiples of its scale, ties to even, and returns the scale: the 127th part of the largest
+/// magnitude. Every row of weights and of activations is rounded here.
 ///
-/// A row of zeros, or of values so small that the inverse of the scale overflows, gives zeros. A
-/// row with an infinity or NaN gives a scale that is not finite, and so products that are not.
+/// A row of zeros, or of values so small that the inverse of the scale overflows, becomes zeros. A row with an infinity
+/// or NaN has a scale that is not finite, and therefore products that are not finite.
 #[inline(always)]
 fn quantize(row: &[f32], offset: u8, bytes: &mut [u8]) -> f32 {
-    /// Adding it rounds to a whole number, which the low bits then hold.
+    /// Adding it rounds to an integer, which the low bits of the sum hold.
     const ROUND: f32 = 12_582_912.0;
     let limit = LARGEST as f32;
-    // The order of the bits is that of the magnitudes, with NaN the largest.
+    // The bit patterns have the order of the magnitudes, with NaN the largest.
     let largest = row.iter().fold(0, |largest, value| (value.to_bits() & i32::MAX.cast_unsigned()).max(largest));
     let largest = f32::from_bits(largest);
     let inverse = limit / largest;
@@ -118,26 +111,29 @@ fn quantize(row: &[f32], offset: u8, bytes: &mut [u8]) -> f32 {
     largest / limit
 }
 
-/// A weight matrix in 8 bits: panels of 16 outputs, of four inputs at a time.
+/// A weight matrix in 8 bits.
 pub(crate) struct Int8Panels {
     groups: Vec<Group>,
-    /// What 1 stands for, an output.
+    /// Groups of a panel.
+    depth: usize,
+    /// The value of 1 in each output.
     scales: Vec<Lanes>,
-    /// Where sums start: what takes away the offset of the inputs.
+    /// What the sums start with: it cancels the offset of the inputs.
     starts: Vec<[i32; LANES]>,
 }
 
 impl Int8Panels {
+    /// # Panics
+    /// If there are more than [`MAX_INPUTS`] inputs.
     pub(crate) fn pack(isa: Isa, weight: &[f32], inputs: usize) -> Self {
         Self::pack_as(layout(isa), Multiples::of(isa), weight, inputs)
     }
 
-    fn pack_as(layout: Layout, multiples: Multiples, weight: &[f32], inputs: usize) -> Self {
+    fn pack_as(layout: ByteLayout, multiples: Multiples, weight: &[f32], inputs: usize) -> Self {
         assert!(inputs <= MAX_INPUTS, "{inputs} inputs, of which int8 takes at most {MAX_INPUTS}");
-        let outputs = weight.len() / inputs.max(1);
-        let panels = outputs.div_ceil(LANES).next_multiple_of(multiples.panels);
-        let depth = inputs.div_ceil(4).next_multiple_of(multiples.steps);
-        let Layout { offset, place } = layout;
+        let panels = multiples.panels(weight.len() / inputs.max(1));
+        let depth = multiples.depth(inputs, 4);
+        let ByteLayout { offset, place } = layout;
         let mut groups = vec![Group::default(); panels * depth];
         let mut scales = vec![Lanes::default(); panels];
         let mut starts = vec![[0; LANES]; panels];
@@ -153,34 +149,19 @@ impl Int8Panels {
             let sum: i32 = quads.as_flattened().iter().map(|byte| i32::from(byte.cast_signed())).sum();
             starts[panel][lane] = sum.wrapping_mul(-i32::from(offset));
         }
-        Self { groups, scales, starts }
+        Self { groups, depth, scales, starts }
     }
 }
 
-/// Panels from `first` on.
+/// Panels from `first` on, for rows with the given scales.
 #[derive(Clone, Copy)]
-struct Int8Slice<'a> {
+struct ScaledPanels<'a> {
     panels: &'a Int8Panels,
     first: usize,
+    row_scales: &'a [f32],
 }
 
-impl<'a> Int8Slice<'a> {
-    /// `bias` begins where the slice does.
-    #[inline(always)]
-    fn panel(self, index: usize, x: Int8Rows<'a>, bias: &[f32]) -> Panel<'a> {
-        let (Int8Panels { groups, scales, starts }, at) = (self.panels, self.first + index);
-        Panel {
-            groups: &groups[at * x.stride..][..x.stride],
-            start: &starts[at],
-            scales: &scales[at],
-            row_scales: x.scales,
-            bias: lanes_at(bias, index * LANES),
-        }
-    }
-}
-
-/// What 16 outputs need.
-struct Panel<'a> {
+struct ScaledPanel<'a> {
     groups: &'a [Group],
     start: &'a [i32; LANES],
     scales: &'a Lanes,
@@ -188,9 +169,25 @@ struct Panel<'a> {
     bias: Lanes,
 }
 
-impl<'a, D: Format<Weights = Group, Element = i32>> tiles::Panel<'a, D> for Panel<'a> {
+impl<'a, S: Step<Weights = Group, Element = i32>> Panels<S> for ScaledPanels<'a> {
+    type Panel = ScaledPanel<'a>;
+
     #[inline(always)]
-    fn weights(&self) -> &'a [Group] {
+    fn panel(&self, index: usize, bias: Lanes) -> ScaledPanel<'a> {
+        let (Int8Panels { groups, depth, scales, starts }, index) = (self.panels, self.first + index);
+        ScaledPanel {
+            groups: &groups[index * depth..][..*depth],
+            start: &starts[index],
+            scales: &scales[index],
+            row_scales: self.row_scales,
+            bias,
+        }
+    }
+}
+
+impl<S: Step<Weights = Group, Element = i32>> Panel<S> for ScaledPanel<'_> {
+    #[inline(always)]
+    fn weights(&self) -> &[Group] {
         self.groups
     }
 
@@ -202,68 +199,45 @@ impl<'a, D: Format<Weights = Group, Element = i32>> tiles::Panel<'a, D> for Pane
     /// Two products and a sum, never fused: the same roundings on every instruction set.
     #[inline(always)]
     fn finish(&self, row: usize, sums: [i32; LANES]) -> Lanes {
-        let scale = self.row_scales[row];
-        std::array::from_fn(|lane| sums[lane] as f32 * (scale * self.scales[lane]) + self.bias[lane])
+        let row_scale = self.row_scales[row];
+        std::array::from_fn(|lane| sums[lane] as f32 * (row_scale * self.scales[lane]) + self.bias[lane])
     }
 }
 
-/// The product of rows and panels, from `first` on, that were made for the same instruction set.
-pub(crate) fn product(
-    isa: Isa,
-    x: Int8Rows<'_>,
-    panels: &Int8Panels,
-    first: usize,
-    bias: &[f32],
-    activation: Activation,
-    y: RowsMut<'_>,
-) {
-    let panels = Int8Slice { panels, first };
+/// The product of rows and panels, from panel `first` on, that were made for the same instruction set.
+pub(crate) fn product(isa: Isa, x: Int8Rows<'_>, panels: &Int8Panels, first: usize, epilogue: Epilogue<'_>) {
+    let Int8Rows { quads, scales } = x;
+    let panels = ScaledPanels { panels, first, row_scales: scales };
     match isa.level() {
         // SAFETY: an `Isa` exists only if this machine has its instructions.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx512 => unsafe { avx2(x, panels, bias, activation, y) },
+        Level::Avx2 | Level::Avx512 => unsafe { avx2(quads, panels, epilogue) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { vnni(x, panels, bias, activation, y) },
+        Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { vnni(quads, panels, epilogue) },
         // SAFETY: as above.
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Level::Amx => unsafe { amx(x, panels, bias, activation, y) },
-        _ => multiply::<_, Native>(Portable, x, panels, bias, activation, y),
+        Level::Amx => unsafe { amx(&amx::Int8::new(isa), quads, panels, epilogue) },
+        _ => tiles::multiply(ByteLanes, quads, panels, epilogue),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2(x: Int8Rows<'_>, panels: Int8Slice<'_>, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
-    multiply::<_, Fused>(Avx2::new(), x, panels, bias, activation, y);
+fn avx2(x: Rows<'_, Quad>, panels: ScaledPanels<'_>, epilogue: Epilogue<'_>) {
+    tiles::multiply(Avx2::new(), x, panels, epilogue);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni,avx2,fma")]
-fn vnni(x: Int8Rows<'_>, panels: Int8Slice<'_>, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
-    multiply::<_, Fused>(Vnni::new(), x, panels, bias, activation, y);
+fn vnni(x: Rows<'_, Quad>, panels: ScaledPanels<'_>, epilogue: Epilogue<'_>) {
+    tiles::multiply(Vnni::new(), x, panels, epilogue);
 }
 
-/// # Safety
-/// The machine must have AMX.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn amx(x: Int8Rows<'_>, panels: Int8Slice<'_>, bias: &[f32], activation: Activation, y: RowsMut<'_>) {
-    // SAFETY: as the caller promises.
-    let dot = unsafe { amx::Int8::new() };
-    amx::multiply::<_, Fused, _, f32>(&dot, x.rows(), |index| panels.panel(index, x, bias), activation, y);
-}
-
-#[inline(always)]
-fn multiply<D: QuadDot, A: Arithmetic>(
-    dot: D,
-    x: Int8Rows<'_>,
-    panels: Int8Slice<'_>,
-    bias: &[f32],
-    activation: Activation,
-    y: RowsMut<'_>,
-) {
-    tiles::multiply::<D, A, _, f32>(dot, x.rows(), |index| panels.panel(index, x, bias), activation, y);
+fn amx(dot: &amx::Int8, x: Rows<'_, Quad>, panels: ScaledPanels<'_>, epilogue: Epilogue<'_>) {
+    tiles::multiply(TwoByTwo::new(dot), x, panels, epilogue);
 }
 
 #[cfg(test)]
@@ -271,11 +245,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::amx;
-    use crate::arithmetic::{Fused, gelu};
-    use crate::{Matmul, OperandWorkspace, PackedMatrix, Precision};
+    use crate::arithmetic::{Fused, Native, gelu};
+    use crate::epilogue::Activation;
+    use crate::gemm::emulated::Tdpbssd;
+    use crate::gemm::tiles::TwoByTwo;
+    use crate::layout::RowsMut;
+    use crate::matmul::{Matmul, PackedMatrix};
+    use crate::operand::OperandWorkspace;
+    use crate::precision::Precision;
 
-    /// The same rounding, written otherwise: the 8-bit values and their scale.
+    /// The same rounding, written differently: the 8-bit values and their scale.
     fn naive_row(row: &[f32]) -> (Vec<i64>, f32) {
         let largest = row.iter().copied().map(f32::abs).fold(0.0, f32::max);
         let inverse = 127.0 / largest;
@@ -365,20 +344,21 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
-        /// The way of AMX holds where there is none.
+        /// The loop around `TDPBSSD` runs on machines without it.
         #[test]
         fn tiles_have_the_bits_of_the_naive_product((inputs, x, weight, bias) in operands()) {
             let count = x.len() / inputs;
-            let panels = Int8Panels::pack_as(AMX_LAYOUT, amx::MULTIPLES, &weight, inputs);
-            let stride = inputs.div_ceil(4).next_multiple_of(amx::MULTIPLES.steps);
-            let mut quads = vec![[0x80; 4]; count.next_multiple_of(amx::MULTIPLES.rows) * stride];
+            let panels = Int8Panels::pack_as(Tdpbssd::LAYOUT, Multiples::AMX, &weight, inputs);
+            let stride = Multiples::AMX.depth(inputs, 4);
+            let mut quads = vec![[0x80; 4]; count.next_multiple_of(Multiples::AMX.rows) * stride];
             let mut scales = vec![0.0; count];
             quantize_all::<Fused>(&x, inputs, 4 * stride, 0, quads.as_flattened_mut(), &mut scales);
-            let rows = Int8Rows { quads: &quads, stride, scales: &scales };
+            let rows = Rows { values: &quads, stride, count, width: stride };
             let mut y = vec![f32::NAN; count * bias.len()];
             let out = RowsMut { values: &mut y, stride: bias.len(), width: bias.len() };
-            let panel = |index| Int8Slice { panels: &panels, first: 0 }.panel(index, rows, &bias);
-            amx::multiply::<_, Fused, _, f32>(&amx::emulated::Int8, rows.rows(), panel, Activation::None, out);
+            let panels = ScaledPanels { panels: &panels, first: 0, row_scales: &scales };
+            let epilogue = Epilogue { bias: &bias, activation: Activation::None, out };
+            tiles::multiply(TwoByTwo::new(&Tdpbssd), rows, panels, epilogue);
             prop_assert_eq!(bits(&y), bits(&naive(&x, &weight, &bias, inputs)));
         }
     }

@@ -1,0 +1,101 @@
+//! The epilogue of a product: from sums to stored values.
+
+use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu};
+use crate::layout::RowsMut;
+
+/// The function that is applied to each value of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Activation {
+    /// The identity.
+    None,
+    /// The Gaussian error linear unit with the exact error function, to within 1e-6.
+    Gelu,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+/// A number format in which a product is stored.
+pub(crate) trait Output: Copy {
+    /// Rounds a value to the format.
+    fn of(value: f32) -> Self;
+}
+
+impl Output for f32 {
+    #[inline(always)]
+    fn of(value: f32) -> Self {
+        value
+    }
+}
+
+/// What becomes of the sums of a product: bias, activation, rounding, storing.
+pub(crate) struct Epilogue<'a, T = f32> {
+    /// One value per output; an empty slice is a bias of zero.
+    pub bias: &'a [f32],
+    pub activation: Activation,
+    /// The result, which has `width` outputs.
+    pub out: RowsMut<'a, T>,
+}
+
+impl<T: Output> Epilogue<'_, T> {
+    /// The bias of 16 outputs from `column` on; zero for outputs that do not exist.
+    #[inline(always)]
+    pub(crate) fn bias(&self, column: usize) -> Lanes {
+        let bias = self.bias.get(column..).unwrap_or_default();
+        if let Some(whole) = bias.first_chunk::<LANES>() {
+            return *whole;
+        }
+        let mut lanes = [0.0; LANES];
+        for (lane, value) in lanes.iter_mut().zip(bias) {
+            *lane = *value;
+        }
+        lanes
+    }
+
+    /// The part of the result from a row and a column on.
+    #[inline(always)]
+    pub(crate) fn tile(&mut self, row: usize, column: usize) -> Tile<'_, T> {
+        let RowsMut { values, stride, width } = &mut self.out;
+        let columns = LANES.min(*width - column);
+        let out = &mut values[row * *stride + column..];
+        Tile { activation: self.activation, out, stride: *stride, columns }
+    }
+}
+
+/// A part of the result: at most 16 columns, of some rows.
+pub(crate) struct Tile<'a, T> {
+    activation: Activation,
+    out: &'a mut [T],
+    stride: usize,
+    columns: usize,
+}
+
+impl<T: Output> Tile<'_, T> {
+    /// Applies the activation to the values of a row, and stores those whose columns exist.
+    #[inline(always)]
+    pub(crate) fn store<A: Arithmetic>(&mut self, row: usize, mut values: Lanes) {
+        match self.activation {
+            Activation::None => {}
+            Activation::Gelu => values.iter_mut().for_each(|value| *value = gelu::<A>(*value)),
+            Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
+        }
+        let out = &mut self.out[row * self.stride..];
+        match out.first_chunk_mut::<LANES>() {
+            Some(whole) if self.columns == LANES => {
+                for (out, value) in whole.iter_mut().zip(values) {
+                    *out = T::of(value);
+                }
+            }
+            _ => store_part(values, &mut out[..self.columns]),
+        }
+    }
+}
+
+/// Not inlined, because the compiler would merge both ways to store into one copy of variable length, a call.
+#[cold]
+#[inline(never)]
+fn store_part<T: Output>(values: Lanes, out: &mut [T]) {
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = T::of(value);
+    }
+}

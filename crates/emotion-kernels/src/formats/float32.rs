@@ -1,0 +1,26 @@
+//! Products in float32, in plain lanes on every instruction set but AMX, where [`split`](super::split) takes its place.
+
+use crate::arithmetic::{Arithmetic, dispatch};
+use crate::epilogue::Epilogue;
+use crate::gemm::portable::FloatLanes;
+use crate::gemm::tiles::{self, FloatPanels};
+use crate::isa::Isa;
+use crate::layout::{self, Multiples, Rows};
+use crate::lines::Line;
+
+/// Panels of one input per step.
+pub(crate) fn pack(weight: &[f32], inputs: usize) -> Vec<Line<f32>> {
+    layout::pack(weight, inputs, 1, Multiples::ANY, |line: &mut Line<f32>, lane, _, value| line.0[lane] = value)
+}
+
+/// The product of rows and panels, from panel `first` on.
+pub(crate) fn product(isa: Isa, x: Rows<'_>, panels: &[Line<f32>], first: usize, epilogue: Epilogue<'_>) {
+    let panels = &panels[first * x.width..];
+    dispatch!(isa, multiply(x: Rows<'_>, panels: &[Line<f32>], epilogue: Epilogue<'_>));
+}
+
+#[inline(always)]
+pub(crate) fn multiply<A: Arithmetic>(x: Rows<'_>, panels: &[Line<f32>], epilogue: Epilogue<'_>) {
+    let dot = FloatLanes::<A, Line<f32>>::NEW;
+    tiles::multiply(dot, x, FloatPanels { steps: panels, depth: x.width }, epilogue);
+}

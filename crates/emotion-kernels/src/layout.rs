@@ -1,0 +1,114 @@
+//! The layout of matrices in memory: views of rows, and panels of packed weights.
+//!
+//! The crate documentation defines panel, step, depth and tile.
+
+use crate::arithmetic::LANES;
+use crate::isa::{Isa, Level};
+use crate::lines::Line;
+
+/// A matrix inside a larger one: row `i` is `values[i · stride..][..width]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T = f32> {
+    pub values: &'a [T],
+    pub stride: usize,
+    pub count: usize,
+    pub width: usize,
+}
+
+impl<'a, T: Copy> Rows<'a, T> {
+    #[inline(always)]
+    pub(crate) fn row(self, index: usize) -> &'a [T] {
+        &self.values[index * self.stride..][..self.width]
+    }
+
+    /// `count` rows from `first` on.
+    #[inline(always)]
+    pub(crate) fn part(self, first: usize, count: usize) -> Self {
+        let values = &self.values[first * self.stride..][..(count - 1) * self.stride + self.width];
+        Self { values, count, ..self }
+    }
+}
+
+/// As [`Rows`], to be written.
+pub(crate) struct RowsMut<'a, T = f32> {
+    pub values: &'a mut [T],
+    pub stride: usize,
+    pub width: usize,
+}
+
+/// The multiples to which an instruction set needs the sizes of operands padded.
+#[derive(Clone, Copy)]
+pub(crate) struct Multiples {
+    pub rows: usize,
+    pub steps: usize,
+    pub panels: usize,
+}
+
+impl Multiples {
+    pub(crate) const ANY: Self = Self { rows: 1, steps: 1, panels: 1 };
+    /// A tile register of AMX holds 16 rows of 16 steps, and the kernel takes two panels side by side.
+    pub(crate) const AMX: Self = Self { rows: 16, steps: 16, panels: 2 };
+
+    pub(crate) fn of(isa: Isa) -> Self {
+        match isa.level() {
+            Level::Amx => Self::AMX,
+            _ => Self::ANY,
+        }
+    }
+
+    /// Steps of a row or a panel of `inputs` inputs, of which each step takes `per_step`.
+    pub(crate) fn depth(self, inputs: usize, per_step: usize) -> usize {
+        inputs.div_ceil(per_step).next_multiple_of(self.steps)
+    }
+
+    /// Panels of a matrix of `outputs` outputs.
+    pub(crate) fn panels(self, outputs: usize) -> usize {
+        outputs.div_ceil(LANES).next_multiple_of(self.panels)
+    }
+}
+
+/// Four inputs of one row: 8-bit integers, with [`ByteLayout::offset`] added.
+pub(crate) type Quad = [u8; 4];
+/// One step of an int8 panel: the weights of 16 outputs that multiply a [`Quad`].
+pub(crate) type Group = Line<[i8; 4]>;
+
+/// How a dot step takes bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct ByteLayout {
+    /// What is added to each byte of a [`Quad`], modulo 256.
+    pub offset: u8,
+    /// The index in a [`Group`] of the weight of an output (of 16) for an input (of 4).
+    pub place: fn(usize, usize) -> usize,
+}
+
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the portable dot step takes one of them"))]
+impl ByteLayout {
+    /// The 16 weights of each input are adjacent.
+    pub(crate) const BY_INPUT: Self = Self { offset: 0, place: |output, input| input * LANES + output };
+    /// The four weights of each output are adjacent.
+    pub(crate) const BY_OUTPUT: Self = Self { offset: 0, place: |output, input| output * 4 + input };
+    /// As [`Self::BY_OUTPUT`], for instructions whose inputs are unsigned.
+    pub(crate) const BY_OUTPUT_UNSIGNED: Self = Self { offset: 128, ..Self::BY_OUTPUT };
+}
+
+/// Packs a row-major matrix of `inputs` columns into panels. A step `P` holds `per_step` inputs of 16 outputs; `set`
+/// writes the weight of an output (of 16) for an input (of `per_step`) into it. Padding has the default value.
+pub(crate) fn pack<P: Copy + Default>(
+    weight: &[f32],
+    inputs: usize,
+    per_step: usize,
+    multiples: Multiples,
+    set: impl Fn(&mut P, usize, usize, f32),
+) -> Vec<P> {
+    let (outputs, depth) = (weight.len() / inputs.max(1), multiples.depth(inputs, per_step));
+    let mut panels = vec![P::default(); multiples.panels(outputs) * depth];
+    for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
+        let panel = &mut panels[output / LANES * depth..][..depth];
+        for (step, values) in panel.iter_mut().zip(row.chunks(per_step)) {
+            for (input, value) in values.iter().enumerate() {
+                set(step, output % LANES, input, *value);
+            }
+        }
+    }
+    panels
+}
