@@ -88,9 +88,6 @@ mod peak {
             ("amx", Precision::Int8) => || unsafe { bytes_of_amx() },
             #[cfg(target_os = "linux")]
             ("amx", Precision::Bfloat16) => || unsafe { pairs_of_amx() },
-            // A product of float32 is three of those.
-            #[cfg(target_os = "linux")]
-            ("amx", Precision::Float32) => || unsafe { pairs_of_amx() } / 3,
             ("avx512vnni" | "avx512bf16", Precision::Int8) => || unsafe { bytes_of_vnni() },
             ("avx512bf16", Precision::Bfloat16) => || unsafe { pairs_of_avx512() },
             ("avx512" | "avx512vnni", Precision::Bfloat16) | (_, Precision::Float32) if isa.name() != "portable" => {

@@ -400,7 +400,7 @@ mod tests {
                     let mut first = vec![f32::NAN; hidden];
                     attention.run(&query[..hidden], &key_value, &mut first, &mut workspace);
                     prop_assert_eq!(&first[..], &context[..hidden]);
-                    if isa.vector() == isa {
+                    if precision != Precision::Bfloat16 || isa.vector() == isa {
                         contexts.push(context);
                     }
                 }

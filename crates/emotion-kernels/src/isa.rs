@@ -65,10 +65,10 @@ impl Isa {
         }
     }
 
-    /// The best of this machine's instruction sets up to this one that adds the products of a float32 sum one after
-    /// the other: this one, except for AMX.
+    /// The best of this machine's instruction sets up to this one that multiplies in vector registers: this one, except
+    /// for AMX.
     #[must_use]
-    pub fn vector(self) -> Self {
+    pub(crate) fn vector(self) -> Self {
         match self.0 {
             Level::Amx => Self(Level::Avx512Bf16),
             _ => self,

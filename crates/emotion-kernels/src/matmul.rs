@@ -2,13 +2,12 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::arithmetic::LANES;
-use crate::bf16::Pair;
 use crate::epilogue::{Activation, Epilogue};
 use crate::formats::bfloat16::{self, Bfloat16Panels, Bfloat16Rows};
+use crate::formats::float32;
 use crate::formats::int8::{self, Int8Panels};
-use crate::formats::{float32, split};
 use crate::isa::Isa;
-use crate::layout::{Multiples, RowsMut};
+use crate::layout::RowsMut;
 use crate::lines::Line;
 use crate::operand::{Operand, OperandWorkspace, Values};
 use crate::precision::Precision;
@@ -26,8 +25,6 @@ pub struct PackedMatrix {
 
 enum Panels {
     Float32(Vec<Line<f32>>),
-    /// float32 as [`split`] represents it.
-    Split(Vec<Line<Pair>>),
     Bfloat16(Bfloat16Panels),
     Int8(Int8Panels),
 }
@@ -48,7 +45,6 @@ impl PackedMatrix {
     pub fn pack(isa: Isa, precision: Precision, weight: &[f32], outputs: usize, inputs: usize) -> Self {
         assert_eq!(weight.len(), outputs * inputs);
         let panels = match precision {
-            Precision::Float32 if split::is_for(isa) => Panels::Split(split::pack(Multiples::of(isa), weight, inputs)),
             Precision::Float32 => Panels::Float32(float32::pack(weight, inputs)),
             Precision::Bfloat16 => Panels::Bfloat16(Bfloat16Panels::pack(isa, weight, inputs)),
             Precision::Int8 => Panels::Int8(Int8Panels::pack(isa, weight, inputs)),
@@ -72,7 +68,7 @@ impl PackedMatrix {
     #[must_use]
     pub fn precision(&self) -> Precision {
         match self.panels {
-            Panels::Float32(_) | Panels::Split(_) => Precision::Float32,
+            Panels::Float32(_) => Precision::Float32,
             Panels::Bfloat16(_) => Precision::Bfloat16,
             Panels::Int8(_) => Precision::Int8,
         }
@@ -112,8 +108,7 @@ impl Matmul<'_> {
     ///
     /// In float32 each value is the bias plus the products in the order of the inputs, one after the other. In bfloat16
     /// the order is the same, except that of each pair of inputs the second comes first. In int8 a value is the exact
-    /// sum of the products, scaled, plus the bias. AMX sums in an order of its own (`KERNELS.md`), and splits float32
-    /// into three products of bfloat16.
+    /// sum of the products, scaled, plus the bias. In bfloat16 AMX sums in an order of its own (`KERNELS.md`).
     ///
     /// # Panics
     /// If `x` was made for another kind of matrix, or if the lengths of `x`, `y` and the bias do
@@ -172,7 +167,6 @@ impl Matmul<'_> {
         let epilogue = Epilogue { bias, activation, out };
         match (&weight.panels, x.values) {
             (Panels::Float32(panels), Values::Float32(x)) => float32::product(isa, x, panels, first, epilogue),
-            (Panels::Split(panels), Values::Split(x)) => split::product(isa, x, panels, first, epilogue),
             (Panels::Bfloat16(panels), Values::Bfloat16(x)) => bfloat16::product(isa, x, panels, first, epilogue),
             (Panels::Int8(panels), Values::Int8(x)) => int8::product(isa, x, panels, first, epilogue),
             _ => panic!("the operand was made for a matrix of another precision"),
@@ -283,7 +277,7 @@ mod tests {
                         prop_assert_eq!(bits(&alone), bits(expected));
                     }
                     let fused = isa != Isa::available()[0] || cfg!(not(target_arch = "x86_64"));
-                    if fused && isa.level() != Level::Amx {
+                    if fused {
                         prop_assert_eq!(bits(&together), bits(&oracle), "{}", isa.name());
                     }
                 }

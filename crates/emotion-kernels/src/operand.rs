@@ -3,7 +3,6 @@ use std::fmt;
 use crate::bf16::Pair;
 use crate::formats::bfloat16::{self, Bfloat16Rows};
 use crate::formats::int8::{self, Int8Rows};
-use crate::formats::split;
 use crate::isa::Isa;
 use crate::layout::{Quad, Rows};
 use crate::lines::Line;
@@ -24,8 +23,6 @@ pub struct Operand<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Values<'a> {
     Float32(Rows<'a>),
-    /// float32 as [`split`] represents it.
-    Split(Rows<'a, Pair>),
     Bfloat16(Bfloat16Rows<'a>),
     Int8(Int8Rows<'a>),
 }
@@ -50,7 +47,6 @@ impl<'a> Operand<'a> {
         let OperandWorkspace { swapped, pairs, quads, scales } = workspace;
         let count = x.len() / width.max(1);
         let values = match precision {
-            Precision::Float32 if split::is_for(isa) => Values::Split(split::split_rows(isa, x, width, pairs)),
             Precision::Float32 => Values::Float32(Rows { values: x, stride: width, count, width }),
             Precision::Bfloat16 => Values::Bfloat16(bfloat16::round_rows(isa, x, width, swapped, pairs)),
             Precision::Int8 => Values::Int8(int8::quantize_rows(isa, x, width, quads, scales)),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// before they have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
-    /// Weights and activations without rounding; on AMX each as the sum of two bfloat16 numbers, to within 2⁻¹⁷ of it.
+    /// Weights and activations without rounding.
     #[default]
     Float32,
     /// Weights and activations rounded to bfloat16, summed in float32: half of float32's memory for weights.

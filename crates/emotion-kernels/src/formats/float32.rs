@@ -1,4 +1,4 @@
-//! Products in float32, in plain lanes on every instruction set but AMX, where [`split`](super::split) takes its place.
+//! Products in float32, in plain lanes on every instruction set. AMX has none for float32, so that AVX-512 computes them.
 
 use crate::arithmetic::{Arithmetic, dispatch};
 use crate::epilogue::Epilogue;

@@ -324,8 +324,8 @@ mod tests {
             let batch = batch(&config, &[2, 1, 17, config.max_position_embeddings, 3]);
             let expected = CandleBackend::load(&config, &weights).unwrap().states(&batch).unwrap();
             for (precision, tolerance) in Precision::ALL.into_iter().zip([1e-4, 0.1, 0.3]) {
-                // Except in int8, AMX sums in another order than all other instruction sets.
-                let alike = |isa: &Isa| precision == Precision::Int8 || isa.name() != "amx";
+                // In bfloat16 AMX sums in another order than all other instruction sets.
+                let alike = |isa: &Isa| precision != Precision::Bfloat16 || isa.name() != "amx";
                 let (alike, others): (Vec<_>, Vec<_>) = Isa::available().into_iter().partition(alike);
                 let count = alike.len();
                 let states = alike.into_iter().chain(others).map(|isa| {

@@ -12,8 +12,7 @@ pub(super) struct Head {
 
 impl Head {
     pub(super) fn load(layout: &Layout, weights: &Weights<'_>) -> Result<Self> {
-        // AMX adds up products of bfloat16 numbers; without it, int8's logits have the same bits on every instruction set.
-        let kernels = Kernels { isa: Isa::detected().vector(), precision: Precision::Float32 };
+        let kernels = Kernels { isa: Isa::detected(), precision: Precision::Float32 };
         let layers = layout.head.iter().map(|dense| Linear::load(kernels, &[dense], weights)).collect::<Result<_>>()?;
         Ok(Self { layers })
     }
