@@ -55,7 +55,8 @@ mod avx512 {
     };
     use std::mem::transmute_copy;
 
-    use super::{LANES, Line, Word};
+    use crate::arithmetic::LANES;
+    use crate::lines::{Line, Word};
 
     /// Exchanges words, then pairs of words, then quarters of registers. It is written in loops, because closures passed
     /// to functions of the standard library, which are compiled for every processor, would not be inlined.
