@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # Prints the packages that a crate depends on with the given features.
 packages() {
   local crate=$1 features=$2
-  cargo tree --locked -p "$crate" --no-default-features --features "$features" -e normal --prefix none |
+  cargo tree --locked -p "$crate" --no-default-features --features "$features" -e no-dev --prefix none |
     sed 's/ (.*//' | sort -u
 }
 
@@ -28,7 +28,7 @@ without() {
 
 at_most 100 emotion-classifier ""
 at_most 265 datafusion-emotion ""
-at_most 400 emotion-cli ""
+at_most 420 emotion-cli ""
 for crate in emotion-classifier datafusion-emotion; do
   without hf-hub "$crate" "default-model"
   without candle-core "$crate" "default-model,hub"
@@ -37,6 +37,7 @@ without datafusion-proto datafusion-emotion "default-model,hub"
 without hf-hub emotion-cli "cluster"
 without ballista-core emotion-cli "hub"
 
+# Clippy shares its artifacts with the check of the workspace, as far as features are the same.
 for crate in emotion-kernels emotion-classifier datafusion-emotion emotion-ballista; do
-  RUSTFLAGS="${RUSTFLAGS:-} -D warnings" cargo check --locked --quiet -p "$crate" --no-default-features --lib
+  cargo clippy --locked --quiet -p "$crate" --no-default-features --lib -- -D warnings
 done
