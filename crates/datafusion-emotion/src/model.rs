@@ -23,6 +23,7 @@ enum Source {
     BuiltIn,
     Given(Arc<Classifier>),
     Opened(OpenedModel),
+    #[cfg(feature = "proto")]
     Received(ReceivedModel),
 }
 
@@ -33,6 +34,7 @@ struct OpenedModel {
 }
 
 /// A model that a plan from another machine names.
+#[cfg(feature = "proto")]
 pub(crate) struct ReceivedModel {
     /// A folder or a hub id; `None` for the built-in model.
     pub folder_or_id: Option<String>,
@@ -61,6 +63,7 @@ impl Model {
         Self::new(folder_or_id, Source::Opened(OpenedModel { precision, classifier: OnceLock::new() }))
     }
 
+    #[cfg(feature = "proto")]
     pub(crate) fn received(name: &str, model: ReceivedModel) -> Arc<Self> {
         Self::new(name, Source::Received(model))
     }
@@ -69,6 +72,7 @@ impl Model {
         Arc::new(Self { name: name.into(), source, variants: Mutex::default() })
     }
 
+    #[cfg(feature = "proto")]
     pub(crate) fn as_received(&self) -> Option<&ReceivedModel> {
         match &self.source {
             Source::Received(model) => Some(model),
@@ -86,6 +90,7 @@ impl Model {
             Source::BuiltIn => built_in_classifier(),
             Source::Given(classifier) => Ok(Arc::clone(classifier)),
             Source::Opened(model) => model.classifier(&self.name),
+            #[cfg(feature = "proto")]
             Source::Received(model) => model.classifier(),
         }
     }
@@ -106,7 +111,9 @@ impl Model {
         match &self.source {
             Source::BuiltIn => None,
             Source::Given(classifier) => Some(Arc::as_ptr(classifier).cast()),
-            Source::Opened(_) | Source::Received(_) => Some(std::ptr::from_ref(self).cast()),
+            Source::Opened(_) => Some(std::ptr::from_ref(self).cast()),
+            #[cfg(feature = "proto")]
+            Source::Received(_) => Some(std::ptr::from_ref(self).cast()),
         }
     }
 }
@@ -130,6 +137,7 @@ impl OpenedModel {
     }
 }
 
+#[cfg(feature = "proto")]
 impl ReceivedModel {
     pub(crate) fn new(
         folder_or_id: Option<String>,
