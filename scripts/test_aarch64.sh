@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Builds for aarch64 on x86-64 Linux and runs the tests of the kernels and of the classifier under
+# qemu, on an emulated processor. Then checks that fused multiply-add gives the same bits on both
+# architectures. With --program it also builds the whole program (some minutes) and runs it once.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/install.sh
+
+debian aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+debian qemu-aarch64 qemu-user
+target=aarch64-unknown-linux-gnu
+rust_target "$target"
+emulator="qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu"
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$emulator
+export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
+# Emulation is slow, and the number of cases adds nothing that is specific to the architecture.
+export PROPTEST_CASES=${PROPTEST_CASES:-8}
+
+# A variable of this name would hide instruction sets from the tests.
+unset EMOTION_ISA
+cargo test --locked --target "$target" -p emotion-kernels --lib
+# The test that is skipped infers long texts with the default model, which takes minutes here.
+cargo test --locked --target "$target" -p emotion-classifier --features default-model --lib --tests -- \
+  --skip default_model_in_a_batch_of_64_with_long_neighbours
+
+# The digests of an instruction set, without its name.
+digests_of() {
+  sed -n "s/^$1 //p" "$digests/$2"
+}
+
+same() {
+  [ -n "$(digests_of "$1" "$2")" ] || { echo "no digests of $1 in $2" >&2; exit 1; }
+  diff <(digests_of avx2 x86-64) <(digests_of "$1" "$2") || { echo "$1 of $2 differs from AVX2" >&2; exit 1; }
+  echo "$2, $1: the bits of AVX2"
+}
+
+digests=$(mktemp -d)
+trap 'rm -rf "$digests"' EXIT
+example=(cargo run --quiet --locked -p emotion-kernels --example digests)
+"${example[@]}" >"$digests/x86-64"
+"${example[@]}" --target "$target" >"$digests/aarch64"
+# Portable code is built without fused multiply-add for x86-64, unless the compiler may assume it.
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+fma" CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/fma \
+  "${example[@]}" >"$digests/x86-64-with-fma"
+same portable aarch64
+same portable x86-64-with-fma
+cut -d ' ' -f 1 "$digests/x86-64" | sort -u | grep '^avx' | while read -r isa; do
+  same "$isa" x86-64
+done
+
+if [ "${1:-}" = --program ]; then
+  cargo build --locked --target "$target" --bin emotion
+  program=${CARGO_TARGET_DIR:-target}/$target/debug/emotion
+  query="SELECT emotion_classify(text) AS emotion, count(*) AS texts FROM 'data/reviews.parquet' GROUP BY 1 ORDER BY 2 DESC"
+  $emulator "$program" classify "I like you."
+  diff <($emulator "$program" sql -q -c "$query") <(sed -n '/^\$ emotion sql -q -c/,/^```/p' README.md | sed '1d;$d')
+  echo "The program prints the table of README.md."
+fi
