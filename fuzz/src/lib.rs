@@ -1,0 +1,62 @@
+//! A small model, one file of which a fuzz target replaces.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use emotion_classifier::{Classifier, Error};
+use tempfile::TempDir;
+
+const FILES: [&str; 5] = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+
+/// The folder of a model of `tests/golden`.
+#[must_use]
+pub fn golden(model: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(model)
+}
+
+/// Lets a panic that the library catches pass, and aborts only on others: the fuzzer's hook aborts on every panic.
+pub fn allow_caught_panics() {
+    drop(std::panic::take_hook());
+}
+
+/// A copy of a golden model, with one file that changes.
+pub struct Model {
+    folder: TempDir,
+    file: &'static str,
+}
+
+impl Model {
+    /// A copy of the model `name`, whose `file` a target replaces.
+    ///
+    /// # Panics
+    /// If the files cannot be copied.
+    #[must_use]
+    pub fn with_file(name: &str, file: &'static str) -> Self {
+        allow_caught_panics();
+        let folder = TempDir::new().expect("a folder for the model");
+        for file in FILES.iter().filter(|file| golden(name).join(file).exists()) {
+            fs::copy(golden(name).join(file), folder.path().join(file)).expect("a copy of the model");
+        }
+        Self { folder, file }
+    }
+
+    /// Loads the model with this content of the file and classifies some texts. Errors are fine.
+    ///
+    /// # Panics
+    /// If the file cannot be written, or if a result is not one that the model can give.
+    pub fn load(&self, content: &[u8]) {
+        fs::write(self.folder.path().join(self.file), content).expect("the file of the model");
+        if let Ok(classifier) = Classifier::load(self.folder.path()) {
+            classify(&classifier).expect("a model that loads classifies");
+        }
+    }
+}
+
+fn classify(classifier: &Classifier) -> Result<(), Error> {
+    let texts = ["I like you.", "", "çelà 爱 😀 [CLS] ##x", "joy joy joy joy joy joy joy joy"];
+    for prediction in classifier.classify(&texts)? {
+        assert_eq!(prediction.probabilities.len(), classifier.labels().len());
+        assert_eq!(prediction.label, classifier.labels()[prediction.label_id]);
+    }
+    Ok(())
+}
