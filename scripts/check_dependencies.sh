@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Checks the licences and the sources of all dependencies against deny.toml.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/install.sh
+
+cargo_tool cargo-deny 0.20.2
+cargo deny --all-features --locked check bans licenses sources
