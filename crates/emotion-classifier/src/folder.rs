@@ -133,18 +133,29 @@ impl ModelFolder {
     /// The model that is built into this crate: see `data/model/MODEL_CARD.md`.
     #[cfg(feature = "default-model")]
     pub(crate) fn default_model() -> Self {
-        macro_rules! file {
-            ($name:literal) => {
-                include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/model/", $name))
-            };
-        }
         Self {
             origin: Origin::BuiltIn,
-            config: Cow::Borrowed(file!("config.json")),
-            weights: Cow::Borrowed(file!("model.safetensors")),
-            tokenizer: TokenizerFiles::Json(Cow::Borrowed(file!("tokenizer.json"))),
+            config: Cow::Borrowed(built_in::CONFIG),
+            weights: Cow::Borrowed(built_in::WEIGHTS),
+            tokenizer: TokenizerFiles::Json(Cow::Borrowed(built_in::TOKENIZER)),
         }
     }
+}
+
+/// The files of the default model, whose folder `build.rs` finds.
+///
+/// They are statics because a constant would be copied into every crate that inlines its use.
+#[cfg(feature = "default-model")]
+mod built_in {
+    macro_rules! file {
+        ($name:literal) => {
+            include_bytes!(concat!(env!("EMOTION_DEFAULT_MODEL"), "/", $name))
+        };
+    }
+
+    pub(super) static CONFIG: &[u8] = file!("config.json");
+    pub(super) static WEIGHTS: &[u8] = file!("model.safetensors");
+    pub(super) static TOKENIZER: &[u8] = file!("tokenizer.json");
 }
 
 fn optional(folder: &Path, file: &str) -> Result<Option<Bytes>> {
