@@ -139,8 +139,8 @@ fn tensors_that_do_not_fit() {
 fn config_without_labels_or_of_another_kind() {
     let renamed = replace("\"id2label\"", "\"id3label\"");
     assert_error("gelu-json", "config.json", renamed, &["no id2label", "fine-tuned"]);
-    let bert = replace("\"distilbert\"", "\"bert\"");
-    assert_error("gelu-json", "config.json", bert, &["model_type is 'bert'"]);
+    let gpt = replace("\"distilbert\"", "\"gpt2\"");
+    assert_error("gelu-json", "config.json", gpt, &["model_type is 'gpt2'", "'distilbert', 'bert', 'roberta'"]);
     assert_error("gelu-json", "config.json", |_| b"[]".to_vec(), &["not a model configuration"]);
 }
 
