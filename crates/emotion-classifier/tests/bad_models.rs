@@ -168,6 +168,16 @@ fn tokenizers_that_do_not_fit() {
 }
 
 #[test]
+fn an_architecture_that_the_weights_do_not_have() {
+    let bert = replace("\"electra\"", "\"bert\"");
+    assert_error("electra", "config.json", bert, &["no tensor 'bert.embeddings.word_embeddings.weight'"]);
+    let projected = replace("\"embedding_size\": 12", "\"embedding_size\": 28");
+    assert_error("electra", "config.json", projected, &["electra.embeddings.word_embeddings.weight", "[", ", 28]"]);
+    let padding = replace("\"pad_token_id\": 1", "\"pad_token_id\": 49");
+    assert_error("roberta", "config.json", padding, &["pad_token_id 49"]);
+}
+
+#[test]
 fn special_tokens_beyond_the_vocabulary() {
     let spoil = |b: Vec<u8>| {
         let mut tokenizer: serde_json::Value = serde_json::from_slice(&b).unwrap();
@@ -225,6 +235,25 @@ proptest! {
         fs::write(&path, bytes).unwrap();
         if let Ok(classifier) = Classifier::load(copy.path()) {
             classifier.classify(&["still here"]).unwrap();
+        }
+    }
+
+    /// As the last, for tokenizers and configurations of other architectures; a text may be an error then.
+    #[test]
+    fn flipped_bytes_of_other_architectures_never_panic(
+        model in prop::sample::select(vec!["roberta", "xlm-roberta", "camembert", "electra"]),
+        file in prop::sample::select(vec!["config.json", "tokenizer.json"]),
+        at in any::<prop::sample::Index>(),
+        byte: u8,
+    ) {
+        let copy = copy_of(model);
+        let path = copy.path().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        fs::write(&path, bytes).unwrap();
+        if let Ok(classifier) = Classifier::load(copy.path()) {
+            let _ = classifier.classify(&["still here, <mask> 中"]);
         }
     }
 }

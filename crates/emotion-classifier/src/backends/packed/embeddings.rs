@@ -22,6 +22,7 @@ impl Embeddings {
     pub(super) fn load(isa: Isa, layout: &layout::Embeddings, weights: &Weights<'_>) -> Result<Self> {
         let layout::Embeddings { width, first_position, padding, .. } = *layout;
         let table = |table: &layout::Table| weights.read(&table.name, &[table.rows, width]);
+        let words = table(&layout.words)?;
         let mut positions = table(&layout.positions)?;
         if let Some(token_types) = &layout.token_types {
             let token_types = table(token_types)?;
@@ -31,7 +32,7 @@ impl Embeddings {
         }
         Ok(Self {
             width,
-            words: table(&layout.words)?,
+            words,
             positions,
             first_position,
             padding,
