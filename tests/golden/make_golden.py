@@ -1,12 +1,14 @@
 """Write the golden files: what Hugging Face transformers says, for tests/parity.rs to compare with.
 
-    training/setup.sh && training/.venv/bin/python tests/golden/make_golden.py
+    training/setup.sh && training/.venv/bin/python tests/golden/make_golden.py [NAME ...]
 
 Writes beside this script: texts.json; for each small random model its folder, weights included, and
-golden.json with token ids and logits for every text; default.json with the same for data/model.
+golden.json with token ids and logits for every text; default.json with the same for data/model. With
+names, writes only the files of these models.
 """
 
 import json
+import sys
 from pathlib import Path
 from random import Random
 from shutil import rmtree
@@ -15,7 +17,15 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import BertWordPieceTokenizer
-from transformers import AutoTokenizer, DistilBertConfig, DistilBertForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+)
+
+import architectures
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -168,12 +178,12 @@ def make_small(folder: Path, spec: dict, corpus: list[str], seed: int) -> None:
 
 @torch.no_grad()
 def golden(folder: Path, corpus: list[str]) -> dict:
-    config = DistilBertConfig.from_pretrained(folder)
-    model = DistilBertForSequenceClassification(config).eval().float()
+    config = AutoConfig.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_config(config).eval().float()
     model.load_state_dict({name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
     tokenizer = AutoTokenizer.from_pretrained(folder)
     whole = tokenizer(corpus, truncation=False, verbose=False)["input_ids"]
-    limit = config.max_position_embeddings
+    limit = architectures.longest(config)
     cut = tokenizer(corpus, truncation=True, max_length=limit)["input_ids"]
     logits = [model(torch.tensor([ids])).logits[0].tolist() for ids in cut]
     return {
@@ -189,13 +199,30 @@ def write(path: Path, value) -> None:
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
 
 
+def make_architecture(name: str, corpus: list[str]) -> None:
+    """Tries seeds until every text has a label that stands out."""
+    for seed in range(1_000):
+        architectures.make(HERE / name, architectures.MODELS[name], corpus, seed)
+        texts = corpus + architectures.LITERALS
+        expected = golden(HERE / name, texts)
+        if architectures.margin(expected["logits"]) >= architectures.MARGIN:
+            write(HERE / name / "golden.json", expected | {"more_texts": architectures.LITERALS})
+            return
+
+
 def main() -> None:
+    names = sys.argv[1:]
     corpus = texts()
-    write(HERE / "texts.json", corpus)
+    if not names:
+        write(HERE / "texts.json", corpus)
+        write(HERE / "default.json", golden(ROOT / "data/model", corpus))
     for seed, (name, spec) in enumerate(SMALL_MODELS.items()):
-        make_small(HERE / name, spec, corpus, seed)
-        write(HERE / name / "golden.json", golden(HERE / name, corpus))
-    write(HERE / "default.json", golden(ROOT / "data/model", corpus))
+        if not names or name in names:
+            make_small(HERE / name, spec, corpus, seed)
+            write(HERE / name / "golden.json", golden(HERE / name, corpus))
+    for name in architectures.MODELS:
+        if not names or name in names:
+            make_architecture(name, corpus)
     print(f"{len(corpus)} texts")
 
 

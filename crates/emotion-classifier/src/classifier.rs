@@ -77,7 +77,7 @@ impl ClassifierBuilder {
 
     /// Truncates texts to this many tokens, special tokens included.
     ///
-    /// The default, which is also the maximum, is the model's `max_position_embeddings`.
+    /// The default, which is also the maximum, is [`Config::max_tokens`].
     pub fn max_length(mut self, tokens: usize) -> Self {
         self.max_length = Some(tokens);
         self
@@ -164,14 +164,15 @@ impl ClassifierBuilder {
 
     fn backend(&self, config: &Config, weights: &Weights<'_>) -> Result<Box<dyn Backend>> {
         let precision = self.precision;
+        let layout = layout_of(config, |name| weights.contains(name));
         match self.backend {
-            BackendKind::Packed => Ok(Box::new(PackedBackend::load(&layout_of(config), weights, precision)?)),
+            BackendKind::Packed => Ok(Box::new(PackedBackend::load(&layout, weights, precision)?)),
             #[cfg(feature = "candle")]
             BackendKind::Candle if precision != Precision::Float32 => {
                 Err(Error::Precision { backend: "candle", precision })
             }
             #[cfg(feature = "candle")]
-            BackendKind::Candle => Ok(Box::new(CandleBackend::load(config, weights)?)),
+            BackendKind::Candle => Ok(Box::new(CandleBackend::load(&layout, weights)?)),
         }
     }
 }

@@ -74,7 +74,7 @@ pub enum Error {
         given: usize,
         /// The least length: the special tokens and one token of text.
         least: usize,
-        /// The model's `max_position_embeddings`.
+        /// The most tokens that the model takes: [`Config::max_tokens`](crate::Config::max_tokens).
         most: usize,
     },
 

@@ -1,7 +1,7 @@
 //! Text classification with BERT-family models on the CPU: texts in, labels and probabilities out.
 //!
-//! A [`Classifier`] loads any `DistilBertForSequenceClassification` model in Hugging Face layout
-//! from a folder, from the hub (feature `hub`), or from this crate itself (feature
+//! A [`Classifier`] loads sequence classifiers in Hugging Face layout ([`ModelType`] lists the architectures) from
+//! a folder, from the hub (feature `hub`), or from this crate itself (feature
 //! `default-model`: six emotions). Its predictions are those of Hugging Face `transformers`, and
 //! the prediction of a text has the same bits whatever other texts are classified with it.
 //!
@@ -55,6 +55,7 @@ mod folder;
 #[cfg(feature = "hub")]
 mod hub;
 mod inference;
+mod model_type;
 mod options;
 mod prediction;
 mod request;
@@ -71,6 +72,7 @@ pub use config::{Activation, Config, ProblemType};
 pub use emotion_kernels::{Precision, UnknownPrecision};
 pub use error::{Error, Result};
 pub use folder::Origin;
+pub use model_type::ModelType;
 pub use options::{ClassifyOptions, LongText, UnknownLongText};
 pub use prediction::{DEFAULT_THRESHOLD, Prediction};
 pub use request::{ClassifyRequest, Predictions};

@@ -36,6 +36,10 @@ impl<'a> Weights<'a> {
         self.tensors.iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum()
     }
 
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.tensors.tensor(name).is_ok()
+    }
+
     /// Reads one tensor as float32 in row-major order, checked to be of `shape`.
     pub(crate) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let view = self.tensors.tensor(name).map_err(|_| {

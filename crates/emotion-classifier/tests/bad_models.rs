@@ -139,8 +139,8 @@ fn tensors_that_do_not_fit() {
 fn config_without_labels_or_of_another_kind() {
     let renamed = replace("\"id2label\"", "\"id3label\"");
     assert_error("gelu-json", "config.json", renamed, &["no id2label", "fine-tuned"]);
-    let bert = replace("\"distilbert\"", "\"bert\"");
-    assert_error("gelu-json", "config.json", bert, &["model_type is 'bert'"]);
+    let gpt = replace("\"distilbert\"", "\"gpt2\"");
+    assert_error("gelu-json", "config.json", gpt, &["model_type is 'gpt2'", "'distilbert', 'bert', 'roberta'"]);
     assert_error("gelu-json", "config.json", |_| b"[]".to_vec(), &["not a model configuration"]);
 }
 
@@ -165,6 +165,16 @@ fn tokenizers_that_do_not_fit() {
     assert_error("relu-cased", "vocab.txt", |_| vec![0xFF, 0xFE], &["valid UTF-8"]);
     assert_error("relu-cased", "vocab.txt", |_| b"a\nb\n".to_vec(), &["no '[", "a piece a line"]);
     assert_error("relu-cased", "tokenizer_config.json", |_| b"{".to_vec(), &["malformed"]);
+}
+
+#[test]
+fn an_architecture_that_the_weights_do_not_have() {
+    let bert = replace("\"electra\"", "\"bert\"");
+    assert_error("electra", "config.json", bert, &["no tensor 'bert.embeddings.word_embeddings.weight'"]);
+    let projected = replace("\"embedding_size\": 12", "\"embedding_size\": 28");
+    assert_error("electra", "config.json", projected, &["electra.embeddings.word_embeddings.weight", "[", ", 28]"]);
+    let padding = replace("\"pad_token_id\": 1", "\"pad_token_id\": 49");
+    assert_error("roberta", "config.json", padding, &["pad_token_id 49"]);
 }
 
 #[test]
@@ -225,6 +235,25 @@ proptest! {
         fs::write(&path, bytes).unwrap();
         if let Ok(classifier) = Classifier::load(copy.path()) {
             classifier.classify(&["still here"]).unwrap();
+        }
+    }
+
+    /// As the last, for tokenizers and configurations of other architectures; a text may be an error then.
+    #[test]
+    fn flipped_bytes_of_other_architectures_never_panic(
+        model in prop::sample::select(vec!["roberta", "xlm-roberta", "camembert", "electra"]),
+        file in prop::sample::select(vec!["config.json", "tokenizer.json"]),
+        at in any::<prop::sample::Index>(),
+        byte: u8,
+    ) {
+        let copy = copy_of(model);
+        let path = copy.path().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        fs::write(&path, bytes).unwrap();
+        if let Ok(classifier) = Classifier::load(copy.path()) {
+            let _ = classifier.classify(&["still here, <mask> 中"]);
         }
     }
 }

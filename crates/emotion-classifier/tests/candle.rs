@@ -2,21 +2,17 @@
 
 #![cfg(feature = "candle")]
 
-use std::path::{Path, PathBuf};
+mod golden;
 
 use emotion_classifier::{Classifier, Error, Precision};
 
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
-}
-
 #[test]
 fn both_backends_agree() {
-    let texts: Vec<String> = serde_json::from_slice(&std::fs::read(golden("texts.json")).unwrap()).unwrap();
+    let texts: Vec<String> = serde_json::from_slice(&std::fs::read(golden::path("texts.json")).unwrap()).unwrap();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    for name in ["gelu-json", "relu-cased", "multi-label", "one-head"] {
-        let packed = Classifier::load(golden(name)).unwrap();
-        let candle = Classifier::builder().candle().load(golden(name)).unwrap();
+    for name in golden::MODELS {
+        let packed = Classifier::load(golden::path(name)).unwrap();
+        let candle = Classifier::builder().candle().load(golden::path(name)).unwrap();
         let (ours, reference) = (packed.logits(&texts).unwrap().concat(), candle.logits(&texts).unwrap().concat());
         assert_eq!(ours.len(), texts.len() * packed.labels().len());
         assert_eq!(ours.len(), reference.len());
@@ -33,7 +29,7 @@ fn both_backends_agree() {
 #[test]
 fn candle_computes_in_float32_only() {
     for precision in [Precision::Bfloat16, Precision::Int8] {
-        let error = Classifier::builder().candle().precision(precision).load(golden("gelu-json")).unwrap_err();
+        let error = Classifier::builder().candle().precision(precision).load(golden::path("gelu-json")).unwrap_err();
         assert!(matches!(error, Error::Precision { backend: "candle", .. }), "{error}");
     }
 }

@@ -2,18 +2,21 @@
 //!
 //! All requests are without the cache, which would return the first prediction of a text again.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod golden;
+
+use std::sync::{Arc, LazyLock};
 
 use emotion_classifier::{Classifier, Precision, Prediction};
 use proptest::prelude::*;
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/gelu-json")
-}
+/// Every golden model in every precision.
+static MODELS: LazyLock<Vec<Classifier>> = LazyLock::new(|| {
+    let models = golden::MODELS.into_iter().flat_map(|name| Precision::ALL.map(|precision| model(name, precision)));
+    models.collect()
+});
 
-fn small_model(precision: Precision) -> Classifier {
-    Classifier::builder().precision(precision).load(golden()).unwrap()
+fn model(name: &str, precision: Precision) -> Classifier {
+    Classifier::builder().precision(precision).load(golden::path(name)).unwrap()
 }
 
 fn bits(prediction: &Prediction) -> Vec<u32> {
@@ -37,7 +40,7 @@ fn assert_invariant(classifier: &Classifier, text: &str, neighbours: &[String], 
     batch.insert(at, text);
     let together = &infer(classifier, &batch)[at];
     let alone = alone(classifier, text);
-    assert_eq!(bits(together), bits(&alone), "{text:?} at {at}");
+    assert_eq!(bits(together), bits(&alone), "{text:?} at {at}, {classifier:?}");
     assert_eq!(*together, alone);
     assert!(!Arc::ptr_eq(together, &alone));
 }
@@ -63,42 +66,41 @@ fn default_model_in_a_batch_of_64_with_long_neighbours() {
 fn any_number_of_threads() {
     let texts = neighbours();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    for precision in Precision::ALL {
-        let classifier = small_model(precision);
-        let expected = infer(&classifier, &texts);
+    for classifier in &*MODELS {
+        let expected = infer(classifier, &texts);
         for threads in [1, 2, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let predictions = pool.install(|| infer(&classifier, &texts));
+            let predictions = pool.install(|| infer(classifier, &texts));
             let all_bits =
                 |predictions: &[Arc<Prediction>]| -> Vec<_> { predictions.iter().map(|p| bits(p)).collect() };
-            assert_eq!(all_bits(&predictions), all_bits(&expected), "{threads} threads in {precision}");
+            assert_eq!(all_bits(&predictions), all_bits(&expected), "{threads} threads, {classifier:?}");
         }
     }
 }
 
 #[test]
 fn a_classifier_knows_its_precision() {
-    assert_eq!(Classifier::builder().precision(Precision::Int8).load(golden()).unwrap().precision(), Precision::Int8);
-    assert_eq!(Classifier::load(golden()).unwrap().precision(), Precision::Float32);
+    assert_eq!(model("gelu-json", Precision::Int8).precision(), Precision::Int8);
+    assert_eq!(Classifier::load(golden::path("gelu-json")).unwrap().precision(), Precision::Float32);
 }
 
 #[test]
 fn no_texts_give_no_predictions() {
-    assert_eq!(small_model(Precision::Float32).classify(&[]).unwrap(), []);
+    assert_eq!(model("gelu-json", Precision::Float32).classify(&[]).unwrap(), []);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn any_text_in_any_batch(
-        text in "[a-z !?é中]{0,120}",
-        mut neighbours in prop::collection::vec("[a-z ]{0,200}", 0..64),
+        text in "([a-z !?é中]|<pad>){0,120}",
+        mut neighbours in prop::collection::vec("([a-z ]{0,50}|<pad>){0,4}", 0..64),
         at in any::<prop::sample::Index>(),
     ) {
         let at = at.index(neighbours.len() + 1);
         neighbours.truncate(64);
-        for precision in Precision::ALL {
-            assert_invariant(&small_model(precision), &text, &neighbours, at);
+        for classifier in &*MODELS {
+            assert_invariant(classifier, &text, &neighbours, at);
         }
     }
 }

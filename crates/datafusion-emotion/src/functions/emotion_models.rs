@@ -71,6 +71,6 @@ fn labels(classifiers: &[Arc<Classifier>]) -> ArrayRef {
 
 /// Such as `DistilBERT 6 x 384, 12 heads, single-label`.
 fn architecture(config: &Config) -> String {
-    let kind = config.problem_type.name();
-    format!("DistilBERT {} x {}, {} heads, {kind}", config.n_layers, config.dim, config.n_heads)
+    let Config { num_hidden_layers: layers, hidden_size, num_attention_heads: heads, .. } = config;
+    format!("{} {layers} x {hidden_size}, {heads} heads, {}", config.architecture(), config.problem_type.name())
 }

@@ -1,47 +1,42 @@
 use candle_core::{D, Device, Result as CandleResult, Tensor};
 
+use crate::architectures::layout::{self, HeadStep, Layout};
 use crate::backends::Backend;
 use crate::batch::Batch;
-use crate::config::{Activation, Config};
+use crate::config::Activation;
 use crate::error::{Error, Result};
 use crate::weights::Weights;
 
-/// `DistilBertConfig` has no key for it: the value is fixed in the model's code.
-const LAYER_NORM_EPS: f64 = 1e-12;
-
-/// The reference forward pass: DistilBERT in candle tensors, in float32, one sequence at a time.
+/// The reference forward pass: a layout in candle tensors, in float32, one sequence at a time.
 ///
-/// It follows `modeling_distilbert.py` of Hugging Face `transformers` line by line, independently of the
-/// architectures' layouts, and is the reference for faster backends. As each sequence runs alone there is neither
-/// padding nor an attention mask, and its bits cannot depend on its neighbours. (The DistilBERT of
-/// `candle-transformers` approximates GELU with tanh, which changes logits by more than the 1e-4 promised here.)
+/// It follows the classes of Hugging Face `transformers` step by step and is the reference for faster backends. As each
+/// sequence runs alone there is neither padding nor an attention mask, and its bits cannot depend on its neighbours.
+/// (The DistilBERT of `candle-transformers` approximates GELU with tanh, which changes logits by more than the 1e-4
+/// promised here.)
 pub(crate) struct CandleBackend {
-    hidden: usize,
-    word_embeddings: Tensor,
-    position_embeddings: Tensor,
-    layer_norm: LayerNorm,
+    embeddings: Embeddings,
     layers: Vec<Layer>,
-    pre_classifier: Linear,
-    classifier: Linear,
+    head: Vec<Step>,
+    hidden: usize,
+}
+
+enum Step {
+    Linear(Linear),
+    Tanh,
 }
 
 impl CandleBackend {
-    /// Loads the model's tensors, checking each against `config`.
-    pub(crate) fn load(config: &Config, weights: &Weights<'_>) -> Result<Self> {
-        let module = Module::new(weights, "distilbert");
-        let embeddings = module.child("embeddings");
-        let words = [config.vocab_size, config.dim];
-        let positions = [config.max_position_embeddings, config.dim];
+    /// Loads the model's tensors, checking each against `layout`.
+    pub(crate) fn load(layout: &Layout, weights: &Weights<'_>) -> Result<Self> {
+        let step = |step: &HeadStep| match step {
+            HeadStep::Dense(dense) => Linear::load(dense, weights).map(Step::Linear),
+            HeadStep::Tanh => Ok(Step::Tanh),
+        };
         Ok(Self {
-            hidden: config.dim,
-            word_embeddings: tensor(&embeddings, "word_embeddings.weight", &words)?,
-            position_embeddings: tensor(&embeddings, "position_embeddings.weight", &positions)?,
-            layer_norm: LayerNorm::load(&embeddings.child("LayerNorm"), config.dim)?,
-            layers: (0..config.n_layers)
-                .map(|i| Layer::load(config, &module.child(format_args!("transformer.layer.{i}"))))
-                .collect::<Result<_>>()?,
-            pre_classifier: Linear::load(&Module::new(weights, "pre_classifier"), config.dim, config.dim)?,
-            classifier: Linear::load(&Module::new(weights, "classifier"), config.dim, config.labels.len())?,
+            embeddings: Embeddings::load(&layout.embeddings, weights)?,
+            layers: layout.layers.iter().map(|layer| Layer::load(layout, layer, weights)).collect::<Result<_>>()?,
+            head: layout.head.iter().map(step).collect::<Result<_>>()?,
+            hidden: layout.hidden,
         })
     }
 
@@ -55,9 +50,7 @@ impl CandleBackend {
     }
 
     fn state(&self, ids: &[u32]) -> CandleResult<Vec<f32>> {
-        let words = self.word_embeddings.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?;
-        let positions = self.position_embeddings.narrow(0, 0, ids.len())?;
-        let mut hidden = self.layer_norm.forward(&(words + positions)?)?;
+        let mut hidden = self.embeddings.forward(ids)?;
         for layer in &self.layers {
             hidden = layer.forward(&hidden)?;
         }
@@ -66,9 +59,14 @@ impl CandleBackend {
 
     /// The logits, of shape `[labels]`, of one hidden state.
     fn head(&self, state: &[f32]) -> CandleResult<Vec<f32>> {
-        let state = Tensor::from_slice(state, (1, state.len()), &Device::Cpu)?;
-        let inner = self.pre_classifier.forward(&state)?.relu()?;
-        self.classifier.forward(&inner)?.get(0)?.to_vec1()
+        let mut state = Tensor::from_slice(state, (1, state.len()), &Device::Cpu)?;
+        for step in &self.head {
+            state = match step {
+                Step::Linear(linear) => linear.forward(&state)?,
+                Step::Tanh => state.tanh()?,
+            };
+        }
+        state.get(0)?.to_vec1()
     }
 }
 
@@ -88,23 +86,48 @@ fn failed(error: candle_core::Error) -> Error {
     Error::Forward(error.to_string())
 }
 
-/// The tensors whose names share a prefix, as the modules of PyTorch are nested.
-struct Module<'a> {
-    weights: &'a Weights<'a>,
-    prefix: String,
+struct Embeddings {
+    words: Tensor,
+    positions: Tensor,
+    first_position: u32,
+    padding: Option<u32>,
+    token_types: Option<Tensor>,
+    norm: LayerNorm,
+    projection: Option<Linear>,
 }
 
-impl<'a> Module<'a> {
-    fn new(weights: &'a Weights<'a>, name: &str) -> Self {
-        Self { weights, prefix: name.into() }
+impl Embeddings {
+    fn load(layout: &layout::Embeddings, weights: &Weights<'_>) -> Result<Self> {
+        let table = |table: &layout::Table| tensor(weights, &table.name, &[table.rows, layout.width]);
+        Ok(Self {
+            words: table(&layout.words)?,
+            positions: table(&layout.positions)?,
+            first_position: u32::try_from(layout.first_position).expect("a row of the positions"),
+            padding: layout.padding,
+            token_types: layout.token_types.as_ref().map(table).transpose()?,
+            norm: LayerNorm::load(&layout.norm, layout.width, weights)?,
+            projection: layout.projection.as_ref().map(|dense| Linear::load(dense, weights)).transpose()?,
+        })
     }
 
-    fn child(&self, name: impl std::fmt::Display) -> Self {
-        Self { weights: self.weights, prefix: format!("{}.{name}", self.prefix) }
+    fn forward(&self, ids: &[u32]) -> CandleResult<Tensor> {
+        let rows = |table: &Tensor, rows: &[u32]| table.index_select(&Tensor::new(rows, &Device::Cpu)?, 0);
+        let mut sum = rows(&self.words, ids)?;
+        if let Some(token_types) = &self.token_types {
+            sum = (sum + rows(token_types, &vec![0; ids.len()])?)?;
+        }
+        let embedded = self.norm.forward(&(sum + rows(&self.positions, &self.position_ids(ids))?)?)?;
+        self.projection.as_ref().map_or(Ok(embedded.clone()), |projection| projection.forward(&embedded))
     }
 
-    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        self.weights.read(&format!("{}.{name}", self.prefix), shape)
+    /// Each token's position; source: `create_position_ids_from_input_ids` of `modeling_roberta.py`.
+    fn position_ids(&self, ids: &[u32]) -> Vec<u32> {
+        let mask = ids.iter().map(|id| u32::from(Some(*id) != self.padding));
+        let counts = mask.scan(0, |count, mask| {
+            *count += mask;
+            Some(*count * mask)
+        });
+        counts.map(|count| (count + self.first_position).saturating_sub(1)).collect()
     }
 }
 
@@ -114,41 +137,34 @@ struct Layer {
     query: Linear,
     key: Linear,
     value: Linear,
-    out: Linear,
+    attention_output: Linear,
     attention_norm: LayerNorm,
-    lin1: Linear,
-    activation: Activation,
-    lin2: Linear,
+    intermediate: Linear,
+    output: Linear,
     output_norm: LayerNorm,
 }
 
 impl Layer {
-    fn load(config: &Config, module: &Module<'_>) -> Result<Self> {
-        let (dim, hidden_dim) = (config.dim, config.hidden_dim);
-        let attention = module.child("attention");
-        let ffn = module.child("ffn");
+    fn load(layout: &Layout, layer: &layout::Layer, weights: &Weights<'_>) -> Result<Self> {
+        let linear = |dense| Linear::load(dense, weights);
+        let norm = |norm| LayerNorm::load(norm, layout.hidden, weights);
         Ok(Self {
-            heads: config.n_heads,
-            query: Linear::load(&attention.child("q_lin"), dim, dim)?,
-            key: Linear::load(&attention.child("k_lin"), dim, dim)?,
-            value: Linear::load(&attention.child("v_lin"), dim, dim)?,
-            out: Linear::load(&attention.child("out_lin"), dim, dim)?,
-            attention_norm: LayerNorm::load(&module.child("sa_layer_norm"), dim)?,
-            lin1: Linear::load(&ffn.child("lin1"), dim, hidden_dim)?,
-            activation: config.activation,
-            lin2: Linear::load(&ffn.child("lin2"), hidden_dim, dim)?,
-            output_norm: LayerNorm::load(&module.child("output_layer_norm"), dim)?,
+            heads: layout.heads,
+            query: linear(&layer.query)?,
+            key: linear(&layer.key)?,
+            value: linear(&layer.value)?,
+            attention_output: linear(&layer.attention_output)?,
+            attention_norm: norm(&layer.attention_norm)?,
+            intermediate: linear(&layer.intermediate)?,
+            output: linear(&layer.output)?,
+            output_norm: norm(&layer.output_norm)?,
         })
     }
 
     fn forward(&self, hidden: &Tensor) -> CandleResult<Tensor> {
         let attended = self.attention_norm.forward(&(self.attention(hidden)? + hidden)?)?;
-        let inner = self.lin1.forward(&attended)?;
-        let inner = match self.activation {
-            Activation::Gelu => inner.gelu_erf()?,
-            Activation::Relu => inner.relu()?,
-        };
-        self.output_norm.forward(&(self.lin2.forward(&inner)? + attended)?)
+        let inner = self.intermediate.forward(&attended)?;
+        self.output_norm.forward(&(self.output.forward(&inner)? + attended)?)
     }
 
     fn attention(&self, hidden: &Tensor) -> CandleResult<Tensor> {
@@ -159,23 +175,34 @@ impl Layer {
         let query = (by_head(&self.query)? / (head_size as f64).sqrt())?;
         let scores = query.matmul(&by_head(&self.key)?.transpose(1, 2)?)?;
         let context = softmax(&scores)?.matmul(&by_head(&self.value)?)?;
-        self.out.forward(&context.transpose(0, 1)?.reshape((tokens, dim))?)
+        self.attention_output.forward(&context.transpose(0, 1)?.reshape((tokens, dim))?)
     }
 }
 
-/// `y = x Wᵀ + b`.
+/// `y = activation(x Wᵀ + b)`.
 struct Linear {
     weight: Tensor,
     bias: Tensor,
+    activation: Option<Activation>,
 }
 
 impl Linear {
-    fn load(module: &Module<'_>, inputs: usize, outputs: usize) -> Result<Self> {
-        Ok(Self { weight: tensor(module, "weight", &[outputs, inputs])?, bias: tensor(module, "bias", &[outputs])? })
+    fn load(dense: &layout::Dense, weights: &Weights<'_>) -> Result<Self> {
+        let layout::Dense { name, inputs, outputs, activation } = dense;
+        Ok(Self {
+            weight: tensor(weights, &format!("{name}.weight"), &[*outputs, *inputs])?,
+            bias: tensor(weights, &format!("{name}.bias"), &[*outputs])?,
+            activation: *activation,
+        })
     }
 
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
-        x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
+        let y = x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)?;
+        match self.activation {
+            None => Ok(y),
+            Some(Activation::Gelu) => y.gelu_erf(),
+            Some(Activation::Relu) => y.relu(),
+        }
     }
 }
 
@@ -183,17 +210,19 @@ impl Linear {
 struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
+    epsilon: f64,
 }
 
 impl LayerNorm {
-    fn load(module: &Module<'_>, dim: usize) -> Result<Self> {
-        Ok(Self { weight: tensor(module, "weight", &[dim])?, bias: tensor(module, "bias", &[dim])? })
+    fn load(norm: &layout::Norm, width: usize, weights: &Weights<'_>) -> Result<Self> {
+        let read = |name: &str| tensor(weights, name, &[width]);
+        Ok(Self { weight: read(&norm.weight)?, bias: read(&norm.bias)?, epsilon: norm.epsilon.into() })
     }
 
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        let scaled = centred.broadcast_div(&(variance + LAYER_NORM_EPS)?.sqrt()?)?;
+        let scaled = centred.broadcast_div(&(variance + self.epsilon)?.sqrt()?)?;
         scaled.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
     }
 }
@@ -203,6 +232,6 @@ fn softmax(x: &Tensor) -> CandleResult<Tensor> {
     exps.broadcast_div(&exps.sum_keepdim(D::Minus1)?)
 }
 
-fn tensor(module: &Module<'_>, name: &str, shape: &[usize]) -> Result<Tensor> {
-    Tensor::from_vec(module.read(name, shape)?, shape, &Device::Cpu).map_err(failed)
+fn tensor(weights: &Weights<'_>, name: &str, shape: &[usize]) -> Result<Tensor> {
+    Tensor::from_vec(weights.read(name, shape)?, shape, &Device::Cpu).map_err(failed)
 }

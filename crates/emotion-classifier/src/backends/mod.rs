@@ -14,7 +14,7 @@ use crate::error::Result;
 pub(crate) trait Backend: Send + Sync {
     /// The logits of every sequence, row-major, of shape `[batch.len(), labels]`.
     ///
-    /// Every sequence has between one token and the model's `max_position_embeddings`, and every id is below its
+    /// Every sequence has between one token and the model's `max_tokens`, and every id is below its
     /// `vocab_size`. Up to `workers` threads of the current rayon pool may share the work, which does not change the
     /// result.
     fn logits(&self, batch: &Batch, workers: usize) -> Result<Vec<f32>>;

@@ -40,7 +40,7 @@ impl Tokenizer {
         check_ids(&inner, config).map_err(wrong)?;
         let tokenizer = Self {
             special: inner.get_post_processor().map_or(0, |p| p.added_tokens(false)),
-            most: config.max_position_embeddings,
+            most: config.max_tokens(),
             words_yield_tokens: words_yield_tokens(&inner),
             unknown: unknown(&inner),
             ascii: AsciiTokenizer::of(&inner),

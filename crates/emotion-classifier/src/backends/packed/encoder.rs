@@ -1,11 +1,13 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use emotion_kernels::{Attention, AttentionWorkspace, Isa, LayerNorm, OperandWorkspace, PackedMatrix, Precision};
+use emotion_kernels::{Attention, AttentionWorkspace, OperandWorkspace, PackedMatrix, Precision};
 use rayon::prelude::*;
 
 use crate::architectures::layout::{self, Layout};
+use crate::backends::packed::embeddings::Embeddings;
 use crate::backends::packed::linear::{Kernels, Linear, ensure_len};
+use crate::backends::packed::norm::Norm;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::team::with_helpers;
@@ -13,17 +15,17 @@ use crate::weights::Weights;
 
 /// A transformer encoder over sequences laid end to end.
 ///
-/// The matrix products of the layers are computed in the [`Precision`] chosen, those within attention in bfloat16 if
-/// that is chosen; all between them, and the embeddings, in float32.
+/// The matrix products of the layers and of the projection of embeddings are computed in the [`Precision`] chosen,
+/// those within attention in bfloat16 if that is chosen; all between them, and the embeddings, in float32.
 ///
 /// Matrix products run over all tokens of a micro-batch at once, attention within each sequence. The last layer
 /// computes only what the hidden states of the first tokens need. A forward pass of one worker runs on the calling
 /// thread alone, and allocates next to nothing once its workspace has grown; several workers share the rows of a layer.
 pub(super) struct PackedEncoder {
     hidden: usize,
-    word_embeddings: Vec<f32>,
-    position_embeddings: Vec<f32>,
-    embedding_norm: Norm,
+    embeddings: Embeddings,
+    /// From the width of the embeddings to the hidden size.
+    projection: Option<Linear>,
     layers: Vec<Layer>,
 }
 
@@ -31,12 +33,11 @@ impl PackedEncoder {
     /// Loads and packs the encoder's tensors.
     pub(super) fn load(kernels: Kernels, layout: &Layout, weights: &Weights<'_>) -> Result<Self> {
         check_sums(kernels.precision, layout, weights.origin())?;
-        let table = |table: &layout::Table| weights.read(&table.name, &[table.rows, layout.hidden]);
+        let projection = layout.embeddings.projection.as_ref();
         Ok(Self {
             hidden: layout.hidden,
-            word_embeddings: table(&layout.word_embeddings)?,
-            position_embeddings: table(&layout.position_embeddings)?,
-            embedding_norm: Norm::load(kernels.isa, &layout.embedding_norm, layout.hidden, weights)?,
+            embeddings: Embeddings::load(kernels.isa, &layout.embeddings, weights)?,
+            projection: projection.map(|dense| Linear::load(kernels, &[dense], weights)).transpose()?,
             layers: layout
                 .layers
                 .iter()
@@ -58,11 +59,12 @@ impl PackedEncoder {
     }
 
     fn forward(&self, batch: &Batch, workers: usize, workspace: &mut Workspace) -> Vec<f32> {
-        let Workspace { hidden, first, output, key_value, parts } = workspace;
-        let len = self.embed(batch, hidden);
+        let Workspace { embedded, hidden, first, output, key_value, parts } = workspace;
         let mut sequences: Vec<Sequence> =
             batch.ranges().map(|tokens| Sequence { rows: tokens.clone(), tokens }).collect();
-        let parts = share_out(len / self.hidden, workers.max(1), parts);
+        let tokens = sequences.iter().map(|sequence| sequence.tokens.len()).sum();
+        let parts = share_out(tokens, workers.max(1), parts);
+        let len = self.embed(batch, embedded, hidden, parts);
         let Some((last, inner)) = self.layers.split_last() else { unreachable!("a model has a layer") };
         for layer in inner {
             layer.forward(&hidden[..len], None, &sequences, key_value, output, parts);
@@ -77,19 +79,25 @@ impl PackedEncoder {
         output[..first.len()].to_vec()
     }
 
-    /// Fills `hidden` with the normalized sums of word and position embeddings, and returns their number of values.
-    fn embed(&self, batch: &Batch, hidden: &mut Vec<f32>) -> usize {
-        let len = batch.ranges().map(|tokens| tokens.len() * self.hidden).sum();
-        let mut rest = ensure_len(hidden, len);
-        for sequence in batch.sequences() {
-            let (states, next) = rest.split_at_mut(sequence.len() * self.hidden);
-            for (state, id) in states.chunks_exact_mut(self.hidden).zip(sequence) {
-                state.copy_from_slice(row(&self.word_embeddings, *id as usize, self.hidden));
-            }
-            self.embedding_norm.run(states, &self.position_embeddings[..states.len()]);
-            rest = next;
-        }
-        len
+    /// Fills `hidden` with the input of the first layer, and returns its number of values.
+    fn embed(
+        &self,
+        batch: &Batch,
+        embedded: &mut Vec<f32>,
+        hidden: &mut Vec<f32>,
+        parts: &mut [PartWorkspace],
+    ) -> usize {
+        let Some(projection) = &self.projection else { return self.embeddings.run(batch, hidden) };
+        let (len, width) = (self.embeddings.run(batch, embedded), self.embeddings.width());
+        let rows = len / width;
+        let hidden = ensure_len(hidden, rows * self.hidden);
+        let share = part_rows(rows, parts.len());
+        let shares = embedded[..len].chunks(share * width).zip(hidden.chunks_mut(share * self.hidden));
+        each_part(shares, parts, |_, (embedded, hidden), part| {
+            let PartWorkspace { operand, shares, .. } = part;
+            projection.run_into(projection.operand(embedded, operand), hidden, shares);
+        });
+        hidden.len()
     }
 }
 
@@ -97,7 +105,7 @@ impl PackedEncoder {
 fn check_sums(precision: Precision, layout: &Layout, origin: &str) -> Result<()> {
     let most = PackedMatrix::MAX_INT8_INPUTS;
     let excessive = |dense: &&layout::Dense| precision == Precision::Int8 && dense.inputs > most;
-    let Some(dense) = layout.layers.iter().flat_map(layout::Layer::dense).find(excessive) else {
+    let Some(dense) = layout.encoder_dense().find(excessive) else {
         return Ok(());
     };
     let reason = format!(
@@ -110,6 +118,8 @@ fn check_sums(precision: Precision, layout: &Layout, origin: &str) -> Result<()>
 /// Memory for hidden states, kept from one forward pass to the next; a buffer may be longer than its contents.
 #[derive(Default)]
 struct Workspace {
+    /// Embeddings that are projected to hidden states, `[tokens, width]`.
+    embedded: Vec<f32>,
     /// The input of a layer, `[tokens, hidden]`.
     hidden: Vec<f32>,
     /// The rows of `hidden` for which the last layer's output is needed, `[sequences, hidden]`.
@@ -265,25 +275,6 @@ fn each_part<S: Send>(
     shares.into_par_iter().with_max_len(1).for_each(|(index, (share, part))| work(index, share, part));
 }
 
-struct Norm {
-    isa: Isa,
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    epsilon: f32,
-}
-
-impl Norm {
-    fn load(isa: Isa, norm: &layout::Norm, width: usize, weights: &Weights<'_>) -> Result<Self> {
-        let read = |part: &str| weights.read(&format!("{}.{part}", norm.name), &[width]);
-        Ok(Self { isa, weight: read("weight")?, bias: read("bias")?, epsilon: norm.epsilon })
-    }
-
-    fn run(&self, x: &mut [f32], residual: &[f32]) {
-        let Self { isa, weight, bias, epsilon } = self;
-        LayerNorm { isa: *isa, weight, bias, epsilon: *epsilon }.run(x, residual);
-    }
-}
-
 fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
     &matrix[index * width..][..width]
 }
@@ -291,6 +282,8 @@ fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use emotion_kernels::Isa;
 
     use super::*;
     use crate::architectures::layout_of;
@@ -304,7 +297,7 @@ mod tests {
     }
 
     fn load(kernels: Kernels, config: &Config, weights: &Weights<'_>) -> Result<PackedEncoder> {
-        PackedEncoder::load(kernels, &layout_of(config), weights)
+        PackedEncoder::load(kernels, &layout_of(config, |name| weights.contains(name)), weights)
     }
 
     fn batch(config: &Config, lengths: &[usize]) -> Batch {
@@ -318,11 +311,24 @@ mod tests {
     fn every_instruction_set_agrees_with_the_reference() {
         use crate::backends::candle::CandleBackend;
 
-        for name in ["gelu-json", "relu-cased", "multi-label", "one-head"] {
+        for name in [
+            "gelu-json",
+            "relu-cased",
+            "multi-label",
+            "one-head",
+            "bert",
+            "roberta",
+            "xlm-roberta",
+            "camembert",
+            "electra",
+        ] {
             let (config, bytes) = golden(name);
             let weights = Weights::open(name, &bytes).unwrap();
-            let batch = batch(&config, &[2, 1, 17, config.max_position_embeddings, 3]);
-            let expected = CandleBackend::load(&config, &weights).unwrap().states(&batch).unwrap();
+            let batch = batch(&config, &[2, 1, 17, config.max_tokens(), 3]);
+            let expected = CandleBackend::load(&layout_of(&config, |name| weights.contains(name)), &weights)
+                .unwrap()
+                .states(&batch)
+                .unwrap();
             for (precision, tolerance) in Precision::ALL.into_iter().zip([1e-4, 0.1, 0.3]) {
                 // In bfloat16 AMX sums in another order than all other instruction sets.
                 let alike = |isa: &Isa| precision != Precision::Bfloat16 || isa.name() != "amx";
@@ -350,12 +356,12 @@ mod tests {
     #[test]
     fn bits_do_not_depend_on_the_number_of_workers() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-        for name in ["gelu-json", "one-head"] {
+        for name in ["gelu-json", "one-head", "roberta", "electra"] {
             let (config, bytes) = golden(name);
             let weights = Weights::open(name, &bytes).unwrap();
             for precision in Precision::ALL {
                 let encoder = load(Kernels { isa: Isa::detected(), precision }, &config, &weights).unwrap();
-                let most = config.max_position_embeddings;
+                let most = config.max_tokens();
                 for lengths in [&[most][..], &[1], &[7, 9], &[2, 1, 17, most, 3, 30, 1, 1, 8, 25]] {
                     let batch = batch(&config, lengths);
                     let alone = encoder.encode(&batch, 1);
@@ -372,7 +378,7 @@ mod tests {
     fn int8_refuses_sums_that_might_overflow() {
         let (mut config, bytes) = golden("gelu-json");
         let weights = Weights::open("m", &bytes).unwrap();
-        config.hidden_dim = PackedMatrix::MAX_INT8_INPUTS + 1;
+        config.intermediate_size = PackedMatrix::MAX_INT8_INPUTS + 1;
         let kernels = Kernels { isa: Isa::detected(), precision: Precision::Int8 };
         let message = load(kernels, &config, &weights).err().unwrap().to_string();
         let expected = "'distilbert.transformer.layer.0.ffn.lin2' has 133145 inputs, which is above 133144";

@@ -1,8 +1,10 @@
 //! The fast backend for the CPU: sequences end to end, weights packed once, no padding.
 
+mod embeddings;
 mod encoder;
 mod head;
 mod linear;
+mod norm;
 
 use emotion_kernels::{Isa, Precision};
 
