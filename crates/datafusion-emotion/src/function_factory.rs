@@ -16,7 +16,8 @@ use crate::options::EmotionOptions;
 use crate::shared::Shared;
 use crate::text_column::is_text;
 
-const LANGUAGE: &str = "DISTILBERT";
+/// The languages of functions that run a model. They mean the same: the model's folder says what it is.
+const LANGUAGES: [&str; 7] = ["DISTILBERT", "TRANSFORMER", "BERT", "ROBERTA", "XLM_ROBERTA", "CAMEMBERT", "ELECTRA"];
 
 /// Makes functions of models: `CREATE FUNCTION … LANGUAGE DISTILBERT AS '<folder or hub id>'`.
 #[derive(Debug)]
@@ -44,10 +45,13 @@ impl EmotionFunctionFactory {
 impl FunctionFactory for EmotionFunctionFactory {
     async fn create(&self, state: &SessionState, statement: CreateFunction) -> Result<RegisterFunction> {
         let language = statement.params.language.as_ref().map(|language| language.value.as_str());
-        if !language.is_some_and(|language| language.eq_ignore_ascii_case(LANGUAGE)) {
+        if !language.is_some_and(is_model) {
             return match &self.others {
                 Some(others) => others.create(state, statement).await,
-                None => Err(wrong(&statement, format!("say LANGUAGE {LANGUAGE}: there are no others")).into()),
+                None => {
+                    Err(wrong(&statement, format!("say LANGUAGE {}: there are no others", LANGUAGES.join(" or ")))
+                        .into())
+                }
             };
         }
         if state.scalar_functions().contains_key(&statement.name) && !statement.or_replace {
@@ -64,6 +68,10 @@ impl FunctionFactory for EmotionFunctionFactory {
         let classifier = load.await.map_err(|e| DataFusionError::External(Box::new(e)))?.map_err(Error::from)?;
         Ok(RegisterFunction::Scalar(Arc::new(self.function(&statement, classifier)?.into())))
     }
+}
+
+fn is_model(language: &str) -> bool {
+    LANGUAGES.iter().any(|known| known.eq_ignore_ascii_case(language))
 }
 
 fn options(config: &ConfigOptions) -> EmotionOptions {

@@ -69,8 +69,14 @@ fn labels(classifiers: &[Arc<Classifier>]) -> ArrayRef {
     Arc::new(lists.finish())
 }
 
-/// Such as `DistilBERT 6 x 384, 12 heads, single-label`.
+/// For example `DistilBERT 6 x 384, 12 heads, single-label`.
 fn architecture(config: &Config) -> String {
-    let Config { num_hidden_layers: layers, hidden_size, num_attention_heads: heads, .. } = config;
-    format!("{} {layers} x {hidden_size}, {heads} heads, {}", config.architecture(), config.problem_type.name())
+    format!(
+        "{} {} x {}, {} heads, {}",
+        config.model_type,
+        config.num_hidden_layers,
+        config.hidden_size,
+        config.num_attention_heads,
+        config.problem_type.name()
+    )
 }
