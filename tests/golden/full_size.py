@@ -1,10 +1,11 @@
 """Compare models of full size, with seeded random weights, with Hugging Face transformers.
 
-    training/.venv/bin/python tests/golden/full_size.py TEXTS FOLDER
+    cargo build --release -p emotion-classifier --example logits
+    training/.venv/bin/python tests/golden/full_size.py target/release/examples/logits TEXTS FOLDER
 
 The shapes are those of models on the hub; the weights are random, and the tokenizers are trained on the
 texts of texts.json, of which the first TEXTS are compared. Writes about 500 MB a model to FOLDER, and
-prints the largest difference of a logit for each model. Needs the example `logits` of emotion-classifier.
+prints the largest difference of a logit for each model.
 """
 
 import json
@@ -61,13 +62,12 @@ def expected(folder: Path, texts: list[str]) -> list:
     return [(ids, model(torch.tensor([ids])).logits[0].tolist()) for ids in sequences]
 
 
-def ours(folder: Path, texts: Path) -> list:
-    command = ["cargo", "run", "--quiet", "-p", "emotion-classifier", "--example", "logits", "--", folder, texts]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, cwd=HERE).stdout)
+def ours(program: str, folder: Path, texts: Path) -> list:
+    return json.loads(subprocess.run([program, folder, texts], check=True, capture_output=True).stdout)
 
 
 def main() -> None:
-    count, folder = int(sys.argv[1]), Path(sys.argv[2])
+    program, count, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     corpus = json.loads((HERE / "texts.json").read_text())
     texts = folder / "texts.json"
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def main() -> None:
         started = perf_counter()
         theirs = expected(model, corpus[:count])
         between = perf_counter()
-        found = ours(model, texts)
+        found = ours(program, model, texts)
         seconds = f"{between - started:.0f} s and {perf_counter() - between:.0f} s"
         assert [ids for ids, _ in found] == [ids for ids, _ in theirs], name
         a, b = (torch.tensor([logits for _, logits in rows]) for rows in (found, theirs))
