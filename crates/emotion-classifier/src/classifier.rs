@@ -146,9 +146,9 @@ impl ClassifierBuilder {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let origin = files.origin.to_string();
         let config = Config::parse(&origin, &files.config)?;
-        let tokenizer = Tokenizer::load(&origin, &files.tokenizer, &config)?;
+        let tokenizer = Tokenizer::load(&origin, &files.tokenizer, &files.config, &config)?;
         let max_length = tokenizer.checked_length(self.max_length)?;
-        let weights = Weights::open(&origin, &files.weights)?;
+        let weights = Weights::load(&origin, &files.weights)?;
         Ok(Classifier {
             id: NEXT_ID.fetch_add(1, Relaxed),
             origin: files.origin.clone(),
@@ -239,13 +239,13 @@ impl Classifier {
         self.parameters
     }
 
-    /// The SHA-256 of `model.safetensors`, in hexadecimal digits.
+    /// The SHA-256 of the file that holds the weights, or of all its shards one after another, in hexadecimal digits.
     #[must_use]
     pub fn weights_sha256(&self) -> String {
         hexadecimal(&self.digest.weights)
     }
 
-    /// The SHA-256 of `tokenizer.json` or else of `vocab.txt`, in hexadecimal digits.
+    /// The SHA-256 of the tokenizer's files, one after another, in hexadecimal digits.
     #[must_use]
     pub fn tokenizer_sha256(&self) -> String {
         hexadecimal(&self.digest.tokenizer)

@@ -51,6 +51,7 @@ mod cache;
 mod classifier;
 mod config;
 mod error;
+mod file;
 mod folder;
 #[cfg(feature = "hub")]
 mod hub;
