@@ -85,7 +85,7 @@ pub enum Error {
         given: usize,
         /// The least length: the special tokens and one token of text.
         least: usize,
-        /// The model's `max_position_embeddings`.
+        /// The lesser of the model's `max_position_embeddings` and the tokenizer's `model_max_length`.
         most: usize,
     },
 
@@ -113,7 +113,7 @@ pub enum Error {
         origin: String,
     },
 
-    /// A text could not be tokenized.
+    /// A text could not be tokenized, or has a token for which the model has no embedding.
     #[error("cannot tokenize a text: {0}")]
     Tokenize(String),
 

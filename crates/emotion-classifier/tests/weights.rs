@@ -104,3 +104,66 @@ fn prefixes_old_names_and_extra_tensors() {
     });
     assert_eq!(old, expected);
 }
+
+/// Checkpoints of PyTorch: see `tests/golden/make_pickles.py`.
+#[cfg(feature = "candle")]
+mod pickles {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn checkpoint(name: &str) -> Vec<u8> {
+        fs::read(golden().join("../pickles").join(name)).unwrap()
+    }
+
+    /// The model of these checkpoints, with its weights in this file.
+    fn load_file(file: &str, bytes: &[u8], n_layers: usize) -> Result<Classifier, String> {
+        let copy = without_weights();
+        let mut config: serde_json::Value = serde_json::from_slice(&checkpoint("config.json")).unwrap();
+        config["n_layers"] = n_layers.into();
+        fs::write(copy.path().join("config.json"), config.to_string()).unwrap();
+        fs::write(copy.path().join(file), bytes).unwrap();
+        Classifier::load(copy.path()).map_err(|error| error.to_string())
+    }
+
+    fn load(checkpoint: &[u8]) -> Result<Classifier, String> {
+        load_file("pytorch_model.bin", checkpoint, 1)
+    }
+
+    #[test]
+    fn a_checkpoint_has_the_same_logits() {
+        let classifier = load(&checkpoint("parameters.bin")).unwrap();
+        let safetensors = load_file("model.safetensors", &checkpoint("model.safetensors"), 1).unwrap();
+        assert_eq!(classifier.logits(&TEXTS).unwrap(), safetensors.logits(&TEXTS).unwrap());
+    }
+
+    #[test]
+    fn what_is_not_a_tensor_is_refused() {
+        for (name, parts) in [
+            ("call.bin", ["print", "as 'code', not a tensor"]),
+            ("training.bin", ["not a tensor", "as '"]),
+            ("list.bin", ["a list", "not a dictionary of tensors"]),
+            ("legacy.bin", ["older pickle", "safe_serialization=True"]),
+        ] {
+            let message = load(&checkpoint(name)).unwrap_err();
+            assert!(parts.iter().all(|part| message.contains(part)), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_model_is_that_of_the_configuration() {
+        let message = load_file("pytorch_model.bin", &checkpoint("parameters.bin"), 2).unwrap_err();
+        assert!(message.contains("no tensor 'distilbert.transformer.layer.1"), "{message}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Whatever a byte becomes, loading ends with a model or an error. The pickle is at the start of the file.
+        #[test]
+        fn flipped_bytes_never_panic(at in 0_usize..6_000, byte: u8) {
+            let mut bytes = checkpoint("parameters.bin");
+            bytes[at] = byte;
+            let _ = load(&bytes);
+        }
+    }
+}

@@ -1,13 +1,13 @@
 //! The tokenizer classes of `transformers`.
 
-use crate::tokenizer::settings::{Role, Token};
+use crate::tokenizer::token::{Role, Token};
 
 /// Classes that make the same tokenizer from the same files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
-    /// `BertTokenizer` and the classes that copy it: WordPiece over `vocab.txt`.
+    /// `BertTokenizer` and the classes that copy it: `WordPiece` over `vocab.txt`.
     Bert,
-    /// `MPNetTokenizer`: WordPiece over `vocab.txt` with the special tokens of RoBERTa.
+    /// `MPNetTokenizer`: `WordPiece` over `vocab.txt`, with special tokens such as `<s>`.
     Mpnet,
     /// `RobertaTokenizer`: byte-level BPE over `vocab.json` and `merges.txt`.
     Roberta,

@@ -60,7 +60,9 @@ impl TokenizerFiles {
         let vocabulary = [&self.json, &self.pieces, &self.byte_pairs, &self.merges];
         let settings = [&self.config, &self.special_tokens, &self.added_tokens];
         let mut hash = Sha256::new();
-        vocabulary.into_iter().chain(settings).flatten().for_each(|bytes| hash.update(bytes));
+        for bytes in vocabulary.into_iter().chain(settings).flatten() {
+            hash.update(bytes);
+        }
         hash.finalize().into()
     }
 }

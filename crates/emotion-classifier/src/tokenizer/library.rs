@@ -2,7 +2,6 @@
 
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::processors::bert::BertProcessing;
@@ -12,7 +11,8 @@ use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
 use crate::file::Bytes;
 use crate::tokenizer::family::Family;
 use crate::tokenizer::file::TokenizerFiles;
-use crate::tokenizer::settings::{Role, Settings};
+use crate::tokenizer::settings::Settings;
+use crate::tokenizer::token::Role;
 
 /// Why there is no tokenizer.
 pub(super) enum Fault {
@@ -75,10 +75,10 @@ fn configure(tokenizer: &mut Tokenizer, settings: &Settings) -> Result<(), Strin
         (settings.family, tokenizer.get_normalizer())
     {
         let mut normalizer = *normalizer;
-        normalizer.lowercase = settings.lowercase;
-        normalizer.strip_accents = settings.strip_accents;
+        normalizer.lowercase = settings.normalizer.lowercase;
+        normalizer.strip_accents = settings.normalizer.strip_accents;
         if settings.family == Family::Bert {
-            normalizer.handle_chinese_chars = settings.split_chinese;
+            normalizer.handle_chinese_chars = settings.normalizer.handle_chinese_chars;
         }
         tokenizer.with_normalizer(Some(normalizer)).map_err(failed)?;
     }
@@ -93,7 +93,7 @@ fn configure(tokenizer: &mut Tokenizer, settings: &Settings) -> Result<(), Strin
     Ok(())
 }
 
-/// WordPiece over a vocabulary with one piece per line.
+/// `WordPiece` over a vocabulary with one piece per line.
 ///
 /// Source: `BertConverter` and `MPNetConverter` of Hugging Face `transformers`.
 fn word_pieces(vocab: &[u8], settings: &Settings) -> Result<Tokenizer, String> {
@@ -115,8 +115,7 @@ fn word_pieces(vocab: &[u8], settings: &Settings) -> Result<Tokenizer, String> {
         .build()
         .map_err(|e| format!("vocab.txt makes no vocabulary: {e}"))?;
     let mut tokenizer = Tokenizer::new(model);
-    let normalizer = BertNormalizer::new(true, settings.split_chinese, settings.strip_accents, settings.lowercase);
-    tokenizer.with_normalizer(Some(normalizer)).map_err(|e| e.to_string())?;
+    tokenizer.with_normalizer(Some(settings.normalizer)).map_err(|e| e.to_string())?;
     tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
     tokenizer.with_post_processor(Some(post_processor));
     Ok(tokenizer)

@@ -7,6 +7,7 @@ mod library;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use tokenizers::{Encoding, ModelWrapper, NormalizerWrapper, PostProcessor, PreTokenizerWrapper, TruncationDirection};
 

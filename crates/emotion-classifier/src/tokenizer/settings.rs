@@ -8,19 +8,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokenizers::normalizers::BertNormalizer;
 use tokenizers::{AddedToken, TruncationDirection};
 
 use crate::file::Bytes;
 use crate::tokenizer::family::Family;
 use crate::tokenizer::file::TokenizerFiles;
+use crate::tokenizer::token::{Role, Token};
 
 /// The settings of a tokenizer; absent ones have the defaults of its class.
 pub(super) struct Settings {
     pub family: Family,
-    pub lowercase: bool,
-    /// `None` if accents are stripped where letters are lowercased.
-    pub strip_accents: Option<bool>,
-    pub split_chinese: bool,
+    /// For tokenizers whose class has a normalizer of this type.
+    pub normalizer: BertNormalizer,
     pub add_prefix_space: bool,
     /// Whether special tokens in a text are split like other words.
     pub split_special_tokens: bool,
@@ -37,67 +37,6 @@ struct Added {
     token: Token,
     /// Whether a token of the same text that is there already stays as it is.
     keeps_existing: bool,
-}
-
-/// What a special token is used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Bos,
-    Eos,
-    Unk,
-    Sep,
-    Pad,
-    Cls,
-    Mask,
-}
-
-impl Role {
-    const ALL: [Self; 7] = [Self::Bos, Self::Eos, Self::Unk, Self::Sep, Self::Pad, Self::Cls, Self::Mask];
-
-    fn key(self) -> &'static str {
-        match self {
-            Self::Bos => "bos_token",
-            Self::Eos => "eos_token",
-            Self::Unk => "unk_token",
-            Self::Sep => "sep_token",
-            Self::Pad => "pad_token",
-            Self::Cls => "cls_token",
-            Self::Mask => "mask_token",
-        }
-    }
-}
-
-/// A token outside the vocabulary proper, and how it is found in a text.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Token {
-    pub content: String,
-    #[serde(default)]
-    pub single_word: bool,
-    #[serde(default)]
-    pub lstrip: bool,
-    #[serde(default)]
-    pub rstrip: bool,
-    /// By default, tokens that are not special are.
-    pub normalized: Option<bool>,
-    #[serde(default)]
-    pub special: bool,
-}
-
-impl Token {
-    pub(super) fn named(content: String) -> Self {
-        Self { content, single_word: false, lstrip: false, rstrip: false, normalized: None, special: false }
-    }
-
-    fn added(self) -> AddedToken {
-        AddedToken {
-            normalized: self.normalized.unwrap_or(!self.special),
-            content: self.content,
-            single_word: self.single_word,
-            lstrip: self.lstrip,
-            rstrip: self.rstrip,
-            special: self.special,
-        }
-    }
 }
 
 #[derive(Clone, Deserialize)]
@@ -173,9 +112,12 @@ impl Settings {
         let special = special_tokens(family, &config.others, &tokens)?;
         Ok(Self {
             family,
-            lowercase: config.do_lower_case.unwrap_or(true),
-            strip_accents: config.strip_accents,
-            split_chinese: config.tokenize_chinese_chars.unwrap_or(true),
+            normalizer: BertNormalizer::new(
+                true,
+                config.tokenize_chinese_chars.unwrap_or(true),
+                config.strip_accents,
+                config.do_lower_case.unwrap_or(true),
+            ),
             add_prefix_space: config.add_prefix_space.unwrap_or(false),
             split_special_tokens: config.split_special_tokens.unwrap_or(false),
             truncation_side: config.truncation_side.as_deref().map(truncation_side).transpose()?,

@@ -1,4 +1,4 @@
-//! Every kind of tokenizer folder has the token ids of `AutoTokenizer`: see tests/golden/make_tokenizers.py.
+//! Every kind of tokenizer folder has the token ids of `AutoTokenizer`: see `tests/golden/make_tokenizers.py`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -61,7 +61,7 @@ fn words_cuts_at_a_space_after_enough_words() {
     }
 }
 
-/// The files of a byte-level BPE tokenizer, for a model of RoBERTa's type.
+/// The files of a byte-level BPE tokenizer, for a model of the type `roberta`.
 fn byte_pairs(vocab: &str, merges: &str) -> Result<Tokenizer> {
     let file = |text: &str| Some(text.as_bytes().to_vec().into());
     let files = TokenizerFiles { byte_pairs: file(vocab), merges: file(merges), ..TokenizerFiles::default() };

@@ -62,7 +62,9 @@ impl WeightFiles {
             Self::Single(bytes) => Sha256::digest(bytes).into(),
             Self::Sharded { shards, .. } => {
                 let mut hash = Sha256::new();
-                shards.iter().for_each(|shard| hash.update(&shard.bytes));
+                for shard in shards {
+                    hash.update(&shard.bytes);
+                }
                 hash.finalize().into()
             }
             #[cfg(feature = "candle")]

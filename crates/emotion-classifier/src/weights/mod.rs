@@ -4,11 +4,10 @@ pub(crate) mod file;
 pub(crate) mod index;
 #[cfg(feature = "candle")]
 mod pickle;
+mod values;
 
 use std::collections::HashMap;
 
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -16,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::weights::file::{Shard, WeightFiles};
 #[cfg(feature = "candle")]
 use crate::weights::pickle::Pickle;
+use crate::weights::values::{bf16_values, f16_values, f32_values, f64_values};
 
 /// The prefixes of all names in the files of models that were saved inside another module, such as PyTorch's
 /// `DataParallel`.
@@ -180,23 +180,4 @@ fn view_values(tensor: &TensorView<'_>) -> Result<Vec<f32>, String> {
 fn is_pickle(bytes: &[u8]) -> bool {
     let length_fits = bytes.first_chunk().is_some_and(|n| u64::from_le_bytes(*n) <= bytes.len() as u64);
     bytes.starts_with(b"PK\x03\x04") || (bytes.starts_with(&[0x80]) && !length_fits)
-}
-
-/// Each rounded to the nearest float32.
-#[expect(clippy::cast_possible_truncation, reason = "the values are to be rounded")]
-fn f64_values(data: &[u8]) -> Vec<f32> {
-    data.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect()
-}
-
-fn f32_values(data: &[u8]) -> Vec<f32> {
-    data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-}
-
-fn f16_values(data: &[u8]) -> Vec<f32> {
-    let halves: Vec<f16> = data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes)).collect();
-    halves.to_f32_vec()
-}
-
-fn bf16_values(data: &[u8]) -> Vec<f32> {
-    data.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect()
 }

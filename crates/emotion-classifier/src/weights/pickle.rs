@@ -7,7 +7,7 @@ use std::io::{Cursor, Read};
 use candle_core::pickle::{Object, Stack};
 use zip::ZipArchive;
 
-use crate::weights::{bf16_values, f16_values, f32_values, f64_values};
+use crate::weights::values::{bf16_values, f16_values, f32_values, f64_values};
 
 /// The largest pickle that is read: the names and shapes of thousands of tensors take less than a megabyte.
 const MOST_BYTES: u64 = 64 << 20;
@@ -159,8 +159,7 @@ fn parse(pickle: &[u8]) -> Result<Object, String> {
         }
         // References copy what they refer to, so that a few instructions could ask for any amount of memory.
         if matches!(instruction, b'h' | b'j' | b'q' | b'r') {
-            let copied = stack.stack().last().map_or(0, size);
-            copies += copied;
+            copies += stack.stack().last().map_or(0, size);
             if copies > MOST_COPIES {
                 return Err("pytorch_model.bin: its pickle repeats its objects too often".into());
             }
