@@ -77,7 +77,8 @@ impl ClassifierBuilder {
 
     /// Truncates texts to this many tokens, special tokens included.
     ///
-    /// The default, which is also the maximum, is [`Config::max_tokens`].
+    /// The default, which is also the maximum, is the lesser of [`Config::max_tokens`] and the tokenizer's
+    /// `model_max_length`.
     pub fn max_length(mut self, tokens: usize) -> Self {
         self.max_length = Some(tokens);
         self
@@ -95,8 +96,8 @@ impl ClassifierBuilder {
     ///
     /// # Errors
     ///
-    /// - [`Error::MissingFolder`], [`Error::MissingFile`] and [`Error::Read`] if the folder or one of its files does
-    ///   not exist or cannot be read;
+    /// - [`Error::MissingFolder`], [`Error::MissingFile`], [`Error::GitLfsPointer`] and [`Error::Read`] if the folder
+    ///   or one of its files does not exist or cannot be read;
     /// - [`Error::Config`], [`Error::Tokenizer`] and [`Error::Weights`] if a file is malformed, does not fit the others
     ///   or is not supported;
     /// - [`Error::MaxLength`] if [`Self::max_length`] is outside the range that the model takes;
@@ -107,7 +108,8 @@ impl ClassifierBuilder {
 
     /// Loads a model from the Hugging Face hub: `owner/name` or `owner/name@revision`.
     ///
-    /// Files are kept in the hub's cache (`HF_HOME`); `HF_HUB_OFFLINE=1` forbids the network.
+    /// The cache, the token and the hub's address are those of Python's `huggingface_hub`: `HF_HUB_CACHE` or `HF_HOME`,
+    /// `HF_TOKEN` or the token file, `HF_ENDPOINT`. `HF_HUB_OFFLINE=1` forbids the network.
     ///
     /// # Errors
     ///
@@ -146,9 +148,9 @@ impl ClassifierBuilder {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let origin = files.origin.to_string();
         let config = Config::parse(&origin, &files.config)?;
-        let tokenizer = Tokenizer::load(&origin, &files.tokenizer, &config)?;
+        let tokenizer = Tokenizer::load(&origin, &files.tokenizer, &files.config, &config)?;
         let max_length = tokenizer.checked_length(self.max_length)?;
-        let weights = Weights::open(&origin, &files.weights)?;
+        let weights = Weights::load(&origin, &files.weights)?;
         Ok(Classifier {
             id: NEXT_ID.fetch_add(1, Relaxed),
             origin: files.origin.clone(),
@@ -183,13 +185,18 @@ impl Classifier {
         ClassifierBuilder::default()
     }
 
-    /// Loads a model from a folder in Hugging Face layout: `config.json`, `model.safetensors`, and
-    /// `tokenizer.json` or `vocab.txt` with `tokenizer_config.json`.
+    /// Loads a model from a folder in Hugging Face layout, as `transformers` reads it:
+    ///
+    /// - `config.json`;
+    /// - `model.safetensors`, or `model.safetensors.index.json` and its shards, or, with the feature `candle`,
+    ///   `pytorch_model.bin`;
+    /// - `tokenizer.json`, `vocab.txt`, or `vocab.json` and `merges.txt`, with what `tokenizer_config.json`,
+    ///   `special_tokens_map.json` and `added_tokens.json` change in it.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingFolder`], [`Error::MissingFile`], [`Error::Read`], [`Error::Config`], [`Error::Tokenizer`] and
-    /// [`Error::Weights`], as for [`ClassifierBuilder::load`].
+    /// [`Error::MissingFolder`], [`Error::MissingFile`], [`Error::GitLfsPointer`], [`Error::Read`], [`Error::Config`],
+    /// [`Error::Tokenizer`] and [`Error::Weights`], as for [`ClassifierBuilder::load`].
     pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
         Self::builder().load(folder)
     }
@@ -240,13 +247,13 @@ impl Classifier {
         self.parameters
     }
 
-    /// The SHA-256 of `model.safetensors`, in hexadecimal digits.
+    /// The SHA-256 of the file that holds the weights, or of all its shards one after another, in hexadecimal digits.
     #[must_use]
     pub fn weights_sha256(&self) -> String {
         hexadecimal(&self.digest.weights)
     }
 
-    /// The SHA-256 of `tokenizer.json` or else of `vocab.txt`, in hexadecimal digits.
+    /// The SHA-256 of the tokenizer's files, one after another, in hexadecimal digits.
     #[must_use]
     pub fn tokenizer_sha256(&self) -> String {
         hexadecimal(&self.digest.tokenizer)
@@ -260,7 +267,7 @@ impl Classifier {
     ///
     /// # Errors
     ///
-    /// [`Error::Tokenize`] if the tokenizer fails on the text.
+    /// [`Error::Tokenize`] if the tokenizer fails on the text, or the text has a token beyond the model's embeddings.
     pub fn tokenize(&self, text: &str) -> Result<TokenIds> {
         self.tokenizer.encode(text, self.max_length)
     }

@@ -61,7 +61,8 @@ pub enum ProblemType {
     /// Exactly one label holds: probabilities are the softmax of the logits.
     #[default]
     SingleLabel,
-    /// Any number of labels hold: probabilities are the sigmoids of the logits.
+    /// Any number of labels hold: probabilities are the sigmoids of the logits. A model with a single label is of this
+    /// type.
     MultiLabel,
 }
 
@@ -76,6 +77,10 @@ impl ProblemType {
     }
 }
 
+/// The keys of `config.json` that are read. A null value is an absent key, as are keys that are not listed.
+///
+/// The keys that end in `_alias` have the names that `DistilBertConfig.attribute_map` gives to the attributes of every
+/// configuration. As in `transformers`, they win over the model's own names.
 #[derive(Deserialize)]
 struct File {
     model_type: Option<String>,
@@ -83,7 +88,8 @@ struct File {
     position_embedding_type: Option<String>,
     is_decoder: Option<bool>,
     problem_type: Option<String>,
-    id2label: Option<BTreeMap<String, String>>,
+    id2label: Option<BTreeMap<String, Value>>,
+    num_labels: Option<usize>,
     /// The keys that depend on the model type.
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -129,6 +135,9 @@ impl File {
     }
 }
 
+/// The most labels that a configuration may ask for without naming them.
+const MOST_UNNAMED_LABELS: usize = 100_000;
+
 impl Config {
     /// Parses and checks the bytes of a `config.json`; `origin` names the model in errors.
     pub(crate) fn parse(origin: &str, json: &[u8]) -> Result<Self> {
@@ -158,6 +167,7 @@ impl Config {
         file.check_variant()?;
         let keys = model_type.keys();
         let hidden_size = file.size(&keys.hidden)?;
+        let labels = labels(file.id2label.clone(), file.num_labels)?;
         let config = Self {
             model_type,
             vocab_size: file.size(&keys.vocabulary)?,
@@ -171,8 +181,8 @@ impl Config {
             layer_norm_eps: layer_norm_eps(model_type, &file)?,
             max_position_embeddings: file.size(&keys.positions)?,
             padding_id: padding_id(model_type, &file)?,
-            problem_type: problem_type(file.problem_type.as_deref())?,
-            labels: labels(file.id2label)?,
+            problem_type: problem_type(file.problem_type.as_deref(), labels.len())?,
+            labels,
         };
         config.check_shape()?;
         Ok(config)
@@ -210,16 +220,19 @@ fn layer_norm_eps(model_type: ModelType, file: &File) -> Result<f32, String> {
     Ok(given as f32)
 }
 
+/// The activation with this name in `ACT2FN` of `transformers`.
 fn activation(name: &str) -> Result<Activation, String> {
     match name {
-        "gelu" => Ok(Activation::Gelu),
+        "gelu" | "gelu_python" => Ok(Activation::Gelu),
         "relu" => Ok(Activation::Relu),
-        other => Err(format!("activation '{other}' is not supported: it must be 'gelu' or 'relu'")),
+        other => Err(format!("activation '{other}' is not supported: it must be 'gelu', 'gelu_python' or 'relu'")),
     }
 }
 
-fn problem_type(name: Option<&str>) -> Result<ProblemType, String> {
+/// The function that the text-classification pipeline of `transformers` applies to the logits.
+fn problem_type(name: Option<&str>, labels: usize) -> Result<ProblemType, String> {
     match name {
+        None | Some("single_label_classification") if labels == 1 => Ok(ProblemType::MultiLabel),
         None | Some("single_label_classification") => Ok(ProblemType::SingleLabel),
         Some("multi_label_classification") => Ok(ProblemType::MultiLabel),
         Some(other) => Err(format!(
@@ -229,18 +242,19 @@ fn problem_type(name: Option<&str>) -> Result<ProblemType, String> {
     }
 }
 
-fn labels(id2label: Option<BTreeMap<String, String>>) -> Result<Vec<Arc<str>>, String> {
-    let id2label = id2label.filter(|map| !map.is_empty()).ok_or(
-        "no id2label: add the labels, such as {\"id2label\": {\"0\": \"negative\", \"1\": \"positive\"}}, \
-         or choose a model that was fine-tuned for sequence classification",
-    )?;
+/// The labels by id: those of `id2label` or else `LABEL_0`, `LABEL_1`, …, as many as `num_labels` says.
+fn labels(id2label: Option<BTreeMap<String, Value>>, num_labels: Option<usize>) -> Result<Vec<Arc<str>>, String> {
+    let Some(id2label) = id2label else { return unnamed_labels(num_labels.unwrap_or(2)) };
+    if id2label.is_empty() {
+        return Err(
+            "id2label holds no label: name the labels, such as {\"0\": \"negative\", \"1\": \"positive\"}".into()
+        );
+    }
     let mut by_id = BTreeMap::new();
     for (id, label) in id2label {
+        let label = label_text(&id, label)?;
         let id: usize = id.parse().map_err(|_| format!("id2label has the id '{id}': ids must be 0, 1, 2, …"))?;
         by_id.insert(id, Arc::from(label));
-    }
-    if by_id.len() < 2 {
-        return Err("id2label holds a single label: a classifier needs at least two".into());
     }
     if by_id.keys().copied().ne(0..by_id.len()) {
         return Err(format!("id2label must number its labels 0 to {} without a gap", by_id.len() - 1));
@@ -251,6 +265,22 @@ fn labels(id2label: Option<BTreeMap<String, String>>) -> Result<Vec<Arc<str>>, S
         return Err(format!("id2label holds the label '{twice}' twice: labels must differ"));
     }
     Ok(labels)
+}
+
+fn unnamed_labels(count: usize) -> Result<Vec<Arc<str>>, String> {
+    if !(1..=MOST_UNNAMED_LABELS).contains(&count) {
+        return Err(format!("num_labels is {count}: it must be from 1 to {MOST_UNNAMED_LABELS}"));
+    }
+    Ok((0..count).map(|id| format!("LABEL_{id}").into()).collect())
+}
+
+/// A label may be a number or a boolean, whose JSON text is then the label.
+fn label_text(id: &str, label: Value) -> Result<String, String> {
+    match label {
+        Value::String(text) => Ok(text),
+        Value::Number(_) | Value::Bool(_) => Ok(label.to_string()),
+        other => Err(format!("id2label has {other} for the id '{id}': labels must be strings or numbers")),
+    }
 }
 
 #[cfg(test)]
@@ -303,11 +333,14 @@ mod tests {
         let two = r#""id2label": {"0": "a", "1": "b"}"#;
         for (json, part) in [
             ("{".to_string(), "not a model configuration"),
-            ("{}".into(), "no id2label"),
+            (r#"{"id2label": {}}"#.into(), "holds no label"),
+            (r#"{"id2label": {"0": null, "1": "b"}}"#.into(), "null for the id '0'"),
+            (r#"{"id2label": ["a", "b"]}"#.into(), "not a model configuration"),
+            (r#"{"num_labels": 0}"#.into(), "num_labels is 0"),
+            (r#"{"num_labels": 100000000000}"#.into(), "num_labels is 100000000000"),
             (r#"{"id2label": {"0": "a", "2": "b"}}"#.into(), "without a gap"),
             (r#"{"id2label": {"0": "a", "x": "b"}}"#.into(), "the id 'x'"),
             (r#"{"id2label": {"0": "a", "1": "a"}}"#.into(), "'a' twice"),
-            (r#"{"id2label": {"0": "a"}}"#.into(), "single label"),
             (
                 format!(r#"{{"model_type": "mpnet", {two}}}"#),
                 "model_type is 'mpnet', which is not supported: choose a sequence classifier of the type 'distilbert', \
@@ -329,11 +362,64 @@ mod tests {
             (format!(r#"{{"dim": 10, "n_heads": 3, {two}}}"#), "not a multiple"),
             (format!(r#"{{"n_layers": 0, {two}}}"#), "n_layers is 0"),
             (format!(r#"{{"dim": -1, {two}}}"#), "not a model configuration"),
-            (format!(r#"{{"activation": "silu", {two}}}"#), "activation 'silu'"),
+            (format!(r#"{{"activation": "mish", {two}}}"#), "it must be 'gelu', 'gelu_python' or 'relu'"),
+            (format!(r#"{{"activation": "GELU", {two}}}"#), "activation 'GELU'"),
             (format!(r#"{{"problem_type": "regression", {two}}}"#), "problem_type 'regression'"),
         ] {
             let message = reason(&json);
             assert!(message.contains(part), "{json}: {message}");
+        }
+    }
+
+    fn parse(json: &str) -> Config {
+        Config::parse("m", json.as_bytes()).unwrap()
+    }
+
+    fn labels_of(json: &str) -> Vec<String> {
+        parse(json).labels.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn labels_without_names_are_numbered() {
+        assert_eq!(labels_of("{}"), ["LABEL_0", "LABEL_1"]);
+        assert_eq!(labels_of(r#"{"id2label": null, "num_labels": null}"#), ["LABEL_0", "LABEL_1"]);
+        assert_eq!(labels_of(r#"{"num_labels": 3}"#), ["LABEL_0", "LABEL_1", "LABEL_2"]);
+        assert_eq!(labels_of(r#"{"label2id": {"a": 0, "b": 1, "c": 2}}"#), ["LABEL_0", "LABEL_1"]);
+        let both = r#"{"num_labels": 3, "id2label": {"0": "a", "1": "b"}}"#;
+        assert_eq!(labels_of(both), ["a", "b"], "id2label decides");
+    }
+
+    #[test]
+    fn labels_may_be_numbers() {
+        assert_eq!(labels_of(r#"{"id2label": {"0": 0, "1": -1.5, "2": true}}"#), ["0", "-1.5", "true"]);
+    }
+
+    #[test]
+    fn a_single_label_has_a_sigmoid() {
+        for problem_type in ["null", r#""single_label_classification""#, r#""multi_label_classification""#] {
+            let config = parse(&format!(r#"{{"num_labels": 1, "problem_type": {problem_type}}}"#));
+            assert_eq!((config.labels.len(), config.problem_type), (1, ProblemType::MultiLabel));
+        }
+        assert_eq!(parse(r#"{"problem_type": null}"#).problem_type, ProblemType::SingleLabel);
+    }
+
+    #[test]
+    fn the_names_of_other_configurations_are_aliases() {
+        let json = r#"{"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3, "intermediate_size": 9}"#;
+        let config = parse(json);
+        assert_eq!(
+            (config.hidden_size, config.num_attention_heads, config.num_hidden_layers, config.intermediate_size),
+            (8, 2, 3, 9)
+        );
+        let both = parse(r#"{"hidden_size": 8, "dim": 32, "n_heads": 4, "hidden_dim": 7, "intermediate_size": 9}"#);
+        assert_eq!((both.hidden_size, both.num_attention_heads, both.intermediate_size), (8, 4, 7));
+        assert_eq!(parse(r#"{"hidden_size": null, "dim": null, "unknown": [1]}"#).hidden_size, 768);
+    }
+
+    #[test]
+    fn gelu_has_two_names() {
+        for name in ["gelu", "gelu_python"] {
+            assert_eq!(parse(&format!(r#"{{"activation": "{name}"}}"#)).activation, Activation::Gelu);
         }
     }
 }

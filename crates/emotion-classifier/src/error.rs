@@ -40,6 +40,17 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// A file of the model is a Git LFS pointer: the repository was cloned without Git LFS.
+    #[error(
+        "'{}' is a Git LFS pointer, not the file itself: run `git lfs install` and `git lfs pull` in the folder, or \
+         download the file",
+        path.display()
+    )]
+    GitLfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// `config.json` is malformed, or describes a model that is not supported.
     #[error("config.json of the model at '{origin}': {reason}")]
     Config {
@@ -58,8 +69,8 @@ pub enum Error {
         reason: String,
     },
 
-    /// `model.safetensors` is malformed or does not fit `config.json`.
-    #[error("model.safetensors of the model at '{origin}': {reason}")]
+    /// The files of the weights are malformed or do not fit `config.json`.
+    #[error("weights of the model at '{origin}': {reason}")]
     Weights {
         /// The folder or hub id.
         origin: String,
@@ -74,7 +85,7 @@ pub enum Error {
         given: usize,
         /// The least length: the special tokens and one token of text.
         least: usize,
-        /// The most tokens that the model takes: [`Config::max_tokens`](crate::Config::max_tokens).
+        /// The lesser of [`Config::max_tokens`](crate::Config::max_tokens) and the tokenizer's `model_max_length`.
         most: usize,
     },
 
@@ -102,7 +113,7 @@ pub enum Error {
         origin: String,
     },
 
-    /// A text could not be tokenized.
+    /// A text could not be tokenized, or has a token for which the model has no embedding.
     #[error("cannot tokenize a text: {0}")]
     Tokenize(String),
 

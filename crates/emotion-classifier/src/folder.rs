@@ -1,15 +1,15 @@
+#[cfg(feature = "default-model")]
 use std::borrow::Cow;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
+use crate::file::{self, Bytes};
 #[cfg(feature = "hub")]
 use crate::hub;
-
-/// The bytes of a file, read or embedded.
-pub(crate) type Bytes = Cow<'static, [u8]>;
+use crate::tokenizer::file::TokenizerFiles;
+use crate::weights::file::{ADAPTER_CURE, WeightFiles};
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,16 +37,8 @@ impl std::fmt::Display for Origin {
 pub(crate) struct ModelFolder {
     pub origin: Origin,
     pub config: Bytes,
-    pub weights: Bytes,
+    pub weights: WeightFiles,
     pub tokenizer: TokenizerFiles,
-}
-
-/// The two forms in which a model may describe its tokenizer.
-pub(crate) enum TokenizerFiles {
-    /// `tokenizer.json`, which is self-contained.
-    Json(Bytes),
-    /// `vocab.txt` and, if there is one, `tokenizer_config.json`.
-    Vocab { vocab: Bytes, config: Option<Bytes> },
 }
 
 /// The SHA-256 digests of a model's files: models with equal digests are the same.
@@ -86,16 +78,10 @@ impl ModelFolder {
     }
 
     pub(crate) fn digest(&self) -> Digest {
-        let (tokenizer, tokenizer_config) = match &self.tokenizer {
-            TokenizerFiles::Json(json) => (json, None),
-            TokenizerFiles::Vocab { vocab, config } => (vocab, config.as_ref()),
-        };
-        let mut config = Sha256::new_with_prefix(&self.config);
-        config.update(tokenizer_config.map_or(&[][..], |config| config));
         Digest {
-            config: config.finalize().into(),
-            weights: Sha256::digest(&self.weights).into(),
-            tokenizer: Sha256::digest(tokenizer).into(),
+            config: Sha256::digest(&self.config).into(),
+            weights: self.weights.sha256(),
+            tokenizer: self.tokenizer.sha256(),
         }
     }
 
@@ -103,30 +89,17 @@ impl ModelFolder {
         if !folder.is_dir() {
             return Err(Error::MissingFolder { path: folder.into() });
         }
-        let config = required(
+        let config = file::required(
             folder,
             "config.json",
-            "give the folder that `save_pretrained` of Hugging Face transformers wrote",
-        )?;
-        let cure = if folder.join("pytorch_model.bin").exists() {
-            "it holds a pickle (pytorch_model.bin), which can run code and is never opened; convert it with \
-             `model.save_pretrained(folder, safe_serialization=True)`"
-        } else {
-            "save the model with `model.save_pretrained(folder, safe_serialization=True)`"
-        };
-        let weights = required(folder, "model.safetensors", cure)?;
-        let tokenizer = match optional(folder, "tokenizer.json")? {
-            Some(json) => TokenizerFiles::Json(json),
-            None => TokenizerFiles::Vocab {
-                vocab: required(
-                    folder,
-                    "vocab.txt",
-                    "it has no tokenizer.json either; save the tokenizer beside the model with \
-                     `tokenizer.save_pretrained(folder)`",
-                )?,
-                config: optional(folder, "tokenizer_config.json")?,
+            if folder.join("adapter_config.json").exists() {
+                ADAPTER_CURE
+            } else {
+                "give the folder that `save_pretrained` of Hugging Face transformers wrote"
             },
-        };
+        )?;
+        let weights = WeightFiles::open(folder)?;
+        let tokenizer = TokenizerFiles::open(folder)?;
         Ok(Self { origin: Origin::Folder(folder.into()), config, weights, tokenizer })
     }
 
@@ -136,8 +109,8 @@ impl ModelFolder {
         Self {
             origin: Origin::BuiltIn,
             config: Cow::Borrowed(built_in::CONFIG),
-            weights: Cow::Borrowed(built_in::WEIGHTS),
-            tokenizer: TokenizerFiles::Json(Cow::Borrowed(built_in::TOKENIZER)),
+            weights: WeightFiles::Single(Cow::Borrowed(built_in::WEIGHTS)),
+            tokenizer: TokenizerFiles { json: Some(Cow::Borrowed(built_in::TOKENIZER)), ..TokenizerFiles::default() },
         }
     }
 }
@@ -156,17 +129,4 @@ mod built_in {
     pub(super) static CONFIG: &[u8] = file!("config.json");
     pub(super) static WEIGHTS: &[u8] = file!("model.safetensors");
     pub(super) static TOKENIZER: &[u8] = file!("tokenizer.json");
-}
-
-fn optional(folder: &Path, file: &str) -> Result<Option<Bytes>> {
-    let path = folder.join(file);
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok(Some(bytes.into())),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Read { path, source }),
-    }
-}
-
-fn required(folder: &Path, file: &'static str, cure: &'static str) -> Result<Bytes> {
-    optional(folder, file)?.ok_or_else(|| Error::MissingFile { origin: folder.display().to_string(), file, cure })
 }

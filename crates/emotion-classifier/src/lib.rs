@@ -31,8 +31,8 @@
 //!    `candle` (feature `candle`) is the reference for tests.
 //! 6. `prediction`: logits become probabilities and a [`Prediction`], which the cache keeps.
 //!
-//! A model is loaded from a `folder` (or the `hub`), described by its `config`, and its `weights`
-//! are read and checked once; `shared` lets equal models of a process share one [`Classifier`].
+//! A model is loaded from a `folder` (or the `hub`), whose files are read as `transformers` reads them; it is described
+//! by its `config`, and its `weights` are read and checked once; `shared` lets equal models of a process share one [`Classifier`].
 //!
 //! # Features
 //!
@@ -40,7 +40,8 @@
 //!
 //! - `default-model`: embeds the default model, for [`Classifier::default_model`](Classifier).
 //! - `hub`: loads models from the Hugging Face hub by id.
-//! - `candle`: the candle backend, the reference for tests; not needed to serve.
+//! - `candle`: the candle backend, the reference for tests; and `pytorch_model.bin`, a pickle, which is read without
+//!   executing anything: an object that is not a tensor is an error.
 
 #![warn(missing_debug_implementations)]
 
@@ -51,6 +52,7 @@ mod cache;
 mod classifier;
 mod config;
 mod error;
+mod file;
 mod folder;
 #[cfg(feature = "hub")]
 mod hub;

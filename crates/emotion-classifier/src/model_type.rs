@@ -126,7 +126,7 @@ impl Keys {
         token_types: None,
         layers: Size::new(&["num_hidden_layers", "n_layers"], 6),
         heads: Size::new(&["num_attention_heads", "n_heads"], 12),
-        intermediate: Size::new(&["hidden_dim"], 3_072),
+        intermediate: Size::new(&["hidden_dim", "intermediate_size"], 3_072),
         activation: "activation",
         ..Self::BERT
     };

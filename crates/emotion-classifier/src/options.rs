@@ -84,7 +84,8 @@ impl Default for ClassifyOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum LongText {
-    /// The model sees the start of the text, and the prediction is marked as truncated.
+    /// The model sees the start of the text, or its end if the tokenizer's `truncation_side` is `left`, and the
+    /// prediction is marked as truncated.
     #[default]
     Truncate,
     /// The model sees the whole text in windows that overlap by a quarter; the probabilities of

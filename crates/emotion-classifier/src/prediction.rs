@@ -20,7 +20,7 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
     /// The number of tokens the model saw, special tokens included, in all windows together.
     pub tokens: usize,
-    /// Whether the text was longer than `max_length`, so that the model saw only its start.
+    /// Whether the text was longer than `max_length`, so that the model saw only a part of it.
     pub truncated: bool,
 }
 

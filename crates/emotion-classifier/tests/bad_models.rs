@@ -91,7 +91,7 @@ fn a_folder_in_place_of_a_file() {
 }
 
 #[test]
-fn a_pickle_beside_or_instead_of_safetensors() {
+fn a_pickle_instead_of_safetensors() {
     let copy = copy_of("gelu-json");
     fs::rename(copy.path().join("model.safetensors"), copy.path().join("pytorch_model.bin")).unwrap();
     let message = error_of(copy.path()).to_string();
@@ -101,6 +101,96 @@ fn a_pickle_beside_or_instead_of_safetensors() {
         let pickle = [start, &[0; 64]].concat();
         assert_error("gelu-json", "model.safetensors", |_| pickle, &["pickle", "safe_serialization=True"]);
     }
+}
+
+#[test]
+fn git_lfs_pointers() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 267832558\n";
+    for file in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        let copy = copy_of("gelu-json");
+        fs::write(copy.path().join(file), pointer).unwrap();
+        let error = error_of(copy.path());
+        assert!(matches!(&error, Error::GitLfsPointer { path } if path.ends_with(file)), "{error}");
+        assert!(error.to_string().contains("`git lfs pull`"), "{error}");
+    }
+}
+
+#[test]
+fn weights_of_other_kinds() {
+    for (file, part) in [
+        ("tf_model.h5", "from_tf=True"),
+        ("flax_model.msgpack", "from_flax=True"),
+        ("model.onnx", "ONNX"),
+        ("adapter_config.json", "merge_and_unload"),
+        ("pytorch_model.bin.index.json", "safe_serialization=True"),
+    ] {
+        let copy = copy_of("gelu-json");
+        fs::rename(copy.path().join("model.safetensors"), copy.path().join(file)).unwrap();
+        let error = error_of(copy.path());
+        assert!(matches!(error, Error::MissingFile { file: "model.safetensors", .. }), "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let adapter = TempDir::new().unwrap();
+    fs::write(adapter.path().join("adapter_config.json"), "{}").unwrap();
+    let error = error_of(adapter.path());
+    assert!(error.to_string().contains("merge_and_unload"), "{error}");
+}
+
+/// A copy of a good model whose weights are in two shards; `index` may spoil what the index says.
+fn sharded(index: impl FnOnce(&mut serde_json::Value)) -> TempDir {
+    let copy = copy_of("gelu-json");
+    let path = copy.path().join("model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    fs::remove_file(path).unwrap();
+    let mut tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors();
+    tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let (one, two) = tensors.split_at(tensors.len() / 2);
+    let mut map = serde_json::json!({"metadata": {"total_size": 1}, "weight_map": {}});
+    for (shard, tensors) in [("one.safetensors", one), ("two.safetensors", two)] {
+        let tensors = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone()));
+        tensors.clone().for_each(|(name, _)| map["weight_map"][name] = shard.into());
+        safetensors::serialize_to_file(tensors, None, &copy.path().join(shard)).unwrap();
+    }
+    index(&mut map);
+    fs::write(copy.path().join("model.safetensors.index.json"), map.to_string()).unwrap();
+    copy
+}
+
+#[test]
+fn shards_that_do_not_fit() {
+    let name = "classifier.weight";
+    let assert_shards = |copy: TempDir, parts: &[&str]| {
+        let message = error_of(copy.path()).to_string();
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    };
+    for outside in ["/etc/passwd", "../one.safetensors", "x/../../one.safetensors", "", "..\\one.safetensors"] {
+        let copy = sharded(|index| index["weight_map"][name] = outside.into());
+        assert_shards(copy, &["index.json", "not a file of the model's folder", outside]);
+    }
+    assert_shards(
+        sharded(|index| index["weight_map"][name] = "three.safetensors".into()),
+        &["'three.safetensors'", "missing"],
+    );
+    assert_shards(
+        sharded(|index| index["weight_map"][name] = "two.safetensors".into()),
+        &[name, "'two.safetensors'", "it is not"],
+    );
+    assert_shards(sharded(|index| index["weight_map"]["more"] = "two.safetensors".into()), &["'more'", "it is not"]);
+    assert_shards(sharded(|index| index["weight_map"] = serde_json::json!({})), &["names no tensors"]);
+    assert_shards(sharded(|index| *index = serde_json::json!([])), &["not an index"]);
+    assert_shards(sharded(|index| index["weight_map"][name] = 1.into()), &["not an index"]);
+
+    let overlapping = sharded(|_| {});
+    fs::copy(overlapping.path().join("one.safetensors"), overlapping.path().join("two.safetensors")).unwrap();
+    assert_shards(overlapping, &["is in the shards 'one.safetensors' and 'two.safetensors'"]);
+
+    let damaged = sharded(|_| {});
+    fs::write(damaged.path().join("two.safetensors"), [0; 9]).unwrap();
+    assert_shards(damaged, &["shard 'two.safetensors'", "truncated or damaged"]);
+
+    let pointer = sharded(|_| {});
+    fs::write(pointer.path().join("two.safetensors"), "version https://git-lfs.github.com/spec/v1\n").unwrap();
+    assert_shards(pointer, &["two.safetensors", "git lfs pull"]);
 }
 
 #[test]
@@ -122,7 +212,7 @@ fn tensors_that_do_not_fit() {
     let transposed = |b: Vec<u8>| edit_tensor(&b, name, |header, _| header["shape"] = serde_json::json!([32, 64]));
     assert_error("gelu-json", file, transposed, &[name, "[32, 64]", "[64, 32]"]);
     let integers = |b: Vec<u8>| edit_tensor(&b, name, |header, _| header["dtype"] = "I32".into());
-    assert_error("gelu-json", file, integers, &[name, "I32", "BF16"]);
+    assert_error("gelu-json", file, integers, &[name, "I32", "F64, F32, F16 and BF16"]);
     for value in [f32::NAN, f32::INFINITY] {
         let spoil = |b: Vec<u8>| edit_tensor(&b, name, |_, data| data[8..12].copy_from_slice(&value.to_le_bytes()));
         assert_error("gelu-json", file, spoil, &[name, "position 2", "damaged"]);
@@ -138,7 +228,7 @@ fn tensors_that_do_not_fit() {
 #[test]
 fn config_without_labels_or_of_another_kind() {
     let renamed = replace("\"id2label\"", "\"id3label\"");
-    assert_error("gelu-json", "config.json", renamed, &["no id2label", "fine-tuned"]);
+    assert_error("gelu-json", "config.json", renamed, &["classifier.weight", "[2, 32]"]);
     let gpt = replace("\"distilbert\"", "\"gpt2\"");
     assert_error("gelu-json", "config.json", gpt, &["model_type is 'gpt2'", "'distilbert', 'bert', 'roberta'"]);
     assert_error("gelu-json", "config.json", |_| b"[]".to_vec(), &["not a model configuration"]);
@@ -151,7 +241,7 @@ fn tokenizers_that_do_not_fit() {
         config["vocab_size"] = 100.into();
         serde_json::to_vec(&config).unwrap()
     };
-    assert_error("gelu-json", "config.json", smaller, &["has id", "100 tokens only"]);
+    assert_error("gelu-json", "config.json", smaller, &["word_embeddings.weight", "[100, 32]"]);
     assert_error("gelu-json", "tokenizer.json", |_| b"{}".to_vec(), &["not a tokenizer"]);
     // The library panics over this one, and over the next.
     let spoil = replace(r#""cleanup":true"#, r#""cleanup":tru#"#);
@@ -165,6 +255,47 @@ fn tokenizers_that_do_not_fit() {
     assert_error("relu-cased", "vocab.txt", |_| vec![0xFF, 0xFE], &["valid UTF-8"]);
     assert_error("relu-cased", "vocab.txt", |_| b"a\nb\n".to_vec(), &["no '[", "a piece a line"]);
     assert_error("relu-cased", "tokenizer_config.json", |_| b"{".to_vec(), &["malformed"]);
+}
+
+/// Adds a file to a good model and returns what becomes of it.
+fn load_with(model: &str, file: &str, content: &str) -> Result<Classifier, String> {
+    let copy = copy_of(model);
+    fs::write(copy.path().join(file), content).unwrap();
+    Classifier::load(copy.path()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn tokens_beyond_the_embeddings() {
+    for id in ["1382", "5000", "4294967295", "9007199254740993", "-1"] {
+        let classifier = load_with("gelu-json", "added_tokens.json", &format!(r#"{{"<user>": {id}}}"#)).unwrap();
+        let error = classifier.classify(&["I like you, <user>"]).unwrap_err();
+        assert!(matches!(error, Error::Tokenize(_)), "{error}");
+        let message = error.to_string();
+        assert!(message.contains("'<user>' has id 1382") && message.contains("1382 tokens only"), "{message}");
+        assert_eq!(classifier.classify(&["I like you."]).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn settings_of_a_tokenizer_that_are_wrong() {
+    for (file, content, part) in [
+        ("added_tokens.json", "[]", "added_tokens.json is malformed"),
+        ("added_tokens.json", r#"{"a": "b"}"#, "added_tokens.json is malformed"),
+        ("added_tokens.json", r#"{"a": 1e300}"#, "added_tokens.json is malformed"),
+        ("special_tokens_map.json", r#"{"cls_token": 7}"#, "cls_token is neither"),
+        ("special_tokens_map.json", "{", "special_tokens_map.json is malformed"),
+        ("tokenizer_config.json", r#"{"do_lower_case": 3}"#, "tokenizer_config.json is malformed"),
+        ("tokenizer_config.json", r#"{"truncation_side": "up"}"#, "truncation_side is 'up'"),
+        ("tokenizer_config.json", r#"{"model_max_length": 2}"#, "correct model_max_length"),
+        ("tokenizer_config.json", r#"{"model_max_length": -5}"#, "correct model_max_length"),
+        ("tokenizer_config.json", r#"{"added_tokens_decoder": {"x": {"content": "a"}}}"#, "the id 'x'"),
+        ("tokenizer_config.json", r#"{"added_tokens_decoder": {"1": "a"}}"#, "malformed"),
+    ] {
+        let message = load_with("gelu-json", file, content).unwrap_err();
+        assert!(message.contains(part), "{content}: {message}");
+    }
+    load_with("gelu-json", "added_tokens.json", r#"{"": 3}"#).unwrap();
+    load_with("gelu-json", "tokenizer_config.json", r#"{"model_max_length": 1e30}"#).unwrap();
 }
 
 #[test]

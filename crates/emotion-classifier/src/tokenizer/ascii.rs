@@ -49,7 +49,7 @@ impl AsciiTokenizer {
         }
         let ours = Self {
             longest: first.keys().map(|piece| piece.len()).max()?,
-            unknown: tokenizer.token_to_id(&model.unk_token)?,
+            unknown: *first.get(model.unk_token.as_bytes())?,
             most_characters: model.max_input_chars_per_word,
             lowercase: normalizer.lowercase,
             ends: ends(tokenizer)?,

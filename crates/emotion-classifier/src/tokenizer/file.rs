@@ -1,0 +1,68 @@
+//! The files that describe a model's tokenizer.
+
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Result;
+use crate::file::{self, Bytes};
+
+/// The files of a tokenizer that a model's folder has. `settings` and `family` say which of them count.
+#[derive(Default)]
+pub(crate) struct TokenizerFiles {
+    /// `tokenizer.json`. If it is there, the vocabularies below are not read.
+    pub json: Option<Bytes>,
+    /// `vocab.txt`.
+    pub pieces: Option<Bytes>,
+    /// `vocab.json`.
+    pub byte_pairs: Option<Bytes>,
+    /// `merges.txt`.
+    pub merges: Option<Bytes>,
+    /// `tokenizer_config.json`.
+    pub config: Option<Bytes>,
+    /// `special_tokens_map.json`.
+    pub special_tokens: Option<Bytes>,
+    /// `added_tokens.json`.
+    pub added_tokens: Option<Bytes>,
+}
+
+impl TokenizerFiles {
+    /// The names of all files that may describe a tokenizer.
+    #[cfg(feature = "hub")]
+    pub(crate) const NAMES: [&'static str; 7] = [
+        "tokenizer.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+    ];
+
+    /// Reads the files of a folder.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let read = |name| file::optional(folder, name);
+        let json = read("tokenizer.json")?;
+        let vocabulary = |name| if json.is_some() { Ok(None) } else { read(name) };
+        Ok(Self {
+            pieces: vocabulary("vocab.txt")?,
+            byte_pairs: vocabulary("vocab.json")?,
+            merges: vocabulary("merges.txt")?,
+            config: read("tokenizer_config.json")?,
+            special_tokens: read("special_tokens_map.json")?,
+            added_tokens: read("added_tokens.json")?,
+            json,
+        })
+    }
+
+    /// The SHA-256 of all files, one after another.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        let vocabulary = [&self.json, &self.pieces, &self.byte_pairs, &self.merges];
+        let settings = [&self.config, &self.special_tokens, &self.added_tokens];
+        let mut hash = Sha256::new();
+        for bytes in vocabulary.into_iter().chain(settings).flatten() {
+            hash.update(bytes);
+        }
+        hash.finalize().into()
+    }
+}

@@ -1,0 +1,182 @@
+//! The tensors of a model, read from its files.
+
+pub(crate) mod file;
+pub(crate) mod index;
+#[cfg(feature = "candle")]
+mod pickle;
+mod values;
+
+use std::collections::HashMap;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::error::{Error, Result};
+use crate::weights::file::{Shard, WeightFiles};
+#[cfg(feature = "candle")]
+use crate::weights::pickle::Pickle;
+use crate::weights::values::{bf16_values, f16_values, f32_values, f64_values};
+
+/// The prefixes of all names in the files of models that were saved inside another module, such as PyTorch's
+/// `DataParallel`.
+const PREFIXES: [&str; 4] = ["", "module.", "model.", "module.model."];
+
+/// The named tensors of a model, read as float32.
+///
+/// Every read is checked: a missing tensor, another shape, a type other than F64, F32, F16 or BF16, and a value that is
+/// not finite are errors that name the tensor. Tensors that are never read are ignored.
+#[derive(Debug)]
+pub(crate) struct Weights<'a> {
+    origin: &'a str,
+    tensors: Tensors<'a>,
+}
+
+#[derive(Debug)]
+enum Tensors<'a> {
+    Safetensors(HashMap<String, TensorView<'a>>),
+    #[cfg(feature = "candle")]
+    Pickle(Pickle<'a>),
+}
+
+impl<'a> Weights<'a> {
+    /// Opens the files of a model; `origin` names the model in errors.
+    pub(crate) fn load(origin: &'a str, files: &'a WeightFiles) -> Result<Self> {
+        let tensors = match files {
+            WeightFiles::Single(bytes) => return Self::open(origin, bytes),
+            WeightFiles::Sharded { index, shards } => sharded(index, shards).map(Tensors::Safetensors),
+            #[cfg(feature = "candle")]
+            WeightFiles::Pickle(bytes) => Pickle::open(bytes).map(Tensors::Pickle),
+        };
+        let tensors = tensors.map_err(|reason| Error::Weights { origin: origin.into(), reason })?;
+        Ok(Self { origin, tensors })
+    }
+
+    /// Opens the bytes of a safetensors file; `origin` names the model in errors.
+    pub(crate) fn open(origin: &'a str, bytes: &'a [u8]) -> Result<Self> {
+        let tensors = safetensors(bytes).map_err(|reason| Error::Weights { origin: origin.into(), reason })?;
+        Ok(Self { origin, tensors: Tensors::Safetensors(tensors.collect()) })
+    }
+
+    /// The number of values in all tensors together.
+    pub(crate) fn parameters(&self) -> usize {
+        let count = |shape: &[usize]| shape.iter().fold(1_usize, |count, size| count.saturating_mul(*size));
+        match &self.tensors {
+            Tensors::Safetensors(tensors) => tensors.values().map(|tensor| count(tensor.shape())).sum(),
+            #[cfg(feature = "candle")]
+            Tensors::Pickle(pickle) => pickle.shapes().map(count).fold(0, usize::saturating_add),
+        }
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// Reads one tensor as float32 in row-major order, checked to be of `shape`.
+    pub(crate) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let (stored, found) = self.find(name).ok_or_else(|| {
+            self.wrong(format!(
+                "no tensor '{name}': the file does not hold the sequence classifier that config.json describes; it \
+                 must come from the same `save_pretrained` of Hugging Face transformers"
+            ))
+        })?;
+        if found != shape {
+            return Err(self.wrong(format!(
+                "tensor '{name}' has shape {found:?}, but config.json asks for {shape:?}: the two files do not belong \
+                 together"
+            )));
+        }
+        let values = self.values(&stored).map_err(|reason| self.wrong(format!("tensor '{name}' {reason}")))?;
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            return Err(self.wrong(format!(
+                "tensor '{name}' holds {} at position {at}: the weights are damaged or the training diverged",
+                values[at]
+            )));
+        }
+        Ok(values)
+    }
+
+    /// The name under which a tensor is stored, and its shape.
+    fn find(&self, name: &str) -> Option<(String, &[usize])> {
+        let mut stored = PREFIXES.iter().map(|prefix| format!("{prefix}{name}"));
+        stored.find_map(|name| self.shape(&name).map(|shape| (name, shape)))
+    }
+
+    fn shape(&self, stored: &str) -> Option<&[usize]> {
+        match &self.tensors {
+            Tensors::Safetensors(tensors) => tensors.get(stored).map(TensorView::shape),
+            #[cfg(feature = "candle")]
+            Tensors::Pickle(pickle) => pickle.shape(stored),
+        }
+    }
+
+    fn values(&self, stored: &str) -> Result<Vec<f32>, String> {
+        match &self.tensors {
+            Tensors::Safetensors(tensors) => view_values(&tensors[stored]),
+            #[cfg(feature = "candle")]
+            Tensors::Pickle(pickle) => pickle.values(stored),
+        }
+    }
+
+    /// The name of the model in errors.
+    pub(crate) fn origin(&self) -> &str {
+        self.origin
+    }
+
+    fn wrong(&self, reason: String) -> Error {
+        Error::Weights { origin: self.origin.into(), reason }
+    }
+}
+
+/// The tensors of a safetensors file, by name.
+fn safetensors(bytes: &[u8]) -> Result<impl Iterator<Item = (String, TensorView<'_>)>, String> {
+    if is_pickle(bytes) {
+        return Err("model.safetensors is a PyTorch pickle, not safetensors: pickles can run code; convert it with \
+             `model.save_pretrained(folder, safe_serialization=True)`"
+            .into());
+    }
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| {
+        format!("{e} ({} bytes): the file is truncated or damaged; copy or download it again", bytes.len())
+    })?;
+    Ok(tensors.tensors().into_iter())
+}
+
+/// The tensors of several safetensors files, each of which is in one of them only.
+fn sharded<'a>(index: &[u8], shards: &'a [Shard]) -> Result<HashMap<String, TensorView<'a>>, String> {
+    let mut found: HashMap<String, (&str, TensorView<'a>)> = HashMap::new();
+    for Shard { name: shard, bytes } in shards {
+        for (name, tensor) in safetensors(bytes).map_err(|reason| format!("shard '{shard}': {reason}"))? {
+            if let Some((first, _)) = found.get(&name) {
+                return Err(format!(
+                    "tensor '{name}' is in the shards '{first}' and '{shard}': they do not belong together"
+                ));
+            }
+            found.insert(name, (shard, tensor));
+        }
+    }
+    for (name, shard) in index::parse(index)? {
+        if found.get(&name).is_none_or(|(actual, _)| *actual != shard) {
+            return Err(format!(
+                "model.safetensors.index.json says that tensor '{name}' is in '{shard}', but it is not: the files do \
+                 not belong together"
+            ));
+        }
+    }
+    Ok(found.into_iter().map(|(name, (_, tensor))| (name, tensor)).collect())
+}
+
+fn view_values(tensor: &TensorView<'_>) -> Result<Vec<f32>, String> {
+    let data = tensor.data();
+    Ok(match tensor.dtype() {
+        Dtype::F64 => f64_values(data),
+        Dtype::F32 => f32_values(data),
+        Dtype::F16 => f16_values(data),
+        Dtype::BF16 => bf16_values(data),
+        other => return Err(format!("is of type {other:?}: only F64, F32, F16 and BF16 are supported")),
+    })
+}
+
+/// A zip archive (PyTorch since 1.6) or a bare pickle stream (before).
+fn is_pickle(bytes: &[u8]) -> bool {
+    let length_fits = bytes.first_chunk().is_some_and(|n| u64::from_le_bytes(*n) <= bytes.len() as u64);
+    bytes.starts_with(b"PK\x03\x04") || (bytes.starts_with(&[0x80]) && !length_fits)
+}
