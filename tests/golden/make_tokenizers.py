@@ -7,9 +7,12 @@ of small tokenizers, without weights) and tokenizers.json (the texts, and for ea
 """
 
 import json
+from io import BytesIO
 from pathlib import Path
 from shutil import rmtree
+from tempfile import NamedTemporaryFile
 
+from sentencepiece import SentencePieceTrainer
 from tokenizers import BertWordPieceTokenizer, ByteLevelBPETokenizer, Tokenizer
 from transformers import AutoTokenizer
 
@@ -87,8 +90,22 @@ def byte_pairs() -> dict[str, str]:
     }
 
 
+def sentence_pieces() -> bytes:
+    """A Unigram model whose rules replace a few characters only, so that it is small."""
+    model = BytesIO()
+    with NamedTemporaryFile("w", suffix=".tsv") as rules:
+        rules.write("FF21\t41\nE9\t65\n9\t20\nA\t20\nD\t20\n")
+        rules.flush()
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(words()), model_writer=model, vocab_size=100, hard_vocab_limit=False,
+            normalization_rule_tsv=rules.name, user_defined_symbols=["<sp>"], minloglevel=2,
+        )
+    return model.getvalue()
+
+
 def folders() -> dict[str, dict]:
     """The files of each folder; a dictionary is written as JSON."""
+    xlm_roberta = {"config.json": {"model_type": "xlm-roberta"}, "sentencepiece.bpe.model": sentence_pieces()}
     lower = "\n".join(pieces(True, BERT)) + "\n"
     cased = pieces(False, BERT)
     size = len(pieces(True, BERT))
@@ -143,6 +160,9 @@ def folders() -> dict[str, dict]:
         | {"vocab.txt": "\n".join(pieces(True, MPNET)), "tokenizer_config.json": {"cls_token": "<s>", "sep_token": {"__type": "AddedToken"} | token("</s>"), "pad_token": "<pad>", "mask_token": "<mask>"}},
         "mpnet": {"config.json": {"model_type": "mpnet"}, "vocab.txt": "\n".join(pieces(True, MPNET)) + "\n"},
         "roberta": roberta,
+        "xlm-roberta": xlm_roberta,
+        "xlm-roberta-added": xlm_roberta
+        | {"tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizer", "added_tokens_decoder": {"950": user, "951": token("[NEW]", special=True)}}},
         "roberta-prefix": roberta
         | {"tokenizer_config.json": {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": True, "added_tokens_decoder": {"900": user, "901": token("[NEW]", special=True)}}},
     }
@@ -155,8 +175,9 @@ def main() -> None:
         folder = FOLDERS / name
         folder.mkdir(parents=True)
         for file, content in files.items():
-            text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-            (folder / file).write_bytes(text.encode())
+            if isinstance(content, dict):
+                content = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+            (folder / file).write_bytes(content.encode() if isinstance(content, str) else content)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         length = min(MAX_LENGTH, tokenizer.model_max_length)
         golden[name] = tokenizer(TEXTS, truncation=True, max_length=length)["input_ids"]

@@ -11,8 +11,10 @@ pub(super) enum Family {
     Mpnet,
     /// `RobertaTokenizer`: byte-level BPE over `vocab.json` and `merges.txt`.
     Roberta,
-    /// `XLMRobertaTokenizer` and `CamembertTokenizer`: Unigram, from `tokenizer.json` only.
-    SentencePiece,
+    /// `XLMRobertaTokenizer`: Unigram over `sentencepiece.bpe.model`.
+    XlmRoberta,
+    /// `CamembertTokenizer`: Unigram, from `tokenizer.json` only.
+    Camembert,
     /// Any other class: from `tokenizer.json` only.
     Other,
 }
@@ -25,7 +27,8 @@ impl Family {
                 None | Some("distilbert" | "bert" | "electra") => Self::Bert,
                 Some("mpnet") => Self::Mpnet,
                 Some("roberta") => Self::Roberta,
-                Some("xlm-roberta" | "camembert") => Self::SentencePiece,
+                Some("xlm-roberta") => Self::XlmRoberta,
+                Some("camembert") => Self::Camembert,
                 Some(_) => Self::Other,
             };
         };
@@ -38,7 +41,8 @@ impl Family {
             | "SqueezeBertTokenizer" => Self::Bert,
             "MPNetTokenizer" => Self::Mpnet,
             "RobertaTokenizer" | "LongformerTokenizer" => Self::Roberta,
-            "XLMRobertaTokenizer" | "CamembertTokenizer" => Self::SentencePiece,
+            "XLMRobertaTokenizer" => Self::XlmRoberta,
+            "CamembertTokenizer" => Self::Camembert,
             _ => Self::Other,
         }
     }
@@ -64,13 +68,16 @@ impl Family {
     pub(super) fn named_token(self, role: Role, text: String) -> Token {
         match (self, role) {
             (Self::Roberta, Role::Mask) => Token { lstrip: true, normalized: Some(false), ..Token::named(text) },
-            (Self::Mpnet | Self::SentencePiece, Role::Mask) => Token { lstrip: true, ..Token::named(text) },
+            (Self::Mpnet | Self::XlmRoberta | Self::Camembert, Role::Mask) => {
+                Token { lstrip: true, ..Token::named(text) }
+            }
             _ => Token::named(text),
         }
     }
 
     /// Whether a special token that is named by its text alone replaces an added token of this text.
     pub(super) fn redefines(self, role: Role) -> bool {
-        self == Self::Mpnet || (role == Role::Mask && matches!(self, Self::Roberta | Self::SentencePiece))
+        self == Self::Mpnet
+            || (role == Role::Mask && matches!(self, Self::Roberta | Self::XlmRoberta | Self::Camembert))
     }
 }

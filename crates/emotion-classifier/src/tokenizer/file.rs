@@ -18,6 +18,8 @@ pub(crate) struct TokenizerFiles {
     pub byte_pairs: Option<Bytes>,
     /// `merges.txt`.
     pub merges: Option<Bytes>,
+    /// `sentencepiece.bpe.model`.
+    pub sentence_pieces: Option<Bytes>,
     /// `tokenizer_config.json`.
     pub config: Option<Bytes>,
     /// `special_tokens_map.json`.
@@ -29,11 +31,12 @@ pub(crate) struct TokenizerFiles {
 impl TokenizerFiles {
     /// The names of all files that may describe a tokenizer.
     #[cfg(feature = "hub")]
-    pub(crate) const NAMES: [&'static str; 7] = [
+    pub(crate) const NAMES: [&'static str; 8] = [
         "tokenizer.json",
         "vocab.txt",
         "vocab.json",
         "merges.txt",
+        "sentencepiece.bpe.model",
         "tokenizer_config.json",
         "special_tokens_map.json",
         "added_tokens.json",
@@ -48,6 +51,7 @@ impl TokenizerFiles {
             pieces: vocabulary("vocab.txt")?,
             byte_pairs: vocabulary("vocab.json")?,
             merges: vocabulary("merges.txt")?,
+            sentence_pieces: vocabulary("sentencepiece.bpe.model")?,
             config: read("tokenizer_config.json")?,
             special_tokens: read("special_tokens_map.json")?,
             added_tokens: read("added_tokens.json")?,
@@ -57,7 +61,7 @@ impl TokenizerFiles {
 
     /// The SHA-256 of all files, one after another.
     pub(crate) fn sha256(&self) -> [u8; 32] {
-        let vocabulary = [&self.json, &self.pieces, &self.byte_pairs, &self.merges];
+        let vocabulary = [&self.json, &self.pieces, &self.byte_pairs, &self.merges, &self.sentence_pieces];
         let settings = [&self.config, &self.special_tokens, &self.added_tokens];
         let mut hash = Sha256::new();
         for bytes in vocabulary.into_iter().chain(settings).flatten() {

@@ -11,6 +11,7 @@ use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
 use crate::file::Bytes;
 use crate::tokenizer::family::Family;
 use crate::tokenizer::file::TokenizerFiles;
+use crate::tokenizer::sentence_pieces;
 use crate::tokenizer::settings::Settings;
 use crate::tokenizer::token::Role;
 
@@ -41,7 +42,10 @@ pub(super) fn load(files: &TokenizerFiles, settings: &Settings) -> Result<Tokeni
             required(files.merges.as_ref(), "merges.txt")?,
             settings,
         )?,
-        (None, Family::SentencePiece | Family::Other) => {
+        (None, Family::XlmRoberta) => {
+            sentence_pieces::xlm_roberta(required(files.sentence_pieces.as_ref(), "sentencepiece.bpe.model")?)?
+        }
+        (None, Family::Camembert | Family::Other) => {
             return Err(Fault::Missing(
                 "tokenizer.json",
                 "a tokenizer of its class is read from that file only; write it with \

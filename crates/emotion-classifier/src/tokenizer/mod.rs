@@ -4,6 +4,7 @@ mod ascii;
 mod family;
 pub(crate) mod file;
 mod library;
+mod sentence_pieces;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -94,7 +94,8 @@ fn a_missing_vocabulary_is_named() {
     for (model_type, missing) in [
         ("distilbert", "vocab.txt"),
         ("roberta", "vocab.json"),
-        ("xlm-roberta", "tokenizer.json"),
+        ("xlm-roberta", "sentencepiece.bpe.model"),
+        ("camembert", "tokenizer.json"),
         ("t5", "tokenizer.json"),
     ] {
         let model_config = format!(r#"{{"model_type": "{model_type}"}}"#);
@@ -130,5 +131,28 @@ fn the_last_tokens_are_kept_on_every_path() {
             (short.ids, short.truncated),
             (tokenizer.inner.encode_fast(text, true).unwrap().get_ids().to_vec(), false)
         );
+    }
+}
+
+#[test]
+fn a_sentence_piece_file_of_noise() {
+    let file = fs::read(golden("tokenizers/xlm-roberta/sentencepiece.bpe.model")).unwrap();
+    let load = |bytes: &[u8]| {
+        let files = TokenizerFiles { sentence_pieces: Some(bytes.to_vec().into()), ..TokenizerFiles::default() };
+        load(&files, br#"{"model_type": "xlm-roberta"}"#, 1000)
+    };
+    load(&file).unwrap();
+    for noise in [
+        &[0xff; 40][..],
+        &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f],
+        &[0x0a, 3, 0x0a, 1, 0xff],
+        &[0x1a, 4, 0x12, 2, 1, 1],
+        &file[1..],
+    ] {
+        let message = load(noise).err().unwrap().to_string();
+        assert!(message.contains("sentencepiece.bpe.model"), "{message}");
+    }
+    for length in 0..file.len() {
+        let _ = load(&file[..length]);
     }
 }
