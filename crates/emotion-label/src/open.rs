@@ -1,0 +1,55 @@
+//! Readers and copiers of each format.
+
+use crate::csv::encoder::CsvEncoder;
+use crate::csv::reader::CsvReader;
+use crate::error::{Fault, LabelError};
+use crate::format::Format;
+use crate::options::Options;
+use crate::records::{RecordCopier, RecordTexts};
+use crate::step::{Copier, TextReader};
+
+/// Opens the text column of a file of `size` bytes; the size matters for Parquet alone.
+///
+/// # Errors
+///
+/// [`LabelError::Unsupported`], if the format cannot be read in this way, or the options contradict each other.
+pub fn texts(format: Format, size: u64, options: &Options) -> Result<Box<dyn TextReader>, LabelError> {
+    Ok(match format {
+        Format::Csv | Format::Tsv => {
+            let options = separated(format, options);
+            let reader = CsvReader::new(&options, true)?;
+            Box::new(RecordTexts::new(reader, options.batch_rows, options.start.1))
+        }
+        other => return Err(unsupported(other, options)),
+    })
+}
+
+/// Opens a file of `size` bytes to copy it with columns added; the size matters for Parquet alone.
+///
+/// # Errors
+///
+/// [`LabelError::Unsupported`], if the format cannot be copied, or the options contradict each other.
+pub fn copier(format: Format, size: u64, options: &Options) -> Result<Box<dyn Copier>, LabelError> {
+    Ok(match format {
+        Format::Csv | Format::Tsv => {
+            let options = separated(format, options);
+            let reader = CsvReader::new(&options, false)?;
+            let added = options.added.clone();
+            Box::new(RecordCopier::new(reader, CsvEncoder::new(&options), added, options.batch_rows))
+        }
+        other => return Err(unsupported(other, options)),
+    })
+}
+
+fn separated(format: Format, options: &Options) -> Options {
+    let mut options = options.clone();
+    if format == Format::Tsv && options.delimiter == b',' {
+        options.delimiter = b'\t';
+    }
+    options
+}
+
+fn unsupported(format: Format, options: &Options) -> LabelError {
+    let what = format!("{} cannot be copied", format.name());
+    LabelError::Unsupported(Fault::new(what, options.place(), "choose another output: --format parquet"))
+}
