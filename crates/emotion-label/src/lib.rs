@@ -16,5 +16,6 @@ pub mod options;
 pub mod step;
 
 mod csv;
+mod parquet;
 mod records;
 mod text_encoding;

@@ -5,6 +5,8 @@ use crate::csv::reader::CsvReader;
 use crate::error::{Fault, LabelError};
 use crate::format::Format;
 use crate::options::Options;
+use crate::parquet::copier::ParquetCopier;
+use crate::parquet::texts::ParquetTexts;
 use crate::records::{RecordCopier, RecordTexts};
 use crate::step::{Copier, TextReader};
 
@@ -15,6 +17,7 @@ use crate::step::{Copier, TextReader};
 /// [`LabelError::Unsupported`], if the format cannot be read in this way, or the options contradict each other.
 pub fn texts(format: Format, size: u64, options: &Options) -> Result<Box<dyn TextReader>, LabelError> {
     Ok(match format {
+        Format::Parquet => Box::new(ParquetTexts::new(options, size)),
         Format::Csv | Format::Tsv => {
             let options = separated(format, options);
             let reader = CsvReader::new(&options, true)?;
@@ -31,6 +34,7 @@ pub fn texts(format: Format, size: u64, options: &Options) -> Result<Box<dyn Tex
 /// [`LabelError::Unsupported`], if the format cannot be copied, or the options contradict each other.
 pub fn copier(format: Format, size: u64, options: &Options) -> Result<Box<dyn Copier>, LabelError> {
     Ok(match format {
+        Format::Parquet => Box::new(ParquetCopier::new(options, size)),
         Format::Csv | Format::Tsv => {
             let options = separated(format, options);
             let reader = CsvReader::new(&options, false)?;
