@@ -16,6 +16,7 @@ pub mod options;
 pub mod step;
 
 mod csv;
+mod json;
 mod parquet;
 mod records;
 mod text_encoding;

@@ -4,6 +4,8 @@ use crate::csv::encoder::CsvEncoder;
 use crate::csv::reader::CsvReader;
 use crate::error::{Fault, LabelError};
 use crate::format::Format;
+use crate::json::encoder::JsonEncoder;
+use crate::json::reader::JsonReader;
 use crate::options::Options;
 use crate::parquet::copier::ParquetCopier;
 use crate::parquet::texts::ParquetTexts;
@@ -23,6 +25,7 @@ pub fn texts(format: Format, size: u64, options: &Options) -> Result<Box<dyn Tex
             let reader = CsvReader::new(&options, true)?;
             Box::new(RecordTexts::new(reader, options.batch_rows, options.start.1))
         }
+        Format::Json => Box::new(RecordTexts::new(JsonReader::new(options, true), options.batch_rows, options.start.1)),
         other => return Err(unsupported(other, options)),
     })
 }
@@ -40,6 +43,10 @@ pub fn copier(format: Format, size: u64, options: &Options) -> Result<Box<dyn Co
             let reader = CsvReader::new(&options, false)?;
             let added = options.added.clone();
             Box::new(RecordCopier::new(reader, CsvEncoder::new(&options), added, options.batch_rows))
+        }
+        Format::Json => {
+            let reader = JsonReader::new(options, false);
+            Box::new(RecordCopier::new(reader, JsonEncoder::default(), options.added.clone(), options.batch_rows))
         }
         other => return Err(unsupported(other, options)),
     })

@@ -84,10 +84,24 @@ pub(crate) trait RowEncoder: Send {
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     start: usize,
+    is_last: bool,
 }
 
 impl Buffer {
-    pub fn push(&mut self, chunk: &[u8]) {
+    /// Takes the next chunk, or the end of the input.
+    pub fn supply(&mut self, chunk: Option<&[u8]>) {
+        match chunk {
+            Some(chunk) => self.push(chunk),
+            None => self.is_last = true,
+        }
+    }
+
+    /// Whether nothing follows.
+    pub fn is_last(&self) -> bool {
+        self.is_last
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
         if self.start > 0 {
             self.bytes.drain(..self.start);
             self.start = 0;

@@ -15,7 +15,6 @@ pub(crate) struct CsvReader {
     dialect: Dialect,
     scanner: Scanner,
     buffer: Buffer,
-    is_last: bool,
     is_at_start: bool,
     header: Option<Header>,
     /// The offset in the file and the line of the next record.
@@ -37,7 +36,6 @@ impl CsvReader {
             dialect,
             scanner: Scanner::new(dialect),
             buffer: Buffer::default(),
-            is_last: false,
             is_at_start: true,
             header: None,
             offset: 0,
@@ -49,7 +47,7 @@ impl CsvReader {
     fn mark(&mut self) -> Option<usize> {
         const LONGEST: usize = 3;
         let bytes = self.buffer.rest();
-        if bytes.len() < LONGEST && !self.is_last {
+        if bytes.len() < LONGEST && !self.buffer.is_last() {
             return None;
         }
         self.is_at_start = false;
@@ -143,10 +141,7 @@ fn dialect(options: &Options) -> Result<Dialect, LabelError> {
 
 impl RecordReader for CsvReader {
     fn supply(&mut self, chunk: Option<&[u8]>) {
-        match chunk {
-            Some(chunk) => self.buffer.push(chunk),
-            None => self.is_last = true,
-        }
+        self.buffer.supply(chunk);
     }
 
     fn next(&mut self) -> Result<Scan<'_>, LabelError> {
@@ -155,9 +150,9 @@ impl RecordReader for CsvReader {
             self.offset += length as u64;
             return Ok(Scan::Record(Record { bytes: self.buffer.consume(length), kind: Kind::Other }));
         }
-        let found = match self.scanner.scan(self.buffer.rest(), self.is_last) {
+        let found = match self.scanner.scan(self.buffer.rest(), self.buffer.is_last()) {
             Ok(Some(found)) => found,
-            Ok(None) if !self.is_last => return Ok(Scan::More),
+            Ok(None) if !self.buffer.is_last() => return Ok(Scan::More),
             Ok(None) if self.header.is_some() => return Ok(Scan::End),
             Ok(None) => {
                 let fault = Fault::new("the file is empty", self.options.place(), "write a line of column names first");
