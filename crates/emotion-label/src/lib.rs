@@ -15,8 +15,10 @@ pub mod open;
 pub mod options;
 pub mod step;
 
+mod arrow_file;
 mod csv;
 mod json;
+mod metadata;
 mod parquet;
 mod records;
 mod text_encoding;

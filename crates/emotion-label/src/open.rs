@@ -1,5 +1,7 @@
 //! Readers and copiers of each format.
 
+use crate::arrow_file::copier::ArrowCopier;
+use crate::arrow_file::texts::ArrowTexts;
 use crate::csv::encoder::CsvEncoder;
 use crate::csv::reader::CsvReader;
 use crate::error::{Fault, LabelError};
@@ -26,7 +28,8 @@ pub fn texts(format: Format, size: u64, options: &Options) -> Result<Box<dyn Tex
             Box::new(RecordTexts::new(reader, options.batch_rows, options.start.1))
         }
         Format::Json => Box::new(RecordTexts::new(JsonReader::new(options, true), options.batch_rows, options.start.1)),
-        other => return Err(unsupported(other, options)),
+        Format::Arrow => Box::new(ArrowTexts::new(options)),
+        Format::Avro => return Err(unsupported(format, options)),
     })
 }
 
@@ -48,7 +51,8 @@ pub fn copier(format: Format, size: u64, options: &Options) -> Result<Box<dyn Co
             let reader = JsonReader::new(options, false);
             Box::new(RecordCopier::new(reader, JsonEncoder::default(), options.added.clone(), options.batch_rows))
         }
-        other => return Err(unsupported(other, options)),
+        Format::Arrow => Box::new(ArrowCopier::new(options)),
+        Format::Avro => return Err(unsupported(format, options)),
     })
 }
 

@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 
 use crate::error::LabelError;
-use crate::step::{Copier, CopyStep, Need, TextBatch, TextReader, TextStep};
+use crate::step::{Copier, CopyStep, Need, TextBatch, TextReader, TextStep, chunk};
 use crate::text_encoding::TextEncoding;
 
 /// Bytes of texts or records that are collected for one batch.
@@ -119,15 +119,6 @@ impl Buffer {
         self.start += length;
         &self.bytes[start..self.start]
     }
-}
-
-/// The one buffer of a stream, or none at its end.
-fn chunk(mut bytes: Vec<Bytes>) -> Result<Option<Bytes>, LabelError> {
-    let chunk = bytes.pop();
-    if !bytes.is_empty() {
-        return Err(LabelError::Protocol("a stream takes one chunk at a time"));
-    }
-    Ok(chunk)
 }
 
 /// Reads the texts of records.

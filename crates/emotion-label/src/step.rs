@@ -117,3 +117,12 @@ pub(crate) fn check_ranges(ranges: &[Range<u64>], bytes: &[Bytes]) -> Result<(),
     }
     Ok(())
 }
+
+/// The one buffer of a stream, or none at its end.
+pub(crate) fn chunk(mut bytes: Vec<Bytes>) -> Result<Option<Bytes>, LabelError> {
+    let chunk = bytes.pop();
+    if !bytes.is_empty() {
+        return Err(LabelError::Protocol("a stream takes one chunk at a time"));
+    }
+    Ok(chunk)
+}

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 
 use crate::error::{Fault, LabelError, Position};
+use crate::metadata::extended;
 use crate::options::Options;
 use crate::parquet::added::{AddedFile, AddedWriter};
 use crate::parquet::footer::{FooterReader, MAGIC, chunk, column, file, row_group};
-use crate::parquet::metadata::extended;
 use crate::parquet::splice::{bloom_filter_start, chunk_range, move_chunk, move_offset_index, range, set_range};
 use crate::parquet::thrift::{Struct, Value};
 use crate::step::{Copier, CopyStep, Need, check_ranges};

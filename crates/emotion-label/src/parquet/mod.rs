@@ -12,7 +12,6 @@
 mod added;
 pub(crate) mod copier;
 mod footer;
-mod metadata;
 mod splice;
 pub(crate) mod texts;
 mod thrift;

@@ -1,4 +1,4 @@
-//! Key-value metadata of the footer: what describes the old schema to an engine is extended or dropped.
+//! Key-value metadata of Parquet and Arrow files: what describes the old schema to an engine is extended or dropped.
 
 use std::collections::BTreeMap;
 
