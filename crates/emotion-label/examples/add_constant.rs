@@ -41,7 +41,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let size = file.metadata()?.len();
 
     let (mut rows, mut nulls) = (0, 0);
-    let mut reader = open::texts(kind.format, size, &options)?;
+    let mut reader = open::texts(kind.format, Some(size), &options)?;
     drive::read_texts(&mut *reader, &mut file, |batch| {
         rows += batch.texts.len();
         nulls += batch.texts.null_count();
@@ -52,7 +52,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         let score = Float32Array::from(vec![0.5; rows]);
         RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(label), Arc::new(score)]).expect("of the schema")
     };
-    let mut copier = open::copier(kind.format, size, &options)?;
+    let mut copier = open::copier(kind.format, Some(size), &options)?;
     let mut output = BufWriter::new(File::create(&output)?);
     drive::copy(&mut *copier, &mut file, &mut output, label)?;
     println!("{rows} rows, {nulls} without text");

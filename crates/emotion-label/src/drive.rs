@@ -33,10 +33,10 @@ pub fn read_texts(
     input: &mut (impl Read + Seek),
     mut each: impl FnMut(TextBatch),
 ) -> Result<(), DriveError> {
-    input.rewind()?;
+    let mut position = 0;
     loop {
         match reader.step()? {
-            TextStep::Need(need) => reader.supply(fetch(input, &need)?)?,
+            TextStep::Need(need) => reader.supply(fetch(input, &need, &mut position)?)?,
             TextStep::Texts(batch) => each(batch),
             TextStep::End => return Ok(()),
         }
@@ -54,14 +54,13 @@ pub fn copy(
     output: &mut impl Write,
     mut added: impl FnMut(usize, usize) -> RecordBatch,
 ) -> Result<(), DriveError> {
-    input.rewind()?;
-    let mut out = Vec::new();
+    let (mut position, mut out) = (0, Vec::new());
     loop {
         let step = copier.step(&mut out)?;
         output.write_all(&out)?;
         out.clear();
         match step {
-            CopyStep::Need(need) => copier.supply(fetch(input, &need)?)?,
+            CopyStep::Need(need) => copier.supply(fetch(input, &need, &mut position)?)?,
             CopyStep::Rows { row_group, rows } => copier.add(&added(row_group, rows))?,
             CopyStep::Output => {}
             CopyStep::End => return Ok(output.flush()?),
@@ -69,11 +68,14 @@ pub fn copy(
     }
 }
 
-fn fetch(input: &mut (impl Read + Seek), need: &Need) -> io::Result<Vec<Bytes>> {
+/// Reads what is needed; `position` is the end of the last chunk.
+fn fetch(input: &mut (impl Read + Seek), need: &Need, position: &mut u64) -> io::Result<Vec<Bytes>> {
     match need {
         Need::Chunk => {
             let mut chunk = Vec::new();
+            input.seek(SeekFrom::Start(*position))?;
             input.take(CHUNK as u64).read_to_end(&mut chunk)?;
+            *position += chunk.len() as u64;
             Ok(if chunk.is_empty() { Vec::new() } else { vec![chunk.into()] })
         }
         Need::Ranges(ranges) => {

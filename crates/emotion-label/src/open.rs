@@ -19,16 +19,16 @@ use crate::step::{Copier, TextReader};
 /// # Errors
 ///
 /// [`LabelError::Unsupported`], if the format cannot be read in this way, or the options contradict each other.
-pub fn texts(format: Format, size: u64, options: &Options) -> Result<Box<dyn TextReader>, LabelError> {
+pub fn texts(format: Format, size: Option<u64>, options: &Options) -> Result<Box<dyn TextReader>, LabelError> {
     Ok(match format {
-        Format::Parquet => Box::new(ParquetTexts::new(options, size)),
+        Format::Parquet => Box::new(ParquetTexts::new(options, known(size, options)?)),
         Format::Csv | Format::Tsv => {
             let options = separated(format, options);
             let reader = CsvReader::new(&options, true)?;
             Box::new(RecordTexts::new(reader, options.batch_rows, options.start.1))
         }
         Format::Json => Box::new(RecordTexts::new(JsonReader::new(options, true), options.batch_rows, options.start.1)),
-        Format::Arrow => Box::new(ArrowTexts::new(options)),
+        Format::Arrow => Box::new(ArrowTexts::new(options, size)),
         Format::Avro => return Err(unsupported(format, options)),
     })
 }
@@ -38,9 +38,9 @@ pub fn texts(format: Format, size: u64, options: &Options) -> Result<Box<dyn Tex
 /// # Errors
 ///
 /// [`LabelError::Unsupported`], if the format cannot be copied, or the options contradict each other.
-pub fn copier(format: Format, size: u64, options: &Options) -> Result<Box<dyn Copier>, LabelError> {
+pub fn copier(format: Format, size: Option<u64>, options: &Options) -> Result<Box<dyn Copier>, LabelError> {
     Ok(match format {
-        Format::Parquet => Box::new(ParquetCopier::new(options, size)),
+        Format::Parquet => Box::new(ParquetCopier::new(options, known(size, options)?)),
         Format::Csv | Format::Tsv => {
             let options = separated(format, options);
             let reader = CsvReader::new(&options, false)?;
@@ -51,9 +51,14 @@ pub fn copier(format: Format, size: u64, options: &Options) -> Result<Box<dyn Co
             let reader = JsonReader::new(options, false);
             Box::new(RecordCopier::new(reader, JsonEncoder::default(), options.added.clone(), options.batch_rows))
         }
-        Format::Arrow => Box::new(ArrowCopier::new(options)),
+        Format::Arrow => Box::new(ArrowCopier::new(options, size)),
         Format::Avro => return Err(unsupported(format, options)),
     })
+}
+
+fn known(size: Option<u64>, options: &Options) -> Result<u64, LabelError> {
+    let what = "Parquet cannot be read from a pipe: its footer is at the end";
+    size.ok_or_else(|| LabelError::Unsupported(Fault::new(what, options.place(), "write it to a file first")))
 }
 
 fn separated(format: Format, options: &Options) -> Options {

@@ -16,7 +16,8 @@ use crate::error::LabelError;
 pub enum Need {
     /// These ranges of the file. Supply one buffer for each, in the same order.
     Ranges(Vec<Range<u64>>),
-    /// The chunk that follows the last one. Supply one buffer of any size, or none at the end of the input.
+    /// The chunk that follows the last one, from the start of the file; ranges that were read do not count. Supply one
+    /// buffer of any size, or none at the end of the input.
     Chunk,
 }
 

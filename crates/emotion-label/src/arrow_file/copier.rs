@@ -15,11 +15,11 @@ use bytes::Bytes;
 use flatbuffers::{FlatBufferBuilder, ForwardsUOffset, Vector};
 
 use crate::arrow_file::flat::{Flat, Slot};
-use crate::arrow_file::message::{MAGIC, Message, Split, Splitter};
+use crate::arrow_file::message::{FILE_START, MAGIC, Message, Split, Splitter};
 use crate::error::{Fault, LabelError};
 use crate::metadata::extended;
 use crate::options::Options;
-use crate::step::{Copier, CopyStep, Need, chunk};
+use crate::step::{Copier, CopyStep};
 
 /// Copies an Arrow file or stream.
 pub(crate) struct ArrowCopier {
@@ -43,10 +43,10 @@ struct Schemas {
 }
 
 impl ArrowCopier {
-    pub fn new(options: &Options) -> Self {
+    pub fn new(options: &Options, size: Option<u64>) -> Self {
         Self {
             options: options.clone(),
-            splitter: Splitter::new(options),
+            splitter: Splitter::new(options, size),
             position: 0,
             schema: None,
             waiting: None,
@@ -278,15 +278,16 @@ fn stream(schema: &Schema, batch: Option<&RecordBatch>) -> Result<Vec<Message>, 
         writer.write(batch)?;
     }
     let bytes = writer.into_inner()?;
-    let mut splitter = Splitter::new(&Options::default());
-    splitter.supply(Some(&bytes));
-    splitter.supply(None);
+    let mut splitter = Splitter::new(&Options::default(), None);
+    for chunk in [vec![Bytes::from(bytes)], Vec::new()] {
+        splitter.supply(chunk).map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
+    }
     let mut messages = Vec::new();
     while let Ok(split) = splitter.next() {
         match split {
             Split::Message(message) => messages.push(message),
             Split::Start(_) => {}
-            Split::End(_) | Split::More => break,
+            Split::End(_) | Split::Need(_) => break,
         }
     }
     Ok(messages)
@@ -341,18 +342,23 @@ impl Copier for ArrowCopier {
                 self.emit(&start, out);
                 Ok(CopyStep::Output)
             }
-            Split::Message(message) => self.take(message, out),
+            Split::Message(message) => {
+                if self.position == 0 && self.splitter.is_file() {
+                    self.emit(MAGIC, out);
+                    self.emit(&[0; FILE_START - MAGIC.len()], out);
+                }
+                self.take(message, out)
+            }
             Split::End(rest) => {
                 self.end(&rest, out)?;
                 Ok(CopyStep::Output)
             }
-            Split::More => Ok(CopyStep::Need(Need::Chunk)),
+            Split::Need(need) => Ok(CopyStep::Need(need)),
         }
     }
 
     fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError> {
-        self.splitter.supply(chunk(bytes)?.as_deref());
-        Ok(())
+        self.splitter.supply(bytes)
     }
 
     fn add(&mut self, added: &RecordBatch) -> Result<(), LabelError> {

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, DictionaryArray, Float32Array, Int64Array, RecordBatch, StringArray, StringViewArray,
+    Array, ArrayRef, AsArray, DictionaryArray, Float32Array, Int64Array, RecordBatch, StringArray, StringViewArray,
     StructArray,
 };
 use arrow::compute::concat_batches;
@@ -17,6 +17,7 @@ use proptest::prelude::*;
 
 use crate::arrow_file::copier::ArrowCopier;
 use crate::arrow_file::texts::ArrowTexts;
+use crate::drive::{self, DriveError};
 use crate::error::LabelError;
 use crate::options::Options;
 use crate::step::{Copier, CopyStep, TextReader, TextStep};
@@ -39,7 +40,7 @@ fn options() -> Options {
 }
 
 fn copy(input: &[u8], chunk: usize) -> Result<Vec<u8>, LabelError> {
-    let (mut copier, mut chunks, mut out) = (ArrowCopier::new(&options()), input.chunks(chunk), Vec::new());
+    let (mut copier, mut chunks, mut out) = (ArrowCopier::new(&options(), None), input.chunks(chunk), Vec::new());
     loop {
         match copier.step(&mut out)? {
             CopyStep::Need(_) => copier.supply(chunks.next().map(Bytes::copy_from_slice).into_iter().collect())?,
@@ -50,8 +51,15 @@ fn copy(input: &[u8], chunk: usize) -> Result<Vec<u8>, LabelError> {
     }
 }
 
+/// Copies a file whose size is known, by the blocks of its footer.
+fn copy_blocks(input: &[u8]) -> Result<Vec<u8>, DriveError> {
+    let (mut copier, mut out) = (ArrowCopier::new(&options(), Some(input.len() as u64)), Vec::new());
+    drive::copy(&mut copier, &mut Cursor::new(input), &mut out, |_, rows| labels(rows))?;
+    Ok(out)
+}
+
 fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<String>>, LabelError> {
-    let (mut reader, mut chunks, mut texts) = (ArrowTexts::new(options), input.chunks(chunk), Vec::new());
+    let (mut reader, mut chunks, mut texts) = (ArrowTexts::new(options, None), input.chunks(chunk), Vec::new());
     loop {
         match reader.step()? {
             TextStep::Need(_) => {
@@ -162,11 +170,43 @@ fn files_are_copied_with_their_metadata() {
     let parts = [batch(0..5), batch(0..5).slice(1, 2)];
     for compression in [None, Some(CompressionType::ZSTD)] {
         let before = file(&parts, compressed(compression));
-        let (after, metadata) = read_file(&copy(&before, 100).unwrap());
-        assert_labeled(&parts, &after);
-        assert_eq!((metadata["kept"].as_str(), metadata["model"].as_str()), ("value", "m"));
-        assert_eq!(after[0].schema().metadata()["geo"], "{}");
+        for output in [copy(&before, 100).unwrap(), copy_blocks(&before).unwrap()] {
+            let (after, metadata) = read_file(&output);
+            assert_labeled(&parts, &after);
+            assert_eq!((metadata["kept"].as_str(), metadata["model"].as_str()), ("value", "m"));
+            assert_eq!(after[0].schema().metadata()["geo"], "{}");
+        }
     }
+}
+
+/// Polars writes files like this.
+#[test]
+fn a_footer_may_follow_the_last_batch_without_a_mark() {
+    let before = file(&batches()[..1], compressed(None));
+    let tail = before.len() - 10;
+    let length = i32::from_le_bytes(before[tail..tail + 4].try_into().unwrap());
+    let footer = tail - usize::try_from(length).unwrap();
+    let without = [&before[..footer - 8], &before[footer..]].concat();
+    assert_eq!(before[footer - 8..footer], [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    assert_labeled(&batches()[..1], &read_file(&copy(&without, 100).unwrap()).0);
+}
+
+/// Polars begins a file with a schema that is no message.
+#[test]
+fn a_file_is_read_by_its_footer() {
+    let mut before = file(&batches()[..1], compressed(None));
+    before[8..128].fill(4);
+    assert_labeled(&batches()[..1], &read_file(&copy_blocks(&before).unwrap()).0);
+    let mut reader = ArrowTexts::new(&options(), Some(before.len() as u64));
+    let mut rows = 0;
+    drive::read_texts(&mut reader, &mut Cursor::new(&before), |batch| rows += batch.texts.len()).unwrap();
+    assert_eq!(rows, 5);
+}
+
+#[test]
+fn a_stream_of_known_size_is_copied() {
+    let before = stream(&batches(), compressed(None));
+    assert_eq!(copy_blocks(&before).unwrap(), copy(&before, 100).unwrap());
 }
 
 #[test]
@@ -198,6 +238,7 @@ fn damaged_and_old_files_are_refused() {
     let before = file(&batches()[..1], compressed(None));
     for cut in [0, 5, 100, before.len() / 2, before.len() - 1] {
         assert!(matches!(copy(&before[..cut], 64).unwrap_err(), LabelError::Damaged(_)), "{cut}");
+        assert!(copy_blocks(&before[..cut]).is_err(), "{cut}");
     }
     let cut = stream(&batches(), compressed(None));
     assert!(texts(&options(), &cut[..cut.len() / 2], 64).is_err());
@@ -232,5 +273,6 @@ proptest! {
         let at = at.index(before.len());
         before[at] = byte;
         let _ = copy(&before, 4096);
+        let _ = copy_blocks(&before);
     }
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::arrow_file::message::{Message, Split, Splitter};
 use crate::error::{Fault, LabelError, Position};
 use crate::options::Options;
-use crate::step::{Need, TextBatch, TextReader, TextStep, chunk};
+use crate::step::{TextBatch, TextReader, TextStep};
 
 /// Reads the text column.
 pub(crate) struct ArrowTexts {
@@ -38,10 +38,10 @@ struct Column {
 }
 
 impl ArrowTexts {
-    pub fn new(options: &Options) -> Self {
+    pub fn new(options: &Options, size: Option<u64>) -> Self {
         Self {
             options: options.clone(),
-            splitter: Splitter::new(options),
+            splitter: Splitter::new(options, size),
             column: None,
             batches: 0,
             next_row: 0,
@@ -201,13 +201,12 @@ impl TextReader for ArrowTexts {
                 Split::Message(message) => self.take(&message)?,
                 Split::End(_) if self.column.is_none() => return Err(self.splitter.damaged("there is no schema")),
                 Split::End(_) => return Ok(TextStep::End),
-                Split::More => return Ok(TextStep::Need(Need::Chunk)),
+                Split::Need(need) => return Ok(TextStep::Need(need)),
             }
         }
     }
 
     fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError> {
-        self.splitter.supply(chunk(bytes)?.as_deref());
-        Ok(())
+        self.splitter.supply(bytes)
     }
 }
