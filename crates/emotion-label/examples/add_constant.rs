@@ -37,11 +37,12 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
     }
     let kind = FileType::of(&input).ok_or("the ending of the input is not known")?;
+    let compression = FileType::of(&output).and_then(|output| output.compression);
     let mut file = File::open(&input)?;
     let size = file.metadata()?.len();
 
     let (mut rows, mut nulls) = (0, 0);
-    let mut reader = open::texts(kind.format, Some(size), &options)?;
+    let mut reader = open::texts(kind, Some(size), &options)?;
     drive::read_texts(&mut *reader, &mut file, |batch| {
         rows += batch.texts.len();
         nulls += batch.texts.null_count();
@@ -52,7 +53,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         let score = Float32Array::from(vec![0.5; rows]);
         RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(label), Arc::new(score)]).expect("of the schema")
     };
-    let mut copier = open::copier(kind.format, Some(size), &options)?;
+    let mut copier = open::copier(kind, Some(size), compression, &options)?;
     let mut output = BufWriter::new(File::create(&output)?);
     drive::copy(&mut *copier, &mut file, &mut output, label)?;
     println!("{rows} rows, {nulls} without text");

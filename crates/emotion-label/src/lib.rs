@@ -16,6 +16,7 @@ pub mod options;
 pub mod step;
 
 mod arrow_file;
+mod compression;
 mod csv;
 mod json;
 mod metadata;

@@ -2,10 +2,11 @@
 
 use crate::arrow_file::copier::ArrowCopier;
 use crate::arrow_file::texts::ArrowTexts;
+use crate::compression::{CompressedCopier, CompressedTexts};
 use crate::csv::encoder::CsvEncoder;
 use crate::csv::reader::CsvReader;
 use crate::error::{Fault, LabelError};
-use crate::format::Format;
+use crate::format::{Compression, FileType, Format};
 use crate::json::encoder::JsonEncoder;
 use crate::json::reader::JsonReader;
 use crate::options::Options;
@@ -14,12 +15,23 @@ use crate::parquet::texts::ParquetTexts;
 use crate::records::{RecordCopier, RecordTexts};
 use crate::step::{Copier, TextReader};
 
-/// Opens the text column of a file of `size` bytes; the size matters for Parquet alone.
+/// Opens the text column of a file.
+///
+/// `size` is the number of bytes of the file, as it is stored, or `None` for a pipe. Parquet needs it; with it, Arrow
+/// files are read by their footer.
 ///
 /// # Errors
 ///
 /// [`LabelError::Unsupported`], if the format cannot be read in this way, or the options contradict each other.
-pub fn texts(format: Format, size: Option<u64>, options: &Options) -> Result<Box<dyn TextReader>, LabelError> {
+pub fn texts(file: FileType, size: Option<u64>, options: &Options) -> Result<Box<dyn TextReader>, LabelError> {
+    let reader = plain_texts(file.format, size, options)?;
+    Ok(match file.compression {
+        Some(compression) => Box::new(CompressedTexts::new(reader, compression, options)),
+        None => reader,
+    })
+}
+
+fn plain_texts(format: Format, size: Option<u64>, options: &Options) -> Result<Box<dyn TextReader>, LabelError> {
     Ok(match format {
         Format::Parquet => Box::new(ParquetTexts::new(options, known(size, options)?)),
         Format::Csv | Format::Tsv => {
@@ -33,12 +45,30 @@ pub fn texts(format: Format, size: Option<u64>, options: &Options) -> Result<Box
     })
 }
 
-/// Opens a file of `size` bytes to copy it with columns added; the size matters for Parquet alone.
+/// Opens a file to copy it with columns added, as [`texts`] opens it; `output` compresses the copy as a whole.
 ///
 /// # Errors
 ///
 /// [`LabelError::Unsupported`], if the format cannot be copied, or the options contradict each other.
-pub fn copier(format: Format, size: Option<u64>, options: &Options) -> Result<Box<dyn Copier>, LabelError> {
+pub fn copier(
+    file: FileType,
+    size: Option<u64>,
+    output: Option<Compression>,
+    options: &Options,
+) -> Result<Box<dyn Copier>, LabelError> {
+    let copier = plain_copier(file.format, size, options)?;
+    if output.is_some() && !file.format.is_text() {
+        let what = format!("{} is not compressed as a whole", file.format.name());
+        let fault = Fault::new(what, options.place(), "choose a name without .gz or .zst");
+        return Err(LabelError::Unsupported(fault));
+    }
+    Ok(match (file.compression, output) {
+        (None, None) => copier,
+        (input, output) => Box::new(CompressedCopier::new(copier, input, output, options)),
+    })
+}
+
+fn plain_copier(format: Format, size: Option<u64>, options: &Options) -> Result<Box<dyn Copier>, LabelError> {
     Ok(match format {
         Format::Parquet => Box::new(ParquetCopier::new(options, known(size, options)?)),
         Format::Csv | Format::Tsv => {
