@@ -18,6 +18,8 @@ pub mod step;
 mod arrow_file;
 mod compression;
 mod csv;
+mod flat;
+mod ipc_schema;
 mod json;
 mod metadata;
 mod parquet;

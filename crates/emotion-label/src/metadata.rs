@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
-use arrow::ipc::convert::try_schema_from_ipc_buffer;
+use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema};
+use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+
+use crate::ipc_schema::with_fields;
 
 /// Schemas that a reader takes for the file's own. They cannot be extended in general; without them the reader takes
 /// the schema of Parquet.
@@ -34,16 +35,16 @@ pub(crate) fn extended(key: &str, value: &str, added: &SchemaRef) -> Option<Stri
     }
 }
 
+/// The schema message, in base64, with its marker and length.
 fn arrow_schema(value: &str, added: &SchemaRef) -> Option<String> {
+    const CONTINUATION: [u8; 4] = [0xff; 4];
     let bytes = BASE64_STANDARD.decode(value).ok()?;
-    let schema = try_schema_from_ipc_buffer(&bytes).ok()?;
-    let metadata = schema.metadata().iter().filter_map(|(key, value)| {
-        let value = extended(key, value, added)?;
-        Some((key.clone(), value))
-    });
-    let metadata = metadata.collect();
-    let fields: Fields = schema.fields().iter().chain(added.fields()).cloned().collect();
-    Some(encode_arrow_schema(&Schema::new_with_metadata(fields, metadata)))
+    let (length, message) = bytes.strip_prefix(&CONTINUATION).unwrap_or(&bytes).split_at_checked(4)?;
+    let length = usize::try_from(i32::from_le_bytes(length.try_into().ok()?)).ok()?;
+    let mut message = with_fields(message.get(..length)?, added, extended)?;
+    message.resize(message.len().next_multiple_of(8), 0);
+    let length = i32::try_from(message.len()).ok()?.to_le_bytes();
+    Some(BASE64_STANDARD.encode([&CONTINUATION[..], &length, &message].concat()))
 }
 
 type Object = BTreeMap<String, Box<RawValue>>;
@@ -132,6 +133,10 @@ fn feature(data_type: &DataType) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use arrow::datatypes::Schema;
+    use arrow::ipc::convert::try_schema_from_ipc_buffer;
+    use parquet::arrow::encode_arrow_schema;
 
     use super::*;
 

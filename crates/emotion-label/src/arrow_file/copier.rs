@@ -1,22 +1,21 @@
 //! Copies an Arrow file or stream with columns added.
 
-use std::collections::HashMap;
-
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer as ArrowBuffer;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::ipc::{
-    Block, BodyCompression, BodyCompressionArgs, Buffer, FieldNode, KeyValue, Message as Root, MessageArgs,
-    MessageHeader, MetadataVersion, RecordBatch as RawBatch, RecordBatchArgs, root_as_footer,
+    Block, BodyCompression, BodyCompressionArgs, Buffer, FieldNode, Message as Root, MessageArgs, MessageHeader,
+    MetadataVersion, RecordBatch as RawBatch, RecordBatchArgs, root_as_footer,
 };
 use bytes::Bytes;
-use flatbuffers::{FlatBufferBuilder, ForwardsUOffset, Vector};
+use flatbuffers::FlatBufferBuilder;
 
-use crate::arrow_file::flat::{Flat, Slot};
 use crate::arrow_file::message::{FILE_START, MAGIC, Message, Split, Splitter};
 use crate::error::{Fault, LabelError};
+use crate::flat::{Flat, Slot};
+use crate::ipc_schema::with_fields;
 use crate::metadata::extended;
 use crate::options::Options;
 use crate::step::{Copier, CopyStep};
@@ -110,53 +109,8 @@ impl ArrowCopier {
         let damaged = || self.splitter.damaged("the schema cannot be read");
         let (root, old) = message.root().zip(message.schema()).ok_or_else(damaged)?;
         self.splitter.check(old)?;
-        let entries = |vector: Option<Vector<'_, ForwardsUOffset<KeyValue<'_>>>>| {
-            let entries = vector.into_iter().flatten();
-            let text = |text: Option<&str>| text.unwrap_or_default().to_string();
-            let entries = entries.map(|entry| (entry._tab.loc(), text(entry.key()), text(entry.value())));
-            entries.collect::<Vec<_>>()
-        };
-        // What describes the columns is written anew, in the schema of the added columns; the rest is kept.
-        let (mut kept, mut new) = (Vec::new(), HashMap::new());
-        for (place, key, value) in entries(old.custom_metadata()) {
-            match extended(&key, &value, &self.options.added) {
-                Some(same) if same == value => kept.push(place),
-                Some(other) => drop(new.insert(key, other)),
-                None => {}
-            }
-        }
-        let added = Schema::new_with_metadata(self.options.added.fields().clone(), new);
-        let added = stream(&added, None).map_err(|error| self.not_encoded(&error))?;
-        let added = added.first().ok_or(LabelError::Protocol("there is no schema of added columns"))?;
-        let new = added.schema().ok_or_else(damaged)?;
-
-        let fields = |schema: arrow::ipc::Schema<'_>| {
-            schema.fields().iter().flatten().map(|field| field._tab.loc()).collect::<Vec<_>>()
-        };
-        let (old_fields, new_fields) = (fields(old), fields(new));
-        let new_metadata: Vec<_> = entries(new.custom_metadata()).into_iter().map(|(place, ..)| place).collect();
-        let features = old.features().map(|features| place_of(message.metadata(), features.bytes()));
-        let (mut flat, start) = Flat::new();
-        let message_slots =
-            [Slot::I16(root.version().0), Slot::U8(MessageHeader::Schema.0), Slot::Offset, Slot::I64(0)];
-        let header = flat.table(start, &message_slots)[0];
-        let has_features = if features.is_some() { Slot::Offset } else { Slot::Absent };
-        let schema_slots = [Slot::I16(old.endianness().0), Slot::Offset, Slot::Offset, has_features];
-        let places = flat.table(header, &schema_slots);
-        let field_places = flat.offsets(places[0], old_fields.len() + new_fields.len());
-        let metadata_places = flat.offsets(places[1], kept.len() + new_metadata.len());
-        let (first, second) = (flat.embed(message.metadata()), flat.embed(added.metadata()));
-        let within = |start: usize, places: Vec<usize>| places.into_iter().map(move |place| start + place);
-        for (at, target) in field_places.into_iter().zip(within(first, old_fields).chain(within(second, new_fields))) {
-            flat.point(at, target);
-        }
-        for (at, target) in metadata_places.into_iter().zip(within(first, kept).chain(within(second, new_metadata))) {
-            flat.point(at, target);
-        }
-        if let Some(features) = features {
-            flat.point(places[2], first + features);
-        }
-        let (metadata, version) = (flat.finish(), root.version());
+        let metadata = with_fields(message.metadata(), &self.options.added, extended).ok_or_else(damaged)?;
+        let version = root.version();
         self.message(&metadata, &[], message.prefix, out);
         self.schema = Some(Schemas { message: metadata, version });
         Ok(())
@@ -264,11 +218,6 @@ fn block(offset: usize, header: usize, body: usize) -> [u8; 24] {
 
 fn long(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// The place of a vector within its buffer, from the place of its elements.
-fn place_of(buffer: &[u8], elements: &[u8]) -> usize {
-    elements.as_ptr().addr() - buffer.as_ptr().addr() - 4
 }
 
 /// The messages of a stream of a schema and a record batch.

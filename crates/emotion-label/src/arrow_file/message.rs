@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use arrow::buffer::Buffer as ArrowBuffer;
 use arrow::ipc::{
-    Block, Endianness, Message as Root, MessageHeader, Schema as RawSchema, root_as_footer, root_as_message,
+    Block, Buffer as IpcBuffer, Endianness, FieldNode, Message as Root, MessageHeader, Schema as RawSchema,
+    root_as_footer, root_as_message,
 };
 use bytes::Bytes;
 
-use crate::arrow_file::flat::{Flat, Slot};
 use crate::error::{Fault, LabelError};
+use crate::flat::{Flat, Slot};
 use crate::options::Options;
 use crate::records::Buffer;
 use crate::step::{Need, check_ranges, chunk};
@@ -53,6 +54,22 @@ impl Message {
     /// The metadata as a table. It was verified when the message was read.
     pub fn root(&self) -> Option<Root<'_>> {
         root_as_message(self.metadata()).ok()
+    }
+
+    /// Whether the metadata can be read, and the buffers that it lists are in the body.
+    fn is_valid(&self) -> bool {
+        let Some(root) = self.root() else { return false };
+        let dictionary = root.header_as_dictionary_batch().and_then(|dictionary| dictionary.data());
+        let Some(batch) = root.header_as_record_batch().or(dictionary) else { return true };
+        let body = self.body().len();
+        let is_within = |buffer: &IpcBuffer| {
+            let end = buffer.offset().checked_add(buffer.length()).and_then(|end| usize::try_from(end).ok());
+            buffer.offset() >= 0 && buffer.length() >= 0 && end.is_some_and(|end| end <= body)
+        };
+        let is_counted = |node: &FieldNode| node.length() >= 0 && (0..=node.length()).contains(&node.null_count());
+        batch.length() >= 0
+            && batch.buffers().iter().flatten().all(is_within)
+            && batch.nodes().iter().flatten().all(is_counted)
     }
 
     pub fn kind(&self) -> MessageHeader {
@@ -204,7 +221,7 @@ impl Splitter {
         if let Some((bytes, header)) = self.arrived.pop_front().zip(self.headers.pop_front()) {
             let prefix = if bytes.starts_with(&CONTINUATION) { 8 } else { 4 };
             let message = Message { bytes: ArrowBuffer::from(&bytes[..]), prefix, header };
-            if header < prefix || message.root().is_none() {
+            if header < prefix || !message.is_valid() {
                 return Err(self.damaged("a message cannot be read"));
             }
             return Ok(Split::Message(message));
@@ -321,7 +338,11 @@ impl Splitter {
         }
         self.has_markers = prefix == 8;
         let bytes = ArrowBuffer::from(self.buffer.consume(end));
-        Ok(Split::Message(Message { bytes, prefix, header }))
+        let message = Message { bytes, prefix, header };
+        if !message.is_valid() {
+            return Err(self.damaged("a buffer lies beyond its record batch"));
+        }
+        Ok(Split::Message(message))
     }
 
     pub fn damaged(&self, what: &str) -> LabelError {

@@ -6,7 +6,6 @@
 //! this library does not know stay.
 
 pub(crate) mod copier;
-mod flat;
 mod message;
 pub(crate) mod texts;
 

@@ -1,6 +1,7 @@
 //! The text column of an Arrow file or stream.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, make_array};
@@ -53,7 +54,7 @@ impl ArrowTexts {
         let damaged = || self.splitter.damaged("the schema cannot be read");
         let raw = message.schema().ok_or_else(damaged)?;
         self.splitter.check(raw)?;
-        let schema = try_schema_from_flatbuffer_bytes(message.metadata()).map_err(|_| damaged())?;
+        let schema = guarded(|| try_schema_from_flatbuffer_bytes(message.metadata())).map_err(|_| damaged())?;
         let (root, path) = self.find(&schema)?;
         let mut dictionaries = Vec::new();
         if let Some(fields) = raw.fields().filter(|fields| root < fields.len()) {
@@ -106,13 +107,13 @@ impl ArrowTexts {
                 let root = message.root();
                 let id = root.and_then(|root| Some(root.header_as_dictionary_batch()?.id()));
                 if id.is_some_and(|id| column.dictionaries.contains(&id)) {
-                    let read = column.decoder.read_dictionary(&block, &message.bytes);
+                    let read = guarded(|| column.decoder.read_dictionary(&block, &message.bytes));
                     read.map_err(|error| self.undecodable(&error))?;
                 }
                 Ok(())
             }
             MessageHeader::RecordBatch => {
-                let read = column.decoder.read_record_batch(&block, &message.bytes);
+                let read = guarded(|| column.decoder.read_record_batch(&block, &message.bytes));
                 let path = column.path.clone();
                 let batch = read.map_err(|error| self.undecodable(&error))?;
                 if let Some(batch) = batch {
@@ -135,6 +136,12 @@ impl ArrowTexts {
         }
         self.next_row += texts.len() as u64;
     }
+}
+
+/// Decodes what may be damaged: `arrow` panics on types that it does not know, and on some damage.
+fn guarded<T>(decode: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ArrowError> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(ArrowError::ParseError("the data is damaged, or of a type that is not known".into())))
 }
 
 /// The field that a name with dots stands for, and the way to it.

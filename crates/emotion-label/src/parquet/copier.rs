@@ -256,8 +256,8 @@ impl ParquetCopier {
         let bytes = group.i64(row_group::BYTES).unwrap_or_default();
         let tree = &mut self.group()?.tree;
         tree.list_mut(row_group::COLUMNS).into_iter().for_each(|list| list.append(&mut chunks));
-        tree.update(row_group::BYTES, |old| old + bytes);
-        tree.update(row_group::COMPRESSED, |old| old + compressed);
+        tree.update(row_group::BYTES, |old| old.wrapping_add(bytes));
+        tree.update(row_group::COMPRESSED, |old| old.wrapping_add(compressed));
         Ok(())
     }
 
@@ -338,7 +338,7 @@ impl ParquetCopier {
         let added = self.writer(None)?.finish().map_err(|error| self.not_encoded(&error))?;
         extend_schema(&mut tree, &added.footer);
         let groups: Vec<_> = self.outputs.drain(..).map(|group| group.tree).collect();
-        let rows = groups.iter().filter_map(|group| group.i64(row_group::ROWS)).sum();
+        let rows = groups.iter().filter_map(|group| group.i64(row_group::ROWS)).fold(0, i64::saturating_add);
         tree.update(file::ROWS, |_| rows);
         tree.set(file::ROW_GROUPS, Value::structs(groups.into_iter().map(Value::Struct).collect()));
         self.extend_metadata(&mut tree);

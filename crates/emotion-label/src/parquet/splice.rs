@@ -56,7 +56,7 @@ pub(crate) fn move_offset_index(index: &mut Struct, range: &Range<u64>, to: u64)
     const OFFSET: i16 = 1;
     for page in index.list_mut(PAGES).into_iter().flatten() {
         if let Value::Struct(page) = page {
-            page.update(OFFSET, |offset| offset - range.start.cast_signed() + to.cast_signed());
+            page.update(OFFSET, |offset| offset.wrapping_sub(range.start.cast_signed()).wrapping_add(to.cast_signed()));
         }
     }
 }

@@ -271,7 +271,7 @@ fn properties() -> impl Strategy<Value = WriterPropertiesBuilder> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
     #[test]
     fn files_are_copied_however_they_were_written(
