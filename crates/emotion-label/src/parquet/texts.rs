@@ -119,7 +119,15 @@ impl ParquetTexts {
         let metadata = file.metadata.metadata();
         let group = metadata.row_group(self.row_group);
         let rows = u64::try_from(group.num_rows()).unwrap_or_default().max(1);
-        let bytes = u64::try_from(group.column(file.leaf).uncompressed_size()).unwrap_or_default();
+        let column = group.column(file.leaf);
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let end = start.checked_add(column.compressed_size()).and_then(|end| u64::try_from(end).ok());
+        // The decoder panics on places that are no places.
+        if start < 0 || column.compressed_size() < 0 || end.is_none_or(|end| end > self.footer.size()) {
+            let error = ParquetError::General("the column lies beyond the end of the file".into());
+            return Err(self.undecodable(&error));
+        }
+        let bytes = u64::try_from(column.uncompressed_size()).unwrap_or_default();
         let fitting = usize::try_from(BATCH_BYTES / (bytes / rows).max(1)).unwrap_or(usize::MAX).max(16);
         let mask = ProjectionMask::leaves(metadata.file_metadata().schema_descr(), [file.leaf]);
         ParquetPushDecoderBuilder::new_with_metadata(file.metadata.clone())
