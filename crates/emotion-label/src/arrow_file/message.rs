@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use arrow::buffer::Buffer as ArrowBuffer;
 use arrow::ipc::{
-    Block, Buffer as IpcBuffer, Endianness, FieldNode, Message as Root, MessageHeader, Schema as RawSchema,
-    root_as_footer, root_as_message,
+    Block, Buffer as IpcBuffer, CompressionType, Endianness, FieldNode, Message as Root, MessageHeader,
+    Schema as RawSchema, root_as_footer, root_as_message,
 };
 use bytes::Bytes;
+use zstd::zstd_safe;
 
 use crate::error::{Fault, LabelError};
 use crate::flat::{Flat, Slot};
@@ -56,18 +57,25 @@ impl Message {
         root_as_message(self.metadata()).ok()
     }
 
-    /// Whether the metadata can be read, and the buffers that it lists are in the body.
+    /// Whether the metadata can be read, and the lengths that it lists agree with each other and with the body.
+    ///
+    /// Decoders allocate memory by these lengths before they find that the data is shorter.
     fn is_valid(&self) -> bool {
         let Some(root) = self.root() else { return false };
         let dictionary = root.header_as_dictionary_batch().and_then(|dictionary| dictionary.data());
         let Some(batch) = root.header_as_record_batch().or(dictionary) else { return true };
-        let body = self.body().len();
+        let codec = batch.compression().map(|compression| compression.codec());
         let is_within = |buffer: &IpcBuffer| {
-            let end = buffer.offset().checked_add(buffer.length()).and_then(|end| usize::try_from(end).ok());
-            buffer.offset() >= 0 && buffer.length() >= 0 && end.is_some_and(|end| end <= body)
+            let start = usize::try_from(buffer.offset()).ok();
+            let length = usize::try_from(buffer.length()).ok();
+            let end = start.zip(length).and_then(|(start, length)| start.checked_add(length));
+            let bytes = start.zip(end).and_then(|(start, end)| self.body().get(start..end));
+            bytes.is_some_and(|bytes| codec.is_none_or(|codec| can_decompress(bytes, codec)))
         };
         let is_counted = |node: &FieldNode| node.length() >= 0 && (0..=node.length()).contains(&node.null_count());
-        batch.length() >= 0
+        let rows = batch.nodes().iter().flatten().next().map_or(batch.length(), FieldNode::length);
+        batch.length() == rows
+            && batch.length() >= 0
             && batch.buffers().iter().flatten().all(is_within)
             && batch.nodes().iter().flatten().all(is_counted)
     }
@@ -78,6 +86,29 @@ impl Message {
 
     pub fn schema(&self) -> Option<RawSchema<'_>> {
         self.root()?.header_as_schema()
+    }
+}
+
+/// Whether the uncompressed length that precedes a compressed buffer is one that its bytes can have.
+fn can_decompress(bytes: &[u8], codec: CompressionType) -> bool {
+    /// The mark of a buffer that is not compressed.
+    const PLAIN: i64 = -1;
+    /// No LZ4 block expands by a larger factor.
+    const LZ4_RATIO: usize = 255;
+    /// A block of zstd of 4 bytes stands for at most 128 KiB.
+    const ZSTD_RATIO: usize = 1 << 15;
+    if bytes.is_empty() {
+        return true;
+    }
+    let Some((prefix, frame)) = bytes.split_first_chunk() else { return false };
+    let length = i64::from_le_bytes(*prefix);
+    let Ok(length) = usize::try_from(length) else { return length == PLAIN };
+    match codec {
+        CompressionType::ZSTD => match zstd_safe::get_frame_content_size(frame) {
+            Ok(Some(content)) => content == length as u64,
+            _ => length <= frame.len().saturating_mul(ZSTD_RATIO),
+        },
+        _ => length <= frame.len().saturating_mul(LZ4_RATIO),
     }
 }
 

@@ -245,6 +245,40 @@ fn damaged_and_old_files_are_refused() {
     assert!(texts(&options(), b"FEA1\0\0\0\0", 64).unwrap_err().to_string().contains("Feather version 1"));
 }
 
+/// Overwrites one number, such as a length, everywhere it occurs.
+fn with_number(bytes: &[u8], old: i64, new: i64) -> Vec<(usize, Vec<u8>)> {
+    let (old, new) = (old.to_le_bytes(), new.to_le_bytes());
+    let places = bytes.windows(8).enumerate().filter(|(_, window)| *window == old).map(|(at, _)| at);
+    places.map(|at| (at, [&bytes[..at], &new, &bytes[at + 8..]].concat())).collect()
+}
+
+#[test]
+fn damaged_lengths_allocate_no_memory() {
+    const HUGE: i64 = 1 << 40;
+    // No other number in the file is the number of rows.
+    let rows = batch(0..41);
+    let before = file(std::slice::from_ref(&rows), compressed(None));
+    let damaged = with_number(&before, 41, HUGE);
+    assert!(damaged.len() > 5, "{}", damaged.len());
+    for (at, damaged) in damaged {
+        let copied = copy(&damaged, 4096).map_or(0, |output| output.len());
+        assert!(copied < 2 * before.len(), "the length at {at}");
+        let read = texts(&options(), &damaged, 4096).map_or(0, |texts| texts.len());
+        assert!(read <= 41, "the length at {at}");
+    }
+    for codec in [CompressionType::LZ4_FRAME, CompressionType::ZSTD] {
+        let text: StringArray = (0..1000).map(|_| Some("a text that can be compressed")).collect();
+        let batch = RecordBatch::try_from_iter([("text", Arc::new(text) as ArrayRef)]).unwrap();
+        let before = file(std::slice::from_ref(&batch), compressed(Some(codec)));
+        assert_eq!(texts(&options(), &before, 4096).unwrap().len(), 1000);
+        let damaged = with_number(&before, 29_000, HUGE);
+        assert!(!damaged.is_empty());
+        for (at, damaged) in damaged {
+            assert!(texts(&options(), &damaged, 4096).is_err(), "{codec:?} at {at}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
 
