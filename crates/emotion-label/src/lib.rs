@@ -11,6 +11,7 @@
 pub mod drive;
 pub mod error;
 pub mod format;
+pub mod metadata;
 pub mod open;
 pub mod options;
 pub mod step;
@@ -21,7 +22,6 @@ mod csv;
 mod flat;
 mod ipc_schema;
 mod json;
-mod metadata;
 mod parquet;
 mod records;
 mod text_encoding;

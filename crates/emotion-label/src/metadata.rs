@@ -24,7 +24,8 @@ const DROPPED: [&str; 7] = [
 ];
 
 /// The value of a key in a file with these columns added; `None` if the key must go.
-pub(crate) fn extended(key: &str, value: &str, added: &SchemaRef) -> Option<String> {
+#[must_use]
+pub fn extended(key: &str, value: &str, added: &SchemaRef) -> Option<String> {
     match key {
         "org.apache.spark.sql.parquet.row.metadata" => spark(value, added.fields()),
         ARROW_SCHEMA_META_KEY => arrow_schema(value, added),
