@@ -6,9 +6,9 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use arrow::csv::reader::Format;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::{Buf, Bytes};
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
@@ -62,6 +62,25 @@ impl CsvShape {
         inferred.await?
     }
 
+    /// What the rows of this file and another are like.
+    pub fn merge(self, other: &Self) -> Result<Self> {
+        let (ours, theirs) = (self.schema.fields(), other.schema.fields());
+        if ours.len() != theirs.len() || ours.iter().zip(theirs).any(|(one, other)| one.name() != other.name()) {
+            bail!("the files have different columns");
+        }
+        let fields = ours.iter().zip(theirs).map(|(one, other)| {
+            let data_type = match (one.data_type(), other.data_type()) {
+                (one, other) if one == other => one.clone(),
+                (DataType::Null, known) | (known, DataType::Null) => known.clone(),
+                (one, other) if one.is_numeric() && other.is_numeric() => DataType::Float64,
+                _ => DataType::Utf8,
+            };
+            Field::new(one.name(), data_type, true)
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Ok(Self { schema, has_newlines: self.has_newlines || other.has_newlines, ..self })
+    }
+
     /// The format by which `DataFusion` reads the file.
     pub fn format(&self) -> CsvFormat {
         CsvFormat::default()
@@ -82,7 +101,7 @@ fn infer(chunks: Chunks, dialect: Dialect) -> Result<CsvShape> {
     let (schema, records) = format.infer_schema(&mut lines, None)?;
     // The header and the last record are a line each, the last without a line end.
     let has_newlines = lines.count > records + 1;
-    Ok(CsvShape { schema: Arc::new(Schema::clone(&schema)), has_newlines, dialect })
+    Ok(CsvShape { schema: Arc::new(schema), has_newlines, dialect })
 }
 
 /// Reads chunks as they come.

@@ -7,6 +7,7 @@ mod classify;
 mod cluster;
 mod csv_schema;
 mod eval;
+mod file_tables;
 mod label;
 mod memory;
 mod message;

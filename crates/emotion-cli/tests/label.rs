@@ -406,8 +406,9 @@ fn avro_that_is_cut_short_is_refused() {
     let schema = r#"{"type":"record","name":"row","fields":[{"name":"Text","type":"string"}]}"#;
     // Lengths below 64 are one byte in Avro's encoding of numbers, others two.
     let number = |value: usize| -> Vec<u8> {
+        let byte = |value: usize| u8::try_from(value).unwrap();
         let zigzag = value << 1;
-        if zigzag < 128 { vec![zigzag as u8] } else { vec![(zigzag & 127) as u8 | 128, (zigzag >> 7) as u8] }
+        if zigzag < 128 { vec![byte(zigzag)] } else { vec![byte(zigzag & 127) | 128, byte(zigzag >> 7)] }
     };
     let string = |text: &str| [number(text.len()), text.as_bytes().to_vec()].concat();
     let sync = [7_u8; 16];
@@ -421,6 +422,47 @@ fn avro_that_is_cut_short_is_refused() {
     for cut in [1, 20, 40] {
         let input = folder.write("cut.avro", &whole[..whole.len() - cut]);
         assert_fails(&label(&input, &folder.path("cut.parquet"), &[]), &["cut.avro", "ends within a block"]);
+    }
+}
+
+#[test]
+fn all_commands_read_the_same_files() {
+    let folder = Folder::new();
+    let reviews = folder.write("reviews.csv", reviews(300));
+    let count = |file: &str| {
+        let query = format!("SELECT count(*) AS n, count(DISTINCT id) AS ids FROM '{file}'");
+        let mut sql = emotion(&["sql", "-c", &query, "--format", "csv", "-q"]);
+        // Splits also small files between threads.
+        sql.env("DATAFUSION_OPTIMIZER_REPARTITION_FILE_MIN_SIZE", "1000");
+        output_of(&sql.output().unwrap()).to_string()
+    };
+    assert_eq!(count(&reviews), "n,ids\n300,300\n");
+    let page = folder.path("page.html");
+    output_of(&run(&["report", &reviews, "--text", "Text", "--model", SMALL, "-o", &page]));
+    let golden = fs::read_to_string(root().join(SMALL).join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&golden).unwrap();
+    let known = config["id2label"]["0"].as_str().unwrap();
+    let labeled = fs::read_to_string(&reviews).unwrap().replace(",joy\n", &format!(",{known}\n"));
+    let labeled = folder.write("labeled.csv", labeled);
+    let line = ["eval", &labeled, "--text", "Text", "--label", "label", "--model", SMALL, "--format", "json"];
+    let evaluated = run(&line);
+    let evaluated: serde_json::Value = serde_json::from_str(output_of(&evaluated)).unwrap();
+    assert_eq!(evaluated["test_samples"], 300);
+
+    folder.write("folder/day=1/a.csv", fs::read(&reviews).unwrap());
+    folder.write("folder/day=2/a.csv", "id,Text,label\nx,fine,joy\n");
+    folder.write("folder/_SUCCESS", "");
+    assert_eq!(count(&folder.path("folder")), "n,ids\n301,301\n");
+
+    // A column whose values are numbers at first.
+    let mut late = "id,code\n".to_string();
+    (0..1500).for_each(|row| writeln!(late, "{row},{}", if row < 1200 { "7" } else { "x" }).unwrap());
+    assert_eq!(count(&folder.write("late.csv", late)), "n,ids\n1500,1500\n");
+    for name in ["a.jsonl", "a.ndjson"] {
+        assert_eq!(count(&folder.write(name, "{\"id\":1}\n{\"id\":2}\n")), "n,ids\n2,2\n", "{name}");
+    }
+    for name in ["a.tsv", "data[1].csv", "really?.csv", "50%off.csv", "a%20b.csv"] {
+        assert_eq!(count(&folder.write(name, "id\n1\n2\n")), "n,ids\n2,2\n", "{name}");
     }
 }
 
