@@ -1,14 +1,19 @@
 //! The `emotion` program: SQL with emotion labels, labels for lines of text, how good they are, and what they show.
 
+mod address;
 mod atomic_file;
+mod character;
 mod classify;
 mod cluster;
+mod csv_schema;
 mod eval;
+mod file_tables;
 mod label;
 mod memory;
 mod message;
 mod model;
 mod numbers;
+mod object;
 mod page;
 mod report;
 mod session;

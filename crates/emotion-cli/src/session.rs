@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use arrow::datatypes::DataType;
+use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -13,11 +14,13 @@ use datafusion_cli::catalog::DynamicObjectStoreCatalog;
 use datafusion_cli::functions::ParquetMetadataFunc;
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use datafusion_emotion::EmotionExt;
+use emotion_label::format::Format;
 
 use crate::cluster;
+use crate::file_tables::FileTables;
 
 /// Endings of files that are tables.
-const EXTENSIONS: &str = ".parquet, .csv, .json, .arrow or .avro";
+const EXTENSIONS: &str = Format::ENDINGS;
 
 /// A session in which file names and object-store addresses are tables, with these options set.
 pub async fn session(
@@ -57,7 +60,7 @@ pub async fn session_on(
         Some(address) => cluster::connect(address, state).await?,
         None => SessionContext::new_with_state(state),
     };
-    let context = context.enable_url_table();
+    let context = with_files(context);
     context.refresh_catalogs().await?;
     context.register_catalog_list(Arc::new(DynamicObjectStoreCatalog::new(
         Arc::clone(context.state().catalog_list()),
@@ -65,6 +68,18 @@ pub async fn session_on(
     )));
     context.register_udtf("parquet_metadata", Arc::new(ParquetMetadataFunc {}));
     Ok(context)
+}
+
+/// The session with names of files as tables.
+fn with_files(context: SessionContext) -> SessionContext {
+    let tables = Arc::new(FileTables::default());
+    let names = Arc::clone(context.state().catalog_list());
+    let catalogs = DynamicFileCatalog::new(names, Arc::clone(&tables) as Arc<dyn UrlTableFactory>);
+    let session_id = context.session_id();
+    let builder = context.into_state_builder().with_session_id(session_id).with_catalog_list(Arc::new(catalogs));
+    let context = SessionContext::from(builder.build());
+    tables.others().session_store().with_state(context.state_weak_ref());
+    context
 }
 
 /// Loads the session's model, so that a wrong name on the command line is reported before anything is read: the type

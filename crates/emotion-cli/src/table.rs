@@ -10,19 +10,23 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::{CsvReadOptions, DataFrame, SessionContext};
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
+use emotion_label::format::{FileType, Format};
 
+use crate::character::ascii;
+use crate::file_tables::{address_of, table};
 use crate::session::{explain, session};
+use crate::stores::object_store;
 
 /// Which files to read.
 #[derive(Args)]
 pub struct TableArguments {
-    /// Files or folders: Parquet, CSV, JSON, Arrow or Avro by their endings; also at s3:// and https://
+    /// Files or folders: Parquet, CSV, TSV, JSON, Arrow or Avro by their endings; also at s3:// and https://
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
 
-    /// Read the files as CSV with this character between fields, whatever their endings
-    #[arg(long, value_name = "CHARACTER")]
-    delimiter: Option<char>,
+    /// Read the files as CSV with this character between fields, whatever their endings; \t is a tab
+    #[arg(long, value_name = "CHARACTER", value_parser = ascii)]
+    delimiter: Option<u8>,
 }
 
 impl TableArguments {
@@ -63,10 +67,17 @@ impl TableArguments {
         let Some(delimiter) = self.delimiter else {
             return context.table(TableReference::bare(file)).await.map_err(explain);
         };
-        let Ok(delimiter) = u8::try_from(delimiter) else { bail!("--delimiter must be a plain character") };
-        let options = CsvReadOptions::new().delimiter(delimiter).file_extension("");
-        let frame = context.read_csv(file, options).await;
-        frame.with_context(|| format!("cannot read '{file}' as CSV"))
+        let cannot = || format!("cannot read '{file}' as CSV");
+        let url = address_of(file).with_context(cannot)?;
+        if url.is_collection() {
+            let options = CsvReadOptions::new().delimiter(delimiter).file_extension("").newlines_in_values(true);
+            return context.read_csv(file, options).await.with_context(cannot);
+        }
+        object_store(context, &url).await?;
+        let compression = FileType::of(file).and_then(|file| file.compression);
+        let file_type = FileType { format: Format::Csv, compression };
+        let table = table(&context.state(), &url, file_type, Some(delimiter)).await;
+        table.and_then(|table| context.read_table(table)).with_context(cannot)
     }
 }
 

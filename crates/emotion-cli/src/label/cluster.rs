@@ -25,7 +25,7 @@ use futures::{StreamExt, TryStreamExt};
 use super::counts::Counts;
 use super::failure::Failure;
 use super::labeler::Labeler;
-use super::source::{Source, Want};
+use super::source::Source;
 use crate::cluster;
 
 /// Files that are labeled side by side, so that many small ones are work enough.
@@ -90,7 +90,7 @@ impl Cluster {
     }
 
     async fn ask(&self, work: Work<'_>, start: u64, rows: u64) -> Result<RecordBatch> {
-        let texts = work.source.texts(work.row_group).await?;
+        let texts = work.source.plan(work.row_group).await?;
         let plan = plan(texts, work.labeler.classifier(), start, rows)?;
         let schema = plan.schema();
         let stream = cluster::execute(&self.0, work.context, plan).await?;
@@ -108,13 +108,13 @@ async fn stopped(stop: &AtomicBool) {
 /// Whose fault it is that the cluster failed: the file's if it cannot be read here either.
 async fn blame(work: Work<'_>, error: anyhow::Error) -> Failure {
     let read = async {
-        let mut batches = work.source.read(work.row_group, 0, 1 << 13, Want::Text).await?;
-        while batches.next().await.transpose()?.is_some() {}
+        let mut texts = work.source.texts(work.row_group, 0, 1 << 13).await?;
+        while texts.next(work.row_group).await?.is_some() {}
         Ok(())
     };
     match read.await {
         Ok(()) => Failure::Other(error.context("the cluster cannot label")),
-        Err(unreadable) => Failure::Input(Some(work.row_group), unreadable),
+        Err(unreadable) => unreadable,
     }
 }
 

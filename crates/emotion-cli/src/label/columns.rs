@@ -8,8 +8,9 @@ use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, StructArra
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use emotion_classifier::{Classifier, DEFAULT_THRESHOLD, Prediction};
+use emotion_label::format::Format;
 
-use super::format::OutputFormat;
+use super::format::is_separated;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -82,12 +83,12 @@ impl Columns {
     }
 
     /// The columns' names and types.
-    pub fn schema(&self, classifier: &Classifier, format: OutputFormat) -> Schema {
+    pub fn schema(&self, classifier: &Classifier, format: Format) -> Schema {
         let fields = self.0.iter().flat_map(|(kind, name)| match kind {
             Kind::Label => vec![Field::new(name, DataType::Utf8, true)],
             Kind::Score => vec![Field::new(name, DataType::Float32, true)],
             Kind::Truncated => vec![Field::new(name, DataType::Boolean, true)],
-            Kind::Scores if format == OutputFormat::Csv => {
+            Kind::Scores if is_separated(format) => {
                 let column = |label: &Arc<str>| Field::new(format!("{name}_{label}"), DataType::Float32, true);
                 classifier.labels().iter().map(column).collect()
             }
@@ -97,12 +98,7 @@ impl Columns {
     }
 
     /// The columns' values for rows of these predictions.
-    pub fn arrays(
-        &self,
-        classifier: &Classifier,
-        format: OutputFormat,
-        rows: &[Option<Arc<Prediction>>],
-    ) -> Vec<ArrayRef> {
+    pub fn arrays(&self, classifier: &Classifier, format: Format, rows: &[Option<Arc<Prediction>>]) -> Vec<ArrayRef> {
         let column = |kind: Kind| -> Vec<ArrayRef> {
             match kind {
                 Kind::Label => {
@@ -118,7 +114,7 @@ impl Columns {
                     let truncated = rows.iter().map(|row| row.as_deref().map(|row| row.truncated));
                     vec![Arc::new(truncated.collect::<BooleanArray>())]
                 }
-                Kind::Scores if format == OutputFormat::Csv => scores(classifier, rows),
+                Kind::Scores if is_separated(format) => scores(classifier, rows),
                 Kind::Scores => {
                     let nulls: NullBuffer = rows.iter().map(Option::is_some).collect();
                     let scores = scores(classifier, rows);

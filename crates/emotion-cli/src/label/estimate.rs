@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use datafusion::prelude::SessionContext;
-use futures::StreamExt;
 
+use super::choices::Choices;
 use super::failure::Failure;
-use super::job::{Choices, Content, Task, open};
+use super::job::{Content, Task};
 use super::journal::State;
 use super::labeler::Labeler;
 use super::progress::remaining;
-use super::source::{Source, Want};
+use super::source::Source;
 use super::storage::Storage;
 use crate::message::message;
 use crate::numbers::{duration, files, grouped, whole};
@@ -33,7 +33,7 @@ pub async fn describe(
 ) -> Result<String> {
     let mut text = String::new();
     for task in tasks {
-        let output = storage.shown_file(&task.output);
+        let output = storage.shown_file(&task.target.name);
         let state = match (&task.state, &task.content) {
             (_, Content::Unreadable(error)) => format!("set aside: {}", message(error)),
             (State::Done(_), _) => "done".into(),
@@ -73,7 +73,7 @@ async fn sample(
         let opened;
         let source = match &task.content {
             Content::Open(source) => source,
-            _ => match open(context, &task.input, choices, labeler).await {
+            _ => match Source::open(context, &task.input, task.target.file, choices, labeler).await {
                 Ok(source) => {
                     opened = source;
                     &opened
@@ -82,7 +82,11 @@ async fn sample(
                 Err(Failure::Stopped) => return Ok((rows, time)),
             },
         };
-        let (these, took) = sample_of(source, labeler, choices).await?;
+        let (these, took) = match sample_of(source, labeler, choices).await {
+            Ok(sample) => sample,
+            Err(Failure::Input(_, error) | Failure::Other(error)) => return Err(error),
+            Err(Failure::Stopped) => return Ok((rows, time)),
+        };
         rows += these;
         time += took;
         if time > SAMPLED_FOR {
@@ -93,15 +97,14 @@ async fn sample(
 }
 
 /// Labels the first rows of a file's middle row group.
-async fn sample_of(source: &Source, labeler: &Labeler, choices: &Choices) -> Result<(u64, Duration)> {
+async fn sample_of(source: &Source, labeler: &Labeler, choices: &Choices) -> Result<(u64, Duration), Failure> {
     let batch_rows = choices.batch_rows();
     let Some(row_group) = source.row_groups.len().checked_sub(1).map(|last| last / 2) else {
         return Ok((0, Duration::ZERO));
     };
-    let mut batches = source.read(row_group, 0, batch_rows, Want::Text).await?;
-    let Some(batch) = batches.next().await else { return Ok((0, Duration::ZERO)) };
-    let batch = batch?;
+    let mut texts = source.texts(row_group, 0, batch_rows).await?;
+    let Some(texts) = texts.next(row_group).await? else { return Ok((0, Duration::ZERO)) };
     let started = Instant::now();
-    let (_, counts) = labeler.label(&batch, &AtomicBool::new(false))?;
+    let (_, counts) = labeler.label(&texts, &AtomicBool::new(false))?;
     Ok((counts.rows, started.elapsed()))
 }

@@ -1,121 +1,74 @@
-//! Formats of files that are read and written.
+//! Formats of files that are written, and the encoders for files of another format than the input.
 
 use anyhow::{Result, bail};
 use arrow::csv::WriterBuilder as CsvWriterBuilder;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::FileWriter;
 use arrow::json::WriterBuilder as JsonWriterBuilder;
 use arrow::json::writer::LineDelimited;
 use arrow::record_batch::RecordBatch;
 use clap::ValueEnum;
+use emotion_label::format::{FileType, Format};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-/// Formats that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InputFormat {
-    Parquet,
-    Csv,
-    Json,
-    Arrow,
-    Avro,
-}
-
-impl InputFormat {
-    pub const ENDINGS: &str = ".parquet, .csv, .json, .jsonl, .ndjson, .arrow or .avro";
-
-    pub fn of(name: &str) -> Option<Self> {
-        let (_, ending) = name.rsplit_once('.')?;
-        Some(match ending.to_ascii_lowercase().as_str() {
-            "parquet" => Self::Parquet,
-            "csv" => Self::Csv,
-            "json" | "jsonl" | "ndjson" => Self::Json,
-            "arrow" => Self::Arrow,
-            "avro" => Self::Avro,
-            _ => return None,
-        })
-    }
-
-    /// The format to write if none is asked for.
-    pub fn output(self) -> OutputFormat {
-        match self {
-            Self::Parquet | Self::Avro => OutputFormat::Parquet,
-            Self::Csv => OutputFormat::Csv,
-            Self::Json => OutputFormat::Json,
-            Self::Arrow => OutputFormat::Arrow,
-        }
-    }
-}
-
-/// Formats that are written.
+/// Formats that can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     Parquet,
     /// Comma-separated values with a line of names; the scores are a column each
     Csv,
+    /// The same, separated by tabs
+    Tsv,
     /// A JSON object a line
     Json,
     /// Arrow IPC file, also called Feather
     Arrow,
 }
 
-impl OutputFormat {
-    pub fn of(name: &str) -> Option<Self> {
-        match InputFormat::of(name)? {
-            InputFormat::Avro => None,
-            other => Some(other.output()),
+impl From<OutputFormat> for Format {
+    fn from(format: OutputFormat) -> Self {
+        match format {
+            OutputFormat::Parquet => Self::Parquet,
+            OutputFormat::Csv => Self::Csv,
+            OutputFormat::Tsv => Self::Tsv,
+            OutputFormat::Json => Self::Json,
+            OutputFormat::Arrow => Self::Arrow,
         }
     }
+}
 
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Parquet => "parquet",
-            Self::Csv => "csv",
-            Self::Json => "json",
-            Self::Arrow => "arrow",
+/// The file that is made of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its path within the output.
+    pub name: String,
+    pub file: FileType,
+}
+
+impl Target {
+    /// The file in `format` that is made of the file of this name and type.
+    pub fn of(name: &str, input: FileType, format: Format) -> Self {
+        if input.format == format {
+            return Self { name: name.into(), file: input };
         }
-    }
-
-    /// The name of the file that is made of another.
-    pub fn rename(self, name: &str) -> String {
-        match name.rsplit_once('.') {
-            Some((stem, _))
-                if InputFormat::of(name).is_some_and(|of| of == InputFormat::Avro || of.output() != self) =>
-            {
-                format!("{stem}.{}", self.name())
+        let stem = match FileType::of(name) {
+            Some(FileType { compression, .. }) => {
+                let endings = 1 + usize::from(compression.is_some());
+                name.rsplitn(endings + 1, '.').last().unwrap_or(name)
             }
-            _ => name.into(),
-        }
+            None => name,
+        };
+        let name = format!("{stem}.{}", format.name().to_lowercase());
+        Self { name, file: FileType { format, compression: None } }
     }
+}
 
-    /// The types that columns of an input in `from` are written in.
-    ///
-    /// An Arrow file has one dictionary for all its batches, where those of a Parquet file each have their own.
-    pub fn schema(self, schema: &Schema, from: InputFormat) -> Schema {
-        if self != Self::Arrow || from == InputFormat::Arrow {
-            return schema.clone();
-        }
-        let fields = schema.fields().iter().map(|field| match field.data_type() {
-            DataType::Dictionary(_, values) => field.as_ref().clone().with_data_type(values.as_ref().clone()),
-            _ => field.as_ref().clone(),
-        });
-        Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())
-    }
-
-    /// Refuses columns that the format has no way to hold.
-    pub fn check(self, schema: &Schema, file: &str) -> Result<()> {
-        let nested = schema.fields().iter().find(|field| field.data_type().is_nested());
-        match nested {
-            Some(field) if self == Self::Csv => bail!(
-                "CSV cannot hold the column '{}' of '{file}', which is {}: choose --format parquet or json",
-                field.name(),
-                field.data_type()
-            ),
-            _ => Ok(()),
-        }
-    }
+/// Whether a format has a field per value, without structs.
+pub fn is_separated(format: Format) -> bool {
+    matches!(format, Format::Csv | Format::Tsv)
 }
 
 /// How Parquet's pages are compressed.
@@ -141,7 +94,7 @@ impl Codec {
         }
     }
 
-    fn compression(self) -> Compression {
+    pub fn compression(self) -> Compression {
         match self {
             Self::Zstd => Compression::ZSTD(ZstdLevel::default()),
             Self::Snappy => Compression::SNAPPY,
@@ -153,10 +106,10 @@ impl Codec {
     }
 }
 
-/// How files are written.
+/// How files are encoded.
 #[derive(Debug, Clone)]
 pub struct WriteOptions {
-    pub codec: Codec,
+    pub compression: Compression,
     /// Rows of a Parquet row group; by default those of the input, as far as they are not too large.
     pub row_group_rows: Option<usize>,
     pub delimiter: u8,
@@ -169,7 +122,7 @@ impl WriteOptions {
 
     fn properties(&self, metadata: Vec<KeyValue>) -> WriterProperties {
         WriterProperties::builder()
-            .set_compression(self.codec.compression())
+            .set_compression(self.compression)
             .set_max_row_group_row_count(Some(self.row_group_rows.unwrap_or(Self::MOST_ROWS)))
             .set_max_row_group_bytes(self.row_group_rows.is_none().then_some(Self::MOST_BYTES))
             .set_key_value_metadata(Some(metadata))
@@ -188,26 +141,27 @@ pub enum Encoder {
 impl Encoder {
     /// `metadata` goes into a Parquet file's footer, and into an Arrow file's.
     pub fn new(
-        format: OutputFormat,
+        format: Format,
         schema: &SchemaRef,
         options: &WriteOptions,
         metadata: Vec<(String, String)>,
     ) -> Result<Self> {
         Ok(match format {
-            OutputFormat::Parquet => {
+            Format::Parquet => {
                 let metadata = metadata.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
                 let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(options.properties(metadata)))?;
                 Self::Parquet { writer: Box::new(writer), keep_row_groups: options.row_group_rows.is_none() }
             }
-            OutputFormat::Arrow => {
+            Format::Arrow => {
                 let mut writer = FileWriter::try_new(Vec::new(), schema)?;
                 for (key, value) in metadata {
                     writer.write_metadata(key, value);
                 }
                 Self::Arrow(Box::new(writer))
             }
-            OutputFormat::Csv => Self::Csv { delimiter: options.delimiter, has_header: false },
-            OutputFormat::Json => Self::Json,
+            Format::Csv | Format::Tsv => Self::Csv { delimiter: options.delimiter, has_header: false },
+            Format::Json => Self::Json,
+            other => bail!("{} is not written", other.name()),
         })
     }
 
@@ -261,5 +215,24 @@ impl Encoder {
             }
             Self::Csv { .. } | Self::Json => Vec::new(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_format() {
+        let target = |name: &str, format| {
+            let target = Target::of(name, FileType::of(name).unwrap(), format);
+            (target.name, target.file.compression.is_some())
+        };
+        assert_eq!(target("a.b/c.jsonl", Format::Json), ("a.b/c.jsonl".into(), false));
+        assert_eq!(target("a.csv.gz", Format::Csv), ("a.csv.gz".into(), true));
+        assert_eq!(target("a.csv.gz", Format::Parquet), ("a.parquet".into(), false));
+        assert_eq!(target("a.b.avro", Format::Parquet), ("a.b.parquet".into(), false));
+        let notes = FileType { format: Format::Csv, compression: None };
+        assert_eq!(Target::of("notes.txt", notes, Format::Arrow).name, "notes.txt.arrow");
     }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
+use emotion_label::format::{FileType, Format};
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::address::local;
-use super::format::InputFormat;
 use super::storage::Storage;
+use crate::address::{absolute, local};
 use crate::stores::object_store;
 
 /// A star stands for a part of a name, not for folders.
@@ -26,7 +26,7 @@ pub struct Input {
     pub name: String,
     /// What messages call it.
     pub shown: String,
-    pub format: InputFormat,
+    pub file: FileType,
     pub url: ListingTableUrl,
     pub store: Arc<dyn ObjectStore>,
     pub meta: ObjectMeta,
@@ -69,10 +69,7 @@ pub async fn find(
             }
         }
         if is_empty {
-            bail!(
-                "there is nothing to label in '{argument}': no file outside the output ends in {}",
-                InputFormat::ENDINGS
-            );
+            bail!("there is nothing to label in '{argument}': no file outside the output ends in {}", Format::ENDINGS);
         }
     }
     Ok((inputs.into_values().collect(), others))
@@ -123,17 +120,17 @@ impl Found {
         if self.is_hidden(file) {
             return Ok(None);
         }
-        let format = if is_csv { Some(InputFormat::Csv) } else { InputFormat::of(&name) };
-        let Some(format) = format else {
+        let known = FileType::of(&name);
+        let Some(file_type) = (if is_csv { Some(separated(known)) } else { known }) else {
             if self.is_one_file() {
-                bail!("'{}' is no table: the name of a file must end in {}", self.argument, InputFormat::ENDINGS);
+                bail!("'{}' is no table: the name of a file must end in {}", self.argument, Format::ENDINGS);
             }
             return Ok(None);
         };
         Ok(Some(Input {
             shown: self.shown(&name),
             name,
-            format,
+            file: file_type,
             url: url_of(&self.url, file)?,
             store: Arc::clone(&self.store),
             meta: file.clone(),
@@ -152,6 +149,13 @@ impl Found {
     }
 }
 
+/// The type of a file that is read as CSV whatever its ending.
+fn separated(known: Option<FileType>) -> FileType {
+    let format = known.map(|known| known.format).filter(|format| *format == Format::Tsv);
+    let compression = known.and_then(|known| known.compression);
+    FileType { format: format.unwrap_or(Format::Csv), compression }
+}
+
 fn path_under(url: &ListingTableUrl, file: &ObjectMeta) -> String {
     url.strip_prefix(&file.location).into_iter().flatten().collect::<Vec<_>>().join("/")
 }
@@ -166,8 +170,7 @@ fn address(argument: &str) -> Result<(ListingTableUrl, Option<Pattern>)> {
         return Ok((url, pattern));
     }
     let base = if base.is_empty() { "." } else { base };
-    let path = Path::new(base).canonicalize();
-    let path = path.with_context(|| {
+    let path = absolute(Path::new(base)).with_context(|| {
         format!("there is no file '{argument}': check the path, which starts from the current folder")
     })?;
     Ok((local(&path)?, pattern))

@@ -1,40 +1,34 @@
 //! The work: labels for each file, piece by piece, then the file.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Error, Result};
 use arrow::array::RecordBatch;
-use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::prelude::SessionContext;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryFutureExt};
 use tokio::task::spawn_blocking;
 
+use super::choices::Choices;
 use super::cluster::{Cluster, FILES_UNDER_WAY, Work};
 use super::counts::Counts;
 use super::failure::Failure;
-use super::format::{Encoder, WriteOptions};
+use super::format::Target;
 use super::inputs::Input;
 use super::journal::{Journal, Segment, State};
 use super::labeler::Labeler;
 use super::progress::Progress;
-use super::source::{Source, Want};
-use super::storage::Upload;
+use super::source::Source;
 use super::summary::SetAside;
-
-/// Rows that are read and labeled together, for each core.
-const ROWS_A_CORE: usize = 64;
+use super::texts::Texts;
+use super::write::Writing;
 
 /// Batches under way at once, so that no core waits for the last text of one.
 const BATCHES_UNDER_WAY: usize = 2;
-
-/// Rows that are written together.
-const WRITTEN_ROWS: usize = 8192;
 
 /// Rows whose labels are kept in one piece at most.
 const SEGMENT_ROWS: u64 = 1 << 16;
@@ -42,8 +36,7 @@ const SEGMENT_ROWS: u64 = 1 << 16;
 /// A file to label, and what is known of it.
 pub struct Task {
     pub input: Input,
-    /// The file to make of it.
-    pub output: String,
+    pub target: Target,
     pub state: State,
     pub content: Content,
 }
@@ -78,30 +71,11 @@ impl Task {
     }
 }
 
-/// How to read and write.
-pub struct Choices {
-    pub text: String,
-    pub write: WriteOptions,
-    pub keep_going: bool,
-    /// Time after which labels are kept for good.
-    pub commit_every: Duration,
-    pub threads: usize,
-}
-
-impl Choices {
-    /// Rows that are read and labeled together.
-    pub fn batch_rows(&self) -> usize {
-        self.threads * ROWS_A_CORE
-    }
-}
-
 pub struct Job<'a> {
     pub context: &'a SessionContext,
     pub journal: &'a Journal,
     pub labeler: Arc<Labeler>,
     pub choices: &'a Choices,
-    /// What a Parquet footer says of the model.
-    pub model: Vec<(String, String)>,
     pub stop: Arc<AtomicBool>,
     pub progress: Progress,
     /// What labels; this process if there is none.
@@ -166,7 +140,7 @@ impl Job<'_> {
     }
 
     async fn file(&self, task: Task, outcome: &mut Outcome) -> Result<(), Failure> {
-        let Task { input, output, state, content } = task;
+        let Task { input, target, state, content } = task;
         if let State::Done(counts) = &state {
             outcome.counts.add(counts);
             return Ok(());
@@ -174,7 +148,9 @@ impl Job<'_> {
         let source = match content {
             Content::Open(source) => *source,
             Content::Unreadable(error) => return Err(Failure::Input(None, error)),
-            Content::RowGroups(_) | Content::Unread => open(self.context, &input, self.choices, &self.labeler).await?,
+            Content::RowGroups(_) | Content::Unread => {
+                Source::open(self.context, &input, target.file, self.choices, &self.labeler).await?
+            }
         };
         let mut segments = match state {
             State::Begun(segments) => segments,
@@ -183,9 +159,9 @@ impl Job<'_> {
                 Vec::new()
             }
         };
-        let mut bad = BTreeMap::new();
+        let (mut bad, mut texts) = (BTreeMap::new(), None);
         for row_group in 0..source.row_groups.len() {
-            let labeled = self.row_group(&source, &input, row_group, &mut segments).await;
+            let labeled = self.row_group(&source, &input, row_group, &mut segments, &mut texts).await;
             self.excuse(labeled, &source, &mut bad)?;
         }
         let (bytes, counts) = loop {
@@ -193,7 +169,19 @@ impl Job<'_> {
                 self.report(&input, &source, bad, outcome);
                 return Ok(());
             }
-            let written = self.write(&source, &input, &output, &segments, &bad).await;
+            let left_out: Vec<usize> = bad.keys().copied().collect();
+            let writing = Writing {
+                journal: self.journal,
+                choices: self.choices,
+                added: self.labeler.schema(),
+                source: &source,
+                input: &input,
+                target: &target,
+                segments: &segments,
+                left_out: &left_out,
+                stop: &self.stop,
+            };
+            let written = writing.write().await;
             if let Some(written) = self.excuse(written, &source, &mut bad)? {
                 break written;
             }
@@ -215,7 +203,7 @@ impl Job<'_> {
     ) -> Result<Option<T>, Failure> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(Failure::Input(Some(row_group), error)) if self.choices.keep_going => {
+            Err(Failure::Input(Some(row_group), error)) if self.choices.keep_going && !bad.contains_key(&row_group) => {
                 self.progress.drop_rows(source.row_groups[row_group]);
                 bad.insert(row_group, error);
                 Ok(None)
@@ -243,6 +231,7 @@ impl Job<'_> {
         input: &Input,
         row_group: usize,
         segments: &mut Vec<Segment>,
+        texts: &mut Option<Texts>,
     ) -> Result<(), Failure> {
         let done = segments.iter().filter(|segment| segment.row_group == row_group).map(|segment| segment.rows).sum();
         let rows = source.row_groups[row_group];
@@ -250,14 +239,13 @@ impl Job<'_> {
             return Ok(());
         }
         let mut pending = Pending::new(row_group, done);
-        let result = self.label(source, input, &mut pending, segments).await;
+        let result = self.label(source, input, &mut pending, segments, texts).await;
         if !matches!(result, Err(Failure::Other(_))) {
             self.keep(input, &mut pending, segments).await?;
         }
         result?;
         if pending.first_row != rows {
-            let error = anyhow!("it has {} rows where {rows} were announced", pending.first_row);
-            return Err(Failure::Input(Some(row_group), error));
+            return Err(source.miscounted(row_group, pending.first_row));
         }
         Ok(())
     }
@@ -268,14 +256,18 @@ impl Job<'_> {
         input: &Input,
         pending: &mut Pending,
         segments: &mut Vec<Segment>,
+        texts: &mut Option<Texts>,
     ) -> Result<(), Failure> {
         let (row_group, first_row) = (pending.row_group, pending.first_row);
-        let mut pieces = match self.cluster {
-            Some(cluster) => {
-                let (context, labeler, stop) = (self.context, &*self.labeler, &*self.stop);
-                cluster.label(Work { context, labeler, source, row_group, stop }, first_row)
-            }
-            None => self.label_here(source, row_group, first_row).await?,
+        let mut pieces = if let Some(cluster) = self.cluster {
+            let (context, labeler, stop) = (self.context, &*self.labeler, &*self.stop);
+            cluster.label(Work { context, labeler, source, row_group, stop }, first_row)
+        } else {
+            let reader = match texts.take().filter(|texts| texts.is_at(row_group, first_row)) {
+                Some(reader) => reader,
+                None => source.texts(row_group, first_row, self.choices.batch_rows()).await?,
+            };
+            self.label_here(texts.insert(reader), row_group)
         };
         while let Some(piece) = pieces.next().await {
             let (batch, counts) = piece?;
@@ -288,26 +280,28 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The columns to add to the rows of a row group from its `first_row`th.
-    async fn label_here(
-        &self,
-        source: &Source,
+    /// The columns to add to the next rows of a row group.
+    fn label_here<'a>(
+        &'a self,
+        texts: &'a mut Texts,
         row_group: usize,
-        first_row: u64,
-    ) -> Result<BoxStream<'static, Result<(RecordBatch, Counts), Failure>>, Failure> {
-        let unreadable = move |error| Failure::Input(Some(row_group), error);
-        let batches = source.read(row_group, first_row, self.choices.batch_rows(), Want::Text).await;
-        let batches = batches.map_err(unreadable)?;
-        let (labeler, stop) = (Arc::clone(&self.labeler), Arc::clone(&self.stop));
+    ) -> BoxStream<'a, Result<(RecordBatch, Counts), Failure>> {
+        let batches = futures::stream::unfold(Some(texts), move |texts| async move {
+            let texts = texts?;
+            match texts.next(row_group).await.transpose()? {
+                Ok(batch) => Some((Ok(batch), Some(texts))),
+                Err(failure) => Some((Err(failure), None)),
+            }
+        });
         let pieces = batches.map(move |batch| {
-            let (labeler, stop) = (Arc::clone(&labeler), Arc::clone(&stop));
-            let work = batch.map(|batch| spawn_blocking(move || labeler.label(&batch, &stop)));
+            let (labeler, stop) = (Arc::clone(&self.labeler), Arc::clone(&self.stop));
+            let work = batch.map(|texts| spawn_blocking(move || labeler.label(&texts, &stop)));
             async move {
-                let piece = work.map_err(unreadable)?.await.context("the labeling thread is gone")??;
+                let piece = work?.await.context("the labeling thread is gone")??;
                 Ok::<_, Failure>(piece)
             }
         });
-        Ok(pieces.buffered(BATCHES_UNDER_WAY).boxed())
+        pieces.buffered(BATCHES_UNDER_WAY).boxed()
     }
 
     async fn keep(&self, input: &Input, pending: &mut Pending, segments: &mut Vec<Segment>) -> Result<(), Failure> {
@@ -319,75 +313,6 @@ impl Job<'_> {
         *pending = Pending::new(segment.row_group, segment.first_row + segment.rows);
         Ok(())
     }
-
-    /// Writes the file: the rows of the input with their labels.
-    async fn write(
-        &self,
-        source: &Source,
-        input: &Input,
-        output: &str,
-        segments: &[Segment],
-        bad: &BTreeMap<usize, Error>,
-    ) -> Result<(u64, Counts), Failure> {
-        let schema = self.labeler.format().schema(&joined(&source.schema, self.labeler.schema()), input.format);
-        let schema = Arc::new(schema);
-        let ours = |key: &String| self.model.iter().any(|(other, _)| other == key);
-        let theirs = source.metadata.iter().filter(|(key, _)| !ours(key));
-        let metadata = theirs.chain(&self.model).cloned().collect();
-        let encoder = Encoder::new(self.labeler.format(), &schema, &self.choices.write, metadata)?;
-        let mut upload = self.journal.upload(output)?;
-        let rows = Rows { source, input, segments, bad, schema: &schema };
-        match self.write_rows(rows, encoder, &mut upload).await {
-            Ok(counts) => Ok((self.journal.publish(input, upload).await?, counts)),
-            Err(failure) => {
-                upload.abort().await;
-                Err(failure)
-            }
-        }
-    }
-
-    async fn write_rows(&self, rows: Rows<'_>, mut encoder: Encoder, upload: &mut Upload) -> Result<Counts, Failure> {
-        let mut counts = Counts::default();
-        // A file without rows has a line of names, too.
-        upload.write(encoder.encode(&RecordBatch::new_empty(Arc::clone(rows.schema)))?).await?;
-        for row_group in 0..rows.source.row_groups.len() {
-            if rows.bad.contains_key(&row_group) {
-                continue;
-            }
-            let segments = rows.segments.iter().filter(|segment| segment.row_group == row_group).copied();
-            let mut labels = Labels::new(self.journal, rows.input, self.labeler.schema(), segments.collect());
-            let unreadable = |error| Failure::Input(Some(row_group), error);
-            let batches = rows.source.read(row_group, 0, WRITTEN_ROWS, Want::All).await;
-            let mut batches = batches.map_err(unreadable)?;
-            while let Some(batch) = batches.next().await {
-                if self.stop.load(Relaxed) {
-                    return Err(Failure::Stopped);
-                }
-                let batch = batch.map_err(unreadable)?;
-                let labels = labels.take(batch.num_rows()).await?;
-                upload.write(encoder.encode(&stored(rows.schema, &batch, &labels)?)?).await?;
-            }
-            upload.write(encoder.end_row_group()?).await?;
-            counts.add(&labels.counts);
-        }
-        upload.write(encoder.finish()?).await?;
-        Ok(counts)
-    }
-}
-
-/// Opens a file to label.
-pub async fn open(
-    context: &SessionContext,
-    input: &Input,
-    choices: &Choices,
-    labeler: &Labeler,
-) -> Result<Source, Failure> {
-    let source = Source::open(context, input, &choices.text, choices.write.delimiter, labeler.format()).await;
-    let checked = source.and_then(|source| {
-        labeler.columns().check(labeler.schema(), &source.schema, &input.shown)?;
-        Ok(source)
-    });
-    checked.map_err(|error| Failure::Input(None, error))
 }
 
 /// What to do about a file that cannot be labeled.
@@ -404,16 +329,6 @@ pub fn cure(file: &str, row_group: Option<usize>, error: Error) -> Error {
 /// How many cores there are to work on.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
-}
-
-/// What to write.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    source: &'a Source,
-    input: &'a Input,
-    segments: &'a [Segment],
-    bad: &'a BTreeMap<usize, Error>,
-    schema: &'a SchemaRef,
 }
 
 /// Labels that are not kept yet.
@@ -434,52 +349,4 @@ impl Pending {
         self.batches.push(batch);
         self.counts.add(counts);
     }
-}
-
-/// The labels of a row group, in the order of its rows.
-struct Labels<'a> {
-    journal: &'a Journal,
-    input: &'a Input,
-    schema: &'a SchemaRef,
-    segments: VecDeque<Segment>,
-    batches: VecDeque<RecordBatch>,
-    counts: Counts,
-}
-
-impl<'a> Labels<'a> {
-    fn new(journal: &'a Journal, input: &'a Input, schema: &'a SchemaRef, segments: VecDeque<Segment>) -> Self {
-        Self { journal, input, schema, segments, batches: VecDeque::new(), counts: Counts::default() }
-    }
-
-    async fn take(&mut self, rows: usize) -> Result<RecordBatch> {
-        let (mut pieces, mut wanted) = (Vec::new(), rows);
-        while wanted > 0 {
-            let Some(batch) = self.batches.pop_front() else {
-                let segment = self.segments.pop_front().context("there are more rows than labels")?;
-                let (batches, counts) = self.journal.labels(self.input, segment, self.schema).await?;
-                self.counts.add(&counts);
-                self.batches.extend(batches);
-                continue;
-            };
-            let taken = wanted.min(batch.num_rows());
-            pieces.push(batch.slice(0, taken));
-            if taken < batch.num_rows() {
-                self.batches.push_front(batch.slice(taken, batch.num_rows() - taken));
-            }
-            wanted -= taken;
-        }
-        Ok(concat_batches(self.schema, &pieces)?)
-    }
-}
-
-fn joined(input: &Schema, added: &Schema) -> Schema {
-    let fields = input.fields().iter().chain(added.fields()).cloned();
-    Schema::new_with_metadata(fields.collect::<Vec<_>>(), input.metadata().clone())
-}
-
-/// Rows with their labels, in the types that the output has for them.
-fn stored(schema: &SchemaRef, rows: &RecordBatch, labels: &RecordBatch) -> Result<RecordBatch> {
-    let columns = rows.columns().iter().chain(labels.columns()).zip(schema.fields());
-    let columns = columns.map(|(column, field)| cast(column, field.data_type()));
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)?)
 }

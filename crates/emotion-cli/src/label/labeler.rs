@@ -4,25 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use emotion_classifier::{Classifier, ClassifyOptions, DEFAULT_THRESHOLD, Prediction};
+use emotion_label::format::Format;
 
 use super::columns::Columns;
 use super::counts::Counts;
-use super::format::OutputFormat;
 use crate::table::strings;
 
 pub struct Labeler {
     classifier: Arc<Classifier>,
     options: ClassifyOptions,
     columns: Columns,
-    format: OutputFormat,
+    format: Format,
     schema: SchemaRef,
 }
 
 impl Labeler {
-    pub fn new(classifier: Arc<Classifier>, options: ClassifyOptions, columns: Columns, format: OutputFormat) -> Self {
+    pub fn new(classifier: Arc<Classifier>, options: ClassifyOptions, columns: Columns, format: Format) -> Self {
         let schema = Arc::new(columns.schema(&classifier, format));
         Self { classifier, options, columns, format, schema }
     }
@@ -35,18 +35,14 @@ impl Labeler {
         &self.columns
     }
 
-    pub fn format(&self) -> OutputFormat {
-        self.format
-    }
-
     /// Names and types of the columns that are added.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// The columns to add to rows whose texts are the one column of `batch`.
-    pub fn label(&self, batch: &RecordBatch, cancelled: &AtomicBool) -> Result<(RecordBatch, Counts)> {
-        let texts = strings(batch.column(0), batch.schema_ref().field(0).name())?;
+    /// The columns to add to rows of these texts.
+    pub fn label(&self, texts: &ArrayRef, cancelled: &AtomicBool) -> Result<(RecordBatch, Counts)> {
+        let texts = strings(texts, "text")?;
         let present: Vec<&str> = texts.iter().flatten().collect();
         let answer = self.classifier.request(&present).options(&self.options).cancelled(cancelled).run()?;
         let counts = Counts {

@@ -1,8 +1,10 @@
 //! `emotion label`: labels for files of any size, which survive whatever happens on the way.
 
-mod address;
+mod avro_blocks;
+mod choices;
 mod cluster;
 mod columns;
+mod compressor;
 mod counts;
 mod estimate;
 mod failure;
@@ -11,6 +13,7 @@ mod inputs;
 mod job;
 mod journal;
 mod labeler;
+mod labels;
 mod lock;
 mod parquet_object;
 mod progress;
@@ -19,6 +22,9 @@ mod storage;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod typed;
+mod write;
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -32,20 +38,25 @@ use clap::Args;
 use datafusion::prelude::SessionContext;
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use emotion_classifier::{Classifier, ClassifyOptions, LongText};
+use emotion_label::format::{FileType, Format};
+use encoding_rs::Encoding;
 use futures::{StreamExt, TryStreamExt};
 
+use crate::character::ascii;
 use crate::memory::peak_memory;
 use crate::model::ModelArguments;
 use crate::session::session;
+use choices::Choices;
 use cluster::Cluster;
 use columns::Columns;
 use failure::Failure;
-use format::{Codec, OutputFormat, WriteOptions};
+use format::{Codec, OutputFormat, Target};
 use inputs::Input;
-use job::{Choices, Content, Job, Outcome, Task, cores, cure, open};
+use job::{Content, Job, Outcome, Task, cores, cure};
 use journal::{JobKey, Journal, State};
 use labeler::Labeler;
 use progress::Progress;
+use source::Source;
 use storage::Storage;
 use summary::{SetAside, Summary};
 
@@ -92,17 +103,25 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
 
-    /// How to compress Parquet
-    #[arg(long, value_enum, default_value_t = Codec::Zstd)]
-    compression: Codec,
+    /// How to compress Parquet [default: as in the input; of another format, zstd]
+    #[arg(long, value_enum)]
+    compression: Option<Codec>,
 
-    /// Rows of a Parquet row group [default: as in the input, at most 1,048,576 rows and 128 MiB]
+    /// Rows of a Parquet row group [default: as in the input; of another format, at most 1,048,576 rows and 128 MiB]
     #[arg(long, value_name = "ROWS")]
     row_group_rows: Option<NonZeroUsize>,
 
-    /// Read the files as CSV with this character between fields, whatever their endings
-    #[arg(long, value_name = "CHARACTER")]
-    delimiter: Option<char>,
+    /// Read the files as CSV with this character between fields, whatever their endings; \t is a tab
+    #[arg(long, value_name = "CHARACTER", value_parser = ascii)]
+    delimiter: Option<u8>,
+
+    /// The character before a quote within a quoted field of a CSV file, such as \ [default: quotes are doubled]
+    #[arg(long, value_name = "CHARACTER", value_parser = ascii)]
+    escape: Option<u8>,
+
+    /// The encoding of CSV files, such as windows-1252 or utf-16le [default: as the byte order mark says, or UTF-8]
+    #[arg(long, value_name = "NAME", value_parser = encoding)]
+    encoding: Option<&'static Encoding>,
 
     /// Texts with more tokens than the model takes: cut them, or average over windows
     #[arg(long, value_name = "truncate|window", default_value_t)]
@@ -172,14 +191,13 @@ async fn run_in(
 ) -> Result<ExitCode> {
     let (inputs, other_files) =
         inputs::find(context, &arguments.inputs, arguments.delimiter.is_some(), &storage).await?;
-    let format = arguments.output_format(&inputs, storage.file())?;
-    let choices = arguments.choices()?;
+    let format = arguments.output_format(&inputs, storage.file_type())?;
+    let choices = arguments.choices(&classifier);
     let key = arguments.key(&classifier, format);
-    let model = footer(&classifier);
     let options = ClassifyOptions::default().long_text(arguments.long_text);
     let labeler = Arc::new(Labeler::new(classifier, options, arguments.columns.clone(), format));
-    let outputs = outputs(&inputs, format, storage.file())?;
-    let planned = inputs.into_iter().zip(outputs);
+    let targets = targets(&inputs, format, &storage)?;
+    let planned = inputs.into_iter().zip(targets);
     if arguments.dry_run {
         let journal = Journal::look(storage, &key, arguments.restart).await?;
         let tasks = plan(context, &journal, &labeler, &choices, planned).await?;
@@ -198,7 +216,7 @@ async fn run_in(
         let (choices, journal) = (&choices, &journal);
         let cluster = arguments.cluster.clone().map(Cluster);
         let cluster = cluster.as_ref();
-        let job = Job { context, journal, labeler, choices, model, stop, progress, cluster };
+        let job = Job { context, journal, labeler, choices, stop, progress, cluster };
         let outcome = job.run(tasks).await.context(KEPT)?;
         list_errors(journal.storage(), &outcome.set_aside).await?;
         Ok::<_, anyhow::Error>((outcome, files, job.progress))
@@ -211,11 +229,11 @@ async fn run_in(
 }
 
 impl Arguments {
-    fn output_format(&self, inputs: &[Input], file: Option<&str>) -> Result<OutputFormat> {
-        if let Some(format) = self.format.or_else(|| file.and_then(OutputFormat::of)) {
+    fn output_format(&self, inputs: &[Input], file: Option<FileType>) -> Result<Format> {
+        if let Some(format) = self.format.map(Format::from).or(file.map(|file| file.format)) {
             return Ok(format);
         }
-        let mut formats = inputs.iter().map(|input| input.format.output());
+        let mut formats = inputs.iter().map(|input| input.file.format.output());
         let first = formats.next().context("there is nothing to label")?;
         if formats.any(|format| format != first) {
             bail!("the files are of several formats: choose one for all labeled files with --format");
@@ -223,21 +241,24 @@ impl Arguments {
         Ok(first)
     }
 
-    fn choices(&self) -> Result<Choices> {
-        let delimiter = u8::try_from(self.delimiter.unwrap_or(','));
-        let Ok(delimiter) = delimiter else { bail!("--delimiter must be a plain character") };
-        let row_group_rows = self.row_group_rows.map(NonZeroUsize::get);
-        Ok(Choices {
+    fn choices(&self, classifier: &Classifier) -> Choices {
+        Choices {
             text: self.text.clone(),
-            write: WriteOptions { codec: self.compression, row_group_rows, delimiter },
+            delimiter: self.delimiter,
+            escape: self.escape,
+            encoding: self.encoding,
+            codec: self.compression,
+            row_group_rows: self.row_group_rows.map(NonZeroUsize::get),
+            model: footer(classifier),
             keep_going: self.keep_going,
             commit_every: Duration::from_secs(self.commit_every),
             threads: cores(),
-        })
+            on_cluster: self.cluster.is_some(),
+        }
     }
 
     /// All that the bytes of the output depend on, but for the input.
-    fn key(&self, classifier: &Classifier, format: OutputFormat) -> JobKey {
+    fn key(&self, classifier: &Classifier, format: Format) -> JobKey {
         let mut key = JobKey::from(
             [
                 ("program version", env!("CARGO_PKG_VERSION").to_string()),
@@ -248,15 +269,23 @@ impl Arguments {
                 ("--long-text", self.long_text.to_string()),
                 ("--text", self.text.clone()),
                 ("--columns", self.columns.to_string()),
-                ("--format", format.name().to_string()),
+                ("--format", format.name().to_lowercase()),
             ]
             .map(|(name, value)| (name.to_string(), value)),
         );
-        if format == OutputFormat::Parquet {
-            let rows = self.row_group_rows.map_or("as in the input".into(), |rows| rows.to_string());
-            key.extend([("--compression".into(), self.compression.name().into()), ("--row-group-rows".into(), rows)]);
+        if format == Format::Parquet {
+            let as_input = || "as in the input".to_string();
+            let codec = self.compression.map_or_else(as_input, |codec| codec.name().to_string());
+            let rows = self.row_group_rows.map_or_else(as_input, |rows| rows.to_string());
+            key.extend([("--compression".into(), codec), ("--row-group-rows".into(), rows)]);
         }
-        key.extend(self.delimiter.map(|delimiter| ("--delimiter".into(), delimiter.to_string())));
+        let character = |character: Option<u8>| character.map(|character| char::from(character).to_string());
+        let of_text = [
+            ("--delimiter", character(self.delimiter)),
+            ("--escape", character(self.escape)),
+            ("--encoding", self.encoding.map(|encoding| encoding.name().to_string())),
+        ];
+        key.extend(of_text.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))));
         key
     }
 
@@ -290,21 +319,30 @@ impl Arguments {
 }
 
 /// What each input is labeled into.
-fn outputs(inputs: &[Input], format: OutputFormat, file: Option<&str>) -> Result<Vec<String>> {
-    if let Some(file) = file {
+fn targets(inputs: &[Input], format: Format, storage: &Storage) -> Result<Vec<Target>> {
+    if let Some(name) = storage.file() {
         if inputs.len() > 1 {
-            bail!("{} files cannot be labeled into the one file '{file}': name a folder with --output", inputs.len());
+            bail!("{} files cannot be labeled into the one file '{name}': name a folder with --output", inputs.len());
         }
-        return Ok(vec![file.to_string()]);
+        let compression = storage.file_type().filter(|file| file.format == format).and_then(|file| file.compression);
+        return Ok(vec![Target { name: name.into(), file: FileType { format, compression } }]);
     }
-    let outputs: Vec<String> = inputs.iter().map(|input| format.rename(&input.name)).collect();
-    for (at, output) in outputs.iter().enumerate() {
-        if let Some(other) = outputs[..at].iter().position(|other| other == output) {
+    let targets: Vec<_> = inputs.iter().map(|input| Target::of(&input.name, input.file, format)).collect();
+    for (at, target) in targets.iter().enumerate() {
+        if let Some(other) = targets[..at].iter().position(|other| other.name == target.name) {
             let (one, two) = (&inputs[other].shown, &inputs[at].shown);
-            bail!("'{one}' and '{two}' would both be labeled into '{output}': label them into different folders");
+            bail!(
+                "'{one}' and '{two}' would both be labeled into '{}': label them into different folders",
+                target.name
+            );
         }
     }
-    Ok(outputs)
+    Ok(targets)
+}
+
+fn encoding(name: &str) -> Result<&'static Encoding, String> {
+    let found = Encoding::for_label(name.as_bytes());
+    found.ok_or_else(|| format!("'{name}' is no known encoding: names are such as utf-8, utf-16le, windows-1252"))
 }
 
 /// Looks at every file before the work begins, so that it does not end in the middle for what could be seen before.
@@ -313,13 +351,13 @@ async fn plan(
     journal: &Journal,
     labeler: &Labeler,
     choices: &Choices,
-    files: impl Iterator<Item = (Input, String)>,
+    files: impl Iterator<Item = (Input, Target)>,
 ) -> Result<Vec<Task>> {
-    let look = |(input, output): (Input, String)| async move {
-        let state = journal.state(&input, &output).await?;
+    let look = |(input, target): (Input, Target)| async move {
+        let state = journal.state(&input, &target.name).await?;
         let found = match &state {
             State::Done(_) => Content::Unread,
-            State::New | State::Begun(_) => match open(context, &input, choices, labeler).await {
+            State::New | State::Begun(_) => match Source::open(context, &input, target.file, choices, labeler).await {
                 Ok(source) if source.is_cheap_to_open() => Content::RowGroups(source.row_groups),
                 Ok(source) => Content::Open(Box::new(source)),
                 Err(Failure::Input(_, error)) if choices.keep_going => Content::Unreadable(error),
@@ -328,7 +366,7 @@ async fn plan(
                 Err(Failure::Stopped) => bail!("stopped"),
             },
         };
-        Ok(Task { input, output, state, content: found })
+        Ok(Task { input, target, state, content: found })
     };
     futures::stream::iter(files.map(look)).buffered(LOOKED_AT).try_collect().await
 }

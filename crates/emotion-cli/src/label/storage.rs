@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use anyhow::{Context, Result, bail};
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
+use emotion_label::format::{FileType, Output};
 use futures::TryStreamExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::io::AsyncWriteExt;
 
-use super::address::local;
-use super::format::{InputFormat, OutputFormat};
+use crate::address::local;
 use crate::stores::object_store;
 
 pub struct Storage {
@@ -44,10 +44,13 @@ impl Storage {
     pub async fn open(context: &SessionContext, output: &str) -> Result<Self> {
         let output = output.strip_prefix("file://").unwrap_or(output);
         let shown = output.trim_end_matches('/').to_string();
-        if InputFormat::of(output) == Some(InputFormat::Avro) {
-            bail!("Avro is read, not written: choose an --output that ends in .parquet, .csv, .json or .arrow");
-        }
-        let is_file = OutputFormat::of(output).is_some() && !FilePath::new(output).is_dir();
+        let is_file = match Output::of(output) {
+            _ if FilePath::new(output).is_dir() => false,
+            Ok(Output::File(_)) => true,
+            Ok(Output::Standard) => bail!("'-' is not supported as --output: name a file or a folder"),
+            Ok(_) => false,
+            Err(error) => return Err(error.into()),
+        };
         let file = is_file.then(|| shown.rsplit('/').next().unwrap_or_default().to_string());
         if output.contains("://") {
             let address = ListingTableUrl::parse(&shown).with_context(|| format!("'{output}' is no address"))?;
@@ -78,6 +81,11 @@ impl Storage {
     /// The one file to write, if the output is no folder.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
+    }
+
+    /// The type of the one file to write, by its name.
+    pub fn file_type(&self) -> Option<FileType> {
+        FileType::of(self.file()?)
     }
 
     pub fn shown(&self) -> &str {

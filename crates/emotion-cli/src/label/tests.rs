@@ -116,8 +116,8 @@ struct Program {
     arguments: Arguments,
 }
 
-/// A Parquet file of two row groups, with a NULL, an empty and a repeated text.
-fn parquet() -> Vec<u8> {
+/// Rows with a NULL, an empty and a repeated text.
+fn rows() -> RecordBatch {
     let texts = (0..120).map(|row| match row % 10 {
         0 => None,
         1 => Some(String::new()),
@@ -126,7 +126,34 @@ fn parquet() -> Vec<u8> {
     });
     let columns: [(&str, ArrayRef); 2] =
         [("id", Arc::new(Int64Array::from_iter_values(0..120))), ("text", Arc::new(texts.collect::<StringArray>()))];
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+}
+
+/// The rows as a file of a format; Parquet in two row groups.
+fn file(ending: &str) -> Vec<u8> {
+    match ending {
+        "parquet" => parquet(),
+        "csv" => {
+            let mut writer = arrow::csv::Writer::new(Vec::new());
+            writer.write(&rows()).unwrap();
+            writer.into_inner()
+        }
+        "jsonl" => {
+            let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
+            writer.write(&rows()).unwrap();
+            writer.finish().unwrap();
+            writer.into_inner()
+        }
+        _ => {
+            let mut writer = arrow::ipc::writer::FileWriter::try_new(Vec::new(), &rows().schema()).unwrap();
+            writer.write(&rows()).unwrap();
+            writer.into_inner().unwrap()
+        }
+    }
+}
+
+fn parquet() -> Vec<u8> {
+    let batch = rows();
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(80)).build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
@@ -138,12 +165,14 @@ fn classifier() -> Arc<Classifier> {
     Arc::new(Classifier::load(folder).unwrap())
 }
 
-async fn bucket(store: &Arc<Faulty>) -> SessionContext {
+async fn bucket(store: &Arc<Faulty>, ending: &str) -> SessionContext {
     let context = session([], Arc::new(InstrumentedObjectStoreRegistry::new())).await.unwrap();
     let address = ListingTableUrl::parse("s3://bucket").unwrap();
     context.register_object_store(address.get_url(), Arc::clone(store) as Arc<dyn ObjectStore>);
-    store.inner.put(&Path::from("in/a.parquet"), parquet().into()).await.unwrap();
-    store.inner.put(&Path::from("in/day=2/b.parquet"), parquet().into()).await.unwrap();
+    for name in ["a", "day=2/b"] {
+        let path = Path::from(format!("in/{name}.{ending}"));
+        store.inner.put(&path, file(ending).into()).await.unwrap();
+    }
     store.inner.put(&Path::from("in/_SUCCESS"), Vec::new().into()).await.unwrap();
     context
 }
@@ -156,20 +185,21 @@ async fn label(context: &SessionContext, classifier: &Arc<Classifier>, more: &[&
     run_in(context, storage, &arguments, Arc::clone(classifier), Arc::new(AtomicBool::new(false))).await
 }
 
-#[tokio::test]
-async fn a_job_that_fails_at_any_operation_goes_on_to_the_same_bytes() {
+/// Fails a job at every operation, whose files are of a format; `more` are its options.
+async fn fail_everywhere(ending: &str, output: &str, more: &[&str]) {
     let classifier = classifier();
     let store = Faulty::new();
-    let code = label(&bucket(&store).await, &classifier, &[]).await.unwrap();
+    let code = label(&bucket(&store, ending).await, &classifier, more).await.unwrap();
     assert_eq!(code, ExitCode::SUCCESS);
     let expected = store.output().await;
-    assert_eq!(expected.keys().collect::<Vec<_>>(), ["out/a.parquet", "out/day=2/b.parquet"]);
+    let names = ["a", "day=2/b"].map(|name| format!("out/{name}.{output}"));
+    assert_eq!(expected.keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
 
     for operations in 0.. {
         let store = Faulty::new();
-        let context = bucket(&store).await;
+        let context = bucket(&store, ending).await;
         store.left.store(operations, Relaxed);
-        if label(&context, &classifier, &[]).await.is_ok() {
+        if label(&context, &classifier, more).await.is_ok() {
             assert!(operations > 30, "the job takes {operations} operations");
             assert_eq!(store.output().await, expected);
             break;
@@ -178,8 +208,26 @@ async fn a_job_that_fails_at_any_operation_goes_on_to_the_same_bytes() {
             assert_eq!(bytes, expected[&name], "{name} stands there incomplete after {operations} operations");
         }
         store.left.store(i64::MAX, Relaxed);
-        label(&context, &classifier, &[]).await.unwrap_or_else(|error| panic!("{operations}: {error:?}"));
+        label(&context, &classifier, more).await.unwrap_or_else(|error| panic!("{operations}: {error:?}"));
         assert_eq!(store.output().await, expected, "after {operations} operations");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_fails_at_any_operation_goes_on_to_the_same_bytes() {
+    fail_everywhere("parquet", "parquet", &[]).await;
+}
+
+#[tokio::test]
+async fn a_job_that_encodes_fails_at_any_operation_and_goes_on() {
+    fail_everywhere("parquet", "parquet", &["--compression", "snappy"]).await;
+    fail_everywhere("csv", "parquet", &["--format", "parquet"]).await;
+}
+
+#[tokio::test]
+async fn a_job_that_copies_other_formats_fails_at_any_operation_and_goes_on() {
+    for ending in ["csv", "jsonl", "arrow"] {
+        fail_everywhere(ending, ending, &[]).await;
     }
 }
 
@@ -187,7 +235,7 @@ async fn a_job_that_fails_at_any_operation_goes_on_to_the_same_bytes() {
 async fn what_is_done_is_not_done_again() {
     let classifier = classifier();
     let store = Faulty::new();
-    let context = bucket(&store).await;
+    let context = bucket(&store, "parquet").await;
     label(&context, &classifier, &[]).await.unwrap();
     let written = async || store.inner.head(&Path::from("out/a.parquet")).await.unwrap().last_modified;
     let before = written().await;

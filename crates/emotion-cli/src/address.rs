@@ -1,6 +1,7 @@
 //! Addresses of local files.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use datafusion::datasource::listing::ListingTableUrl;
@@ -19,4 +20,17 @@ pub fn local(path: &Path) -> Result<ListingTableUrl> {
         segments.clear().extend(parts);
     }
     Ok(ListingTableUrl::try_new(url, None)?)
+}
+
+/// The path from the root of what exists. A link to a file keeps its name, which tells the format; the name of what it
+/// points to often does not.
+pub fn absolute(path: &Path) -> io::Result<PathBuf> {
+    let target = path.canonicalize()?;
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if target.is_file() => {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            Ok(parent.canonicalize()?.join(name))
+        }
+        _ => Ok(target),
+    }
 }

@@ -1,0 +1,183 @@
+//! Names of files as tables in SQL.
+//!
+//! A file is found by its very name, also with `[`, `?` or `*` in it, and links keep their names. The types of CSV
+//! columns are those of all rows. Patterns, and folders of other formats, are left to `DataFusion`.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{TableProvider, UrlTableFactory};
+use datafusion::common::{plan_datafusion_err, plan_err};
+use datafusion::datasource::dynamic_file::DynamicListTableFactory;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionState;
+use emotion_label::format::{Compression, FileType, Format};
+use futures::TryStreamExt;
+use object_store::{ObjectMeta, ObjectStoreExt};
+
+use crate::address::{absolute, local};
+use crate::csv_schema::{CsvShape, Dialect};
+use crate::object::Object;
+
+/// Makes tables of names of files.
+#[derive(Debug, Default)]
+pub struct FileTables {
+    others: DynamicListTableFactory,
+}
+
+impl FileTables {
+    /// The factory for what is not a single file, which needs to know the session.
+    pub fn others(&self) -> &DynamicListTableFactory {
+        &self.others
+    }
+
+    fn state(&self) -> Result<SessionState> {
+        let session = self.others.session_store().get_session().upgrade();
+        let state = session.and_then(|session| session.read().as_any().downcast_ref::<SessionState>().cloned());
+        state.ok_or_else(|| plan_datafusion_err!("the session is gone"))
+    }
+}
+
+#[async_trait]
+impl UrlTableFactory for FileTables {
+    async fn try_new(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let state = self.state()?;
+        if let Some((url, file)) = single_file(name) {
+            return Ok(Some(table(&state, &url, file, None).await?));
+        }
+        if let Some((url, files, file)) = folder_of_csv(&state, name).await? {
+            return Ok(Some(folder(&state, &url, &files, file).await?));
+        }
+        self.others.try_new(name).await
+    }
+}
+
+/// A local folder whose tables are CSV files of one type, and these files.
+async fn folder_of_csv(
+    state: &SessionState,
+    name: &str,
+) -> Result<Option<(ListingTableUrl, Vec<ObjectMeta>, FileType)>> {
+    if !Path::new(name).is_dir() {
+        return Ok(None);
+    }
+    let url = address_of(name)?;
+    let store = state.runtime_env().object_store(&url)?;
+    let mut files: Vec<ObjectMeta> = url.list_all_files(state, store.as_ref(), "").await?.try_collect().await?;
+    files.retain(|file| {
+        let mut parts = url.strip_prefix(&file.location).into_iter().flatten();
+        !parts.any(|part| part.starts_with(['.', '_']))
+    });
+    let mut types = files.iter().map(|file| FileType::of(file.location.as_ref()));
+    let Some(Some(first)) = types.next() else { return Ok(None) };
+    let is_csv = matches!(first.format, Format::Csv | Format::Tsv);
+    let are_equal = types.all(|other| other == Some(first));
+    Ok((is_csv && are_equal).then_some((url, files, first)))
+}
+
+async fn folder(
+    state: &SessionState,
+    url: &ListingTableUrl,
+    files: &[ObjectMeta],
+    file: FileType,
+) -> Result<Arc<dyn TableProvider>> {
+    let store = state.runtime_env().object_store(url)?;
+    let dialect = Dialect { delimiter: delimiter(file), escape: None, compression: file.compression };
+    let mut all: Option<CsvShape> = None;
+    for file in files {
+        let shape = CsvShape::infer(&Object::new(&store, file), dialect).await.map_err(external)?;
+        all = Some(match all {
+            Some(all) => all.merge(&shape).map_err(external)?,
+            None => shape,
+        });
+    }
+    let Some(shape) = all else { return plan_err!("the folder is empty") };
+    let options = ListingOptions::new(Arc::new(shape.format())).with_file_extension(ending(file));
+    let config = ListingTableConfig::new(url.clone()).with_listing_options(options);
+    let config = config.infer_partitions_from_path(state).await?.with_schema(shape.schema);
+    Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// The ending by which files of a folder are told from those of other types.
+fn ending(file: FileType) -> String {
+    let compression = match file.compression {
+        Some(Compression::Gzip) => ".gz",
+        Some(_) => ".zst",
+        None => "",
+    };
+    format!(".{}{compression}", file.format.name().to_lowercase())
+}
+
+fn delimiter(file: FileType) -> u8 {
+    if file.format == Format::Tsv { b'\t' } else { b',' }
+}
+
+fn external(error: anyhow::Error) -> DataFusionError {
+    DataFusionError::External(error.into())
+}
+
+/// The address and the type of a file; `None` of a folder, a pattern, or a file of a type that is not known.
+fn single_file(name: &str) -> Option<(ListingTableUrl, FileType)> {
+    let file = FileType::of(name)?;
+    if name.contains("://") && !name.starts_with("file://") {
+        let url = ListingTableUrl::parse(name).ok()?;
+        return (!url.is_collection() && !name.contains('*')).then_some((url, file));
+    }
+    let path = Path::new(name.strip_prefix("file://").unwrap_or(name));
+    let path = absolute(path).ok().filter(|path| path.is_file())?;
+    Some((local(&path).ok()?, file))
+}
+
+/// The address of a file on this machine or elsewhere.
+pub fn address_of(name: &str) -> Result<ListingTableUrl> {
+    let path = Path::new(name);
+    if name.contains("://") || !path.exists() {
+        return ListingTableUrl::parse(name);
+    }
+    local(&absolute(path)?).map_err(external)
+}
+
+/// The table of a file; `delimiter` is that of its fields, if it is not the one of its ending.
+pub async fn table(
+    state: &SessionState,
+    url: &ListingTableUrl,
+    file: FileType,
+    delimiter: Option<u8>,
+) -> Result<Arc<dyn TableProvider>> {
+    let (format, schema) = match file.format {
+        Format::Csv | Format::Tsv => {
+            let delimiter = delimiter.unwrap_or_else(|| self::delimiter(file));
+            let shape = shape(state, url, Dialect { delimiter, escape: None, compression: file.compression }).await?;
+            (Arc::new(shape.format()) as Arc<dyn FileFormat>, Some(shape.schema))
+        }
+        _ => (format(state, file)?, None),
+    };
+    let options = ListingOptions::new(format).with_file_extension("");
+    let schema = match schema {
+        Some(schema) => schema,
+        None => options.infer_schema(state, url).await?,
+    };
+    let config = ListingTableConfig::new(url.clone()).with_listing_options(options).with_schema(schema);
+    Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+async fn shape(state: &SessionState, url: &ListingTableUrl, dialect: Dialect) -> Result<CsvShape> {
+    let store = state.runtime_env().object_store(url)?;
+    let meta = store.head(url.prefix()).await?;
+    CsvShape::infer(&Object::new(&store, &meta), dialect).await.map_err(external)
+}
+
+fn format(state: &SessionState, file: FileType) -> Result<Arc<dyn FileFormat>> {
+    let name = file.format.name().to_lowercase();
+    let mut options = HashMap::new();
+    let compression = file.compression.map(|compression| match compression {
+        Compression::Gzip => "gzip",
+        _ => "zstd",
+    });
+    options.extend(compression.map(|compression| ("format.compression".to_string(), compression.to_string())));
+    let Some(factory) = state.get_file_format_factory(&name) else { return plan_err!("{name} cannot be read") };
+    factory.create(state, &options)
+}

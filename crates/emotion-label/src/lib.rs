@@ -1,0 +1,27 @@
+//! Files that get columns of emotion labels, and keep everything else.
+//!
+//! **Labeling changes nothing but what it adds.** A file that is written in the format it was read in is copied byte
+//! for byte: other columns are never decoded. [`open::texts`] gives the texts, [`open::copier`] writes the file with
+//! the added columns.
+//!
+//! Readers and copiers do no input and output of their own: [`step`] describes how they are driven, and [`drive`]
+//! drives them over a local file. A conversion to another format goes through Arrow types: [`format::stored`] says
+//! what each becomes, or refuses it.
+
+pub mod drive;
+pub mod error;
+pub mod format;
+pub mod metadata;
+pub mod open;
+pub mod options;
+pub mod step;
+
+mod arrow_file;
+mod compression;
+mod csv;
+mod flat;
+mod ipc_schema;
+mod json;
+mod parquet;
+mod records;
+mod text_encoding;
