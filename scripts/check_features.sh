@@ -28,7 +28,7 @@ without() {
 
 at_most 100 emotion-classifier ""
 at_most 265 datafusion-emotion ""
-at_most 420 emotion-cli ""
+at_most 425 emotion-cli ""
 for crate in emotion-classifier datafusion-emotion; do
   without hf-hub "$crate" "default-model"
   without candle-core "$crate" "default-model,hub"
@@ -38,6 +38,6 @@ without hf-hub emotion-cli "cluster"
 without ballista-core emotion-cli "hub"
 
 # Clippy shares its artifacts with the check of the workspace, as far as features are the same.
-for crate in emotion-kernels emotion-classifier datafusion-emotion emotion-ballista; do
+for crate in emotion-kernels emotion-classifier datafusion-emotion emotion-label emotion-ballista; do
   cargo clippy --locked --quiet -p "$crate" --no-default-features --lib -- -D warnings
 done
