@@ -63,6 +63,9 @@ pub(crate) struct FooterReader {
     wanted: u64,
 }
 
+/// The beginning of a file that Git LFS puts in the place of another.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
 impl FooterReader {
     pub fn new(options: &Options, size: u64) -> Self {
         Self { options: options.clone(), size, wanted: size.min(FIRST_GUESS) }
@@ -84,6 +87,11 @@ impl FooterReader {
     pub fn supply(&mut self, bytes: &Bytes) -> Result<Option<Bytes>, LabelError> {
         let Some(start) = bytes.len().checked_sub(8) else { return Err(self.damaged("the file is too short")) };
         let (length, magic) = bytes[start..].split_at(4);
+        if bytes.starts_with(LFS_POINTER) {
+            let advice = "run `git lfs install` and `git lfs pull` in its folder, or download the file";
+            let what = "the file is a Git LFS pointer, not the table itself";
+            return Err(LabelError::Unsupported(Fault::new(what, self.options.place(), advice)));
+        }
         if magic == b"PARE" {
             return Err(self.unsupported("the file is encrypted"));
         }

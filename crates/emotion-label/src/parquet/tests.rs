@@ -239,6 +239,14 @@ fn damaged_files_are_refused() {
 }
 
 #[test]
+fn a_pointer_of_git_lfs_is_named_as_such() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    for error in [copy(&options(), pointer).unwrap_err(), texts(&options(), pointer).unwrap_err()] {
+        assert!(error.to_string().contains("git lfs pull"), "{error}");
+    }
+}
+
+#[test]
 fn statistics_of_some_columns_alone_are_copied() {
     let some = plain().set_column_statistics_enabled("id".into(), EnabledStatistics::None);
     let before = file(&input(50), 20, some);
