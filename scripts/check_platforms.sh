@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/install.sh
 
 export RUSTFLAGS="${RUSTFLAGS:-} -D warnings"
-packages=(-p emotion-kernels -p emotion-classifier -p datafusion-emotion -p emotion-cli)
+packages=(-p emotion-kernels -p emotion-classifier -p datafusion-emotion -p emotion-label -p emotion-cli)
 
 debian x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64
 rust_target x86_64-pc-windows-gnu
