@@ -15,6 +15,9 @@ fn golden(model: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(model)
 }
 
+/// The commit of the branch `main`.
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
 /// A hub of one model, `owner/name`, on this machine; counts the requests that it answers.
 struct Hub {
     endpoint: String,
@@ -42,7 +45,7 @@ impl Hub {
     }
 }
 
-/// Answers one request for a range of a file, with the headers that the hub's clients need.
+/// Answers a request for the list of files, or for a range of one, with the headers that the hub's clients need.
 fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines().map_while(Result::ok);
     let request = lines.next().unwrap_or_default();
@@ -50,7 +53,11 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
         .by_ref()
         .take_while(|line| !line.is_empty())
         .find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
-    let name = request.split(' ').nth(1).and_then(|path| path.strip_prefix("/owner/name/resolve/main/"));
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    if path == "/api/models/owner/name/revision/main" {
+        return list(&mut stream, folder);
+    }
+    let name = path.strip_prefix(&format!("/owner/name/resolve/{COMMIT}/"));
     let Some(content) = name.and_then(|name| fs::read(folder.join(name)).ok()) else {
         return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     };
@@ -61,7 +68,7 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
     let part = &content[first..last];
     write!(
         stream,
-        "HTTP/1.1 206 Partial Content\r\nETag: \"{}\"\r\nx-repo-commit: 0123456789abcdef\r\nContent-Length: {}\r\n\
+        "HTTP/1.1 206 Partial Content\r\nETag: \"{}\"\r\nx-repo-commit: {COMMIT}\r\nContent-Length: {}\r\n\
          Content-Range: bytes {first}-{}/{}\r\nConnection: close\r\n\r\n",
         name.unwrap_or_default(),
         part.len(),
@@ -69,6 +76,19 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
         content.len(),
     )?;
     stream.write_all(part)
+}
+
+/// Answers with the commit and the files of the model.
+fn list(stream: &mut TcpStream, folder: &Path) -> std::io::Result<()> {
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().display().to_string()));
+    let names = names.collect::<std::io::Result<Vec<_>>>()?;
+    let files: Vec<_> = names.iter().map(|name| format!("{{\"rfilename\": \"{name}\"}}")).collect();
+    let body = format!("{{\"sha\": \"{COMMIT}\", \"siblings\": [{}]}}", files.join(","));
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 fn classify(model: &str, home: &Path, endpoint: &str, offline: bool) -> Output {
@@ -96,7 +116,10 @@ fn a_model_is_downloaded_once_and_then_needs_no_network() {
     for (model, header) in [("gelu-json", "negative,neutral,positive"), ("relu-cased", "a,b,c,d,e")] {
         let hub = Hub::serve(golden(model));
         let home = TempDir::new().unwrap();
-        assert_fails(&classify("owner/name", home.path(), &hub.endpoint, true), &["HF_HUB_OFFLINE", "config.json"]);
+        assert_fails(
+            &classify("owner/name", home.path(), &hub.endpoint, true),
+            &["HF_HUB_OFFLINE", "is not in the cache"],
+        );
         assert_eq!(hub.requests(), 0);
 
         let first = classify("owner/name", home.path(), &hub.endpoint, false);
@@ -116,13 +139,13 @@ fn what_the_hub_lacks_is_named() {
     let hub = Hub::serve(golden("gelu-json"));
     let home = TempDir::new().unwrap();
     let unknown = classify("owner/unknown", home.path(), &hub.endpoint, false);
-    assert_fails(&unknown, &["owner/unknown", "config.json", "404", "check the id"]);
+    assert_fails(&unknown, &["owner/unknown", "404", "there is no such model"]);
 
     let folder = TempDir::new().unwrap();
     fs::copy(golden("gelu-json").join("config.json"), folder.path().join("config.json")).unwrap();
     let hub = Hub::serve(folder.path().into());
     let without_weights = classify("owner/name", home.path(), &hub.endpoint, false);
-    assert_fails(&without_weights, &["model.safetensors", "only models with weights as model.safetensors"]);
+    assert_fails(&without_weights, &["owner/name", "it has no model.safetensors"]);
 }
 
 #[test]
