@@ -58,7 +58,7 @@ def goemotions(folder: Path, split: str, weight: float, near_weight: float = 0.0
 
 def everyday(path: Path) -> list[Text]:
     pairs = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:])
-    return [Text(text, LABELS.index(label)) for label, text in pairs]
+    return [Text(text, LABELS.index(label)) for label, _, text in pairs if label in LABELS]
 
 
 def default_corpus(folder: Path, goemotions_weight: float, near_weight: float) -> Corpus:
