@@ -14,6 +14,9 @@ LABELS = ["sadness", "joy", "love", "anger", "fear", "surprise"]
 NEUTRAL = -1
 UNLABELED = -2
 
+# Sources of texts that are not written for this model.
+DATA_SETS = {"emotion", "goemotions", "near", "xed", ""}
+
 # GoEmotions' labels that are near one of the six. Teachers learn them at a low weight.
 NEAR = {
     "disappointment": "sadness", "grief": "sadness", "remorse": "sadness",
@@ -49,12 +52,13 @@ class Text:
 @dataclass(frozen=True)
 class Corpus:
     """Validation texts have a label each; `neutral` holds texts without emotion, by the name of the
-    validation texts that they are compared with."""
+    validation texts that they are compared with; `student` holds texts that teachers do not see."""
 
     labels: list[str]
     train: list[Text]
     validation: dict[str, list[Text]]
     neutral: dict[str, list[Text]] = field(default_factory=dict)
+    student: list[Text] = field(default_factory=list)
 
 
 def fraction(text: str) -> float:
@@ -163,7 +167,8 @@ def default_corpus(folder: Path, weights: Weights = Weights()) -> Corpus:
         "everyday": [t for t in sentences if t.label == NEUTRAL],
     }
     held = {t.text for texts in [*validation.values(), *neutral.values()] for t in texts}
-    return Corpus(LABELS, [t for t in train if t.text not in held], validation, neutral)
+    student = everyday(here / "everyday-student.tsv")
+    return Corpus(LABELS, [t for t in train if t.text not in held], validation, neutral, student)
 
 
 def parquet_corpus(file: Path, text: str, label: str, seed: int) -> Corpus:

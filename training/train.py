@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from fit import Lesson, Recipe, fit, predict
 from networks import MINILM, MPNET, Mpnet, minilm, pretrained_tokenizer, save
 from scores import auroc, scores, temperature
-from texts import UNLABELED, Corpus, Text, default_corpus, fraction, parquet_corpus
+from texts import DATA_SETS, UNLABELED, Corpus, Text, default_corpus, fraction, parquet_corpus
 
 TEACHERS = {
     "mpnet": (Mpnet, MPNET, Recipe(epochs=3, lr=5e-5)),
@@ -38,7 +38,7 @@ def fold_of(text: str, folds: int) -> int:
 
 def hard_targets(texts: list[Text], labels: int, smoothing: float = 0.0) -> torch.Tensor:
     """The label's probability is 1, less the smoothing; texts without a label have even targets."""
-    given = torch.tensor([t.label for t in texts])
+    given = torch.tensor([t.label for t in texts], dtype=torch.int64)
     exact = one_hot(given.clamp(min=0), labels).float() * (1 - smoothing) + smoothing / labels
     return torch.where((given >= 0)[:, None], exact, torch.full_like(exact, 1 / labels))
 
@@ -144,13 +144,16 @@ def teachers(corpus: Corpus, args, cache: Path) -> dict:
     return both
 
 
-def lesson_of_student(corpus: Corpus, predicted: torch.Tensor, trust: float) -> Lesson:
-    """Targets: `trust` parts the teachers', the rest the label's. Texts whose label is missing or only
-    near have the teachers' alone."""
+def lesson_of_student(corpus: Corpus, predicted: torch.Tensor, args) -> Lesson:
+    """Targets: `args.trust` parts the teachers', the rest the label's. Texts whose label is missing or
+    only near have the teachers' alone, and texts that teachers do not see the label's."""
     own = torch.tensor([t.label == UNLABELED or t.source == "near" for t in corpus.train])
-    share = torch.where(own, 1.0, trust)[:, None]
+    share = torch.where(own, 1.0, args.trust)[:, None]
     targets = (1 - share) * hard_targets(corpus.train, len(corpus.labels)) + share * predicted
-    return Lesson([t.text for t in corpus.train], targets, torch.tensor([t.weight for t in corpus.train]))
+    targets = torch.cat([targets, hard_targets(corpus.student, len(corpus.labels), args.label_smoothing)])
+    texts = corpus.train + corpus.student
+    weight = [t.weight * (1.0 if t.source in DATA_SETS else args.everyday_weight) for t in texts]
+    return Lesson([t.text for t in texts], targets, torch.tensor(weight))
 
 
 def show(stage: str, corpus: Corpus, logits: dict[str, torch.Tensor]) -> None:
@@ -182,9 +185,10 @@ def arguments() -> tuple[argparse.Namespace, Corpus]:
     parser.add_argument("--cache", type=Path, default=Path(__file__).parent / ".cache")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--trust", type=float, default=0.5, help="share of the teachers in the student's targets")
-    parser.add_argument("--epochs", type=int, default=10, help="of the student")
+    parser.add_argument("--epochs", type=int, default=12, help="of the student")
     parser.add_argument("--rate", type=float, default=3e-4, help="the student's highest learning rate")
     parser.add_argument("--batch", type=int, default=128, help="texts per step of the student")
+    parser.add_argument("--everyday-weight", type=float, default=1.0, help="of the written sentences, for the student")
     parser.add_argument("--label-smoothing", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=17, help="of the teachers")
     parser.add_argument("--student-seed", type=int, default=17)
@@ -205,7 +209,7 @@ def main() -> None:
     key = hashlib.sha256(repr((corpus.labels, corpus.train)).encode()).hexdigest()[:12]
     cache = args.cache / key
     cache.mkdir(parents=True, exist_ok=True)
-    print(f"{len(corpus.train)} training texts, labels {', '.join(corpus.labels)}", flush=True)
+    print(f"{len(corpus.train)} training texts, {len(corpus.student)} more for the student, labels {', '.join(corpus.labels)}", flush=True)
 
     started = time.time()
     predicted = teachers(corpus, args, cache)
@@ -214,8 +218,8 @@ def main() -> None:
     recipe = Recipe(epochs=args.epochs, lr=args.rate, batch=args.batch)
     torch.manual_seed(args.student_seed)
     tokenizer, student = pretrained_tokenizer(MINILM), minilm(corpus.labels)
-    lesson = lesson_of_student(corpus, predicted["train"], args.trust)
-    checkpoint = cache / f"student-{args.student_seed}-{args.epochs}-{args.rate}-{args.batch}-{args.trust}.pt"
+    lesson = lesson_of_student(corpus, predicted["train"], args)
+    checkpoint = cache / f"student-{args.student_seed}-{args.epochs}-{args.rate}-{args.batch}-{args.trust}-{args.everyday_weight}.pt"
     fit(student, tokenizer, lesson, recipe, args.student_seed, checkpoint)
     print(f"student: {time.time() - started:.0f} s since the start", flush=True)
 
