@@ -3,9 +3,10 @@
 With a folder as --data: the default model, six emotions, from its emotion/, goemotions/ and xed/.
 With a Parquet file as --data, --text and --label: the labels in that file.
 
-Stages: teachers (each fold's texts are predicted by teachers that have not seen them), student (fitted
-to the labels mixed with the teachers' predictions), calibration, export. Finished teachers are kept
-under --cache; a stage that is stopped continues after its last whole epoch.
+Stages: teachers (each fold's texts are predicted by teachers that have not seen them), students (fitted
+to the labels mixed with the teachers' predictions, their weights averaged), continuation on the labeled
+texts alone, calibration, export. Finished teachers are kept under --cache; a stage that is stopped
+continues after its last whole epoch.
 """
 
 import argparse
@@ -29,6 +30,19 @@ TEACHERS = {
     "mpnet": (Mpnet, MPNET, Recipe(epochs=3, lr=5e-5)),
     "minilm": (minilm, MINILM, Recipe(epochs=3, lr=2e-4)),
 }
+
+
+@dataclass(frozen=True)
+class Student:
+    """What distinguishes the students whose weights are averaged: the seed, and the weight of the
+    written sentences."""
+
+    seed: int
+    everyday_weight: float
+
+
+STUDENTS = [Student(17, 1.0), Student(18, 1.0), Student(17, 2.0)]
+STUDENT = Recipe(epochs=10, lr=3e-4, batch=128)
 
 
 def fold_of(text: str, folds: int) -> int:
@@ -144,16 +158,51 @@ def teachers(corpus: Corpus, args, cache: Path) -> dict:
     return both
 
 
-def lesson_of_student(corpus: Corpus, predicted: torch.Tensor, args) -> Lesson:
-    """Targets: `args.trust` parts the teachers', the rest the label's. Texts whose label is missing or
-    only near have the teachers' alone, and texts that teachers do not see the label's."""
+def lesson_of_student(corpus: Corpus, predicted: torch.Tensor, trust: float, smoothing: float) -> Lesson:
+    """Targets: `trust` parts the teachers', the rest the label's. Texts whose label is missing or only
+    near have the teachers' alone, and texts that teachers do not see the label's."""
     own = torch.tensor([t.label == UNLABELED or t.source == "near" for t in corpus.train])
-    share = torch.where(own, 1.0, args.trust)[:, None]
+    share = torch.where(own, 1.0, trust)[:, None]
     targets = (1 - share) * hard_targets(corpus.train, len(corpus.labels)) + share * predicted
-    targets = torch.cat([targets, hard_targets(corpus.student, len(corpus.labels), args.label_smoothing)])
+    targets = torch.cat([targets, hard_targets(corpus.student, len(corpus.labels), smoothing)])
     texts = corpus.train + corpus.student
-    weight = [t.weight * (1.0 if t.source in DATA_SETS else args.everyday_weight) for t in texts]
-    return Lesson([t.text for t in texts], targets, torch.tensor(weight))
+    return Lesson([t.text for t in texts], targets, torch.tensor([t.weight for t in texts]))
+
+
+def weighted(lesson: Lesson, corpus: Corpus, factor: float) -> Lesson:
+    """The lesson with the weight of the written sentences multiplied by `factor`."""
+    written = torch.tensor([t.source not in DATA_SETS for t in corpus.train + corpus.student])
+    return Lesson(lesson.texts, lesson.targets, torch.where(written, lesson.weight * factor, lesson.weight))
+
+
+def average(networks: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The mean of weights that were fitted from the same start (Wortsman et al., Model soups, 2022)."""
+    return {name: sum(weights[name].cpu() for weights in networks) / len(networks) for name in networks[0]}
+
+
+def averaged_student(corpus: Corpus, predicted: torch.Tensor, args, cache: Path):
+    tokenizer = pretrained_tokenizer(MINILM)
+    lesson = lesson_of_student(corpus, predicted, args.trust, args.label_smoothing)
+    fitted = []
+    for number, kind in enumerate(STUDENTS[: args.students]):
+        torch.manual_seed(kind.seed)
+        student = minilm(corpus.labels)
+        checkpoint = cache / f"student-{number}.pt"
+        fit(student, tokenizer, weighted(lesson, corpus, kind.everyday_weight), STUDENT, kind.seed, checkpoint)
+        fitted.append(student.state_dict())
+    student.load_state_dict(average(fitted))
+    return student
+
+
+def calibrate(student, logits: dict[str, torch.Tensor], corpus: Corpus) -> None:
+    """Divides the classifier's weights by the temperature of the validation texts with a label. XED is
+    left out: most of its lines have several of Plutchik's labels, so one label is a noisy reference."""
+    names = [name for name in corpus.validation if name != "xed"]
+    divisor = temperature([logits[name] for name in names], [gold(corpus.validation[name]) for name in names])
+    print(f"temperature {divisor:.2f}, folded into the classifier", flush=True)
+    with torch.no_grad():
+        student.classifier.weight /= divisor
+        student.classifier.bias /= divisor
 
 
 def show(stage: str, corpus: Corpus, logits: dict[str, torch.Tensor]) -> None:
@@ -183,15 +232,11 @@ def arguments() -> tuple[argparse.Namespace, Corpus]:
     parser.add_argument("--label", help="the Parquet file's column of labels")
     parser.add_argument("--out", type=Path, help="folder to write the model to [default: data/model, for the default model]")
     parser.add_argument("--cache", type=Path, default=Path(__file__).parent / ".cache")
-    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--trust", type=float, default=0.5, help="share of the teachers in the student's targets")
-    parser.add_argument("--epochs", type=int, default=12, help="of the student")
-    parser.add_argument("--rate", type=float, default=3e-4, help="the student's highest learning rate")
-    parser.add_argument("--batch", type=int, default=128, help="texts per step of the student")
-    parser.add_argument("--everyday-weight", type=float, default=1.0, help="of the written sentences, for the student")
+    parser.add_argument("--students", type=int, default=len(STUDENTS), help="how many are fitted and averaged")
     parser.add_argument("--label-smoothing", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=17, help="of the teachers")
-    parser.add_argument("--student-seed", type=int, default=17)
     parser.add_argument("--jobs", type=int, default=1, help="teachers trained at a time; above 1 pays on a GPU alone")
     args = parser.parse_args()
     if not args.data.exists():
@@ -215,30 +260,20 @@ def main() -> None:
     predicted = teachers(corpus, args, cache)
     print(f"teachers: {time.time() - started:.0f} s", flush=True)
 
-    recipe = Recipe(epochs=args.epochs, lr=args.rate, batch=args.batch)
-    torch.manual_seed(args.student_seed)
-    tokenizer, student = pretrained_tokenizer(MINILM), minilm(corpus.labels)
-    lesson = lesson_of_student(corpus, predicted["train"], args)
-    checkpoint = cache / f"student-{args.student_seed}-{args.epochs}-{args.rate}-{args.batch}-{args.trust}-{args.everyday_weight}.pt"
-    fit(student, tokenizer, lesson, recipe, args.student_seed, checkpoint)
-    print(f"student: {time.time() - started:.0f} s since the start", flush=True)
+    student = averaged_student(corpus, predicted["train"], args, cache)
+    print(f"students: {time.time() - started:.0f} s since the start", flush=True)
 
-    texts = evaluated(corpus)
+    tokenizer, texts = pretrained_tokenizer(MINILM), evaluated(corpus)
     judge = lambda: {name: predict(student, tokenizer, [t.text for t in each]) for name, each in texts.items()}
     before = judge()
     show("before calibration", corpus, before)
-    targets = [hard_targets(each, len(corpus.labels)) for each in texts.values()]
-    divisor = temperature(list(before.values()), targets)
-    print(f"temperature {divisor:.2f}, folded into the classifier", flush=True)
-    with torch.no_grad():
-        student.classifier.weight /= divisor
-        student.classifier.bias /= divisor
+    calibrate(student, before, corpus)
     student.half().float()  # what ships is float16, so that is what gets measured
     after = judge()
     show("shipped", corpus, after)
     save(student, args.out)
     report = {name: rounded(scores(after[name], gold(each), corpus.labels)) for name, each in corpus.validation.items()}
-    (cache / f"{checkpoint.stem}-scores.json").write_text(json.dumps(report, indent=2) + "\n")
+    (cache / "scores.json").write_text(json.dumps(report, indent=2) + "\n")
     print(f"{args.out} written after {(time.time() - started) / 60:.1f} minutes")
 
 
