@@ -309,7 +309,7 @@ impl Pieces {
     fn read(&self, batch: RecordBatch) -> Result<Texts> {
         let column = plain(self.text.evaluate(&batch)?.into_array(batch.num_rows())?)?;
         let Some(texts) = TextColumn::read(&column) else {
-            return Err(DataFusionError::Internal(format!("{} is no text", column.data_type())));
+            return Err(DataFusionError::Internal(format!("{} is not a text type", column.data_type())));
         };
         self.inference.usage().add_column(texts.rows.len(), texts.null_count(), texts.distinct.len());
         self.metrics.distinct_texts.add(texts.distinct.len());
