@@ -159,7 +159,7 @@ impl Call {
         let (model, output) = text_function(function)?.planned(&function.args, schema)?;
         let text = function.args[0].clone();
         let expr = Expr::ScalarFunction(function.clone());
-        // A call over a constant is folded, or classifies one text.
+        // Without a column it is folded, or costs one inference.
         (!text.column_refs().is_empty()).then_some(Self { expr, text, model, output })
     }
 
