@@ -14,6 +14,6 @@ lint:
 test:
     cargo test --workspace
 
-# Texts a second of the classifier.
+# All benchmarks.
 bench:
     cargo bench --workspace

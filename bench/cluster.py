@@ -1,9 +1,9 @@
-"""What a second executor brings: a labeling job on one executor of one core, and on two.
+"""Measure the gain of a second executor: a labeling job on one executor of one core, and on two.
 
     python bench/cluster.py FOLDER [--column text] [--rounds 3] [--programs target/release]
 
-Each round starts a cluster anew, so that no executor remembers a text, and labels all files of the folder. Executors
-are held to a core of their own each (Linux, `taskset`). Prints rows a second and the ratio.
+Each round starts a new cluster, so that no executor has cached a text, and labels all files of the folder. Each
+executor is bound to a core of its own (Linux, `taskset`). Prints rows per second and the ratio.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def await_port(port: int) -> None:
 
 
 def rate(executors: int, arguments: argparse.Namespace) -> float:
-    """Rows a second of one job."""
+    """Rows per second of one job."""
     folder = Path(tempfile.mkdtemp())
     processes: list[subprocess.Popen] = []
 

@@ -1,12 +1,12 @@
-"""Texts a second beside the peers, on the same weights and texts, in one run.
+"""Compare the throughput with other libraries, on the same weights and texts, in one run.
 
     bench/compare.sh [--texts FILE] [--model FOLDER] [--base] [--threads N] [--one-by-one]
 
-Peers: PyTorch, ONNX Runtime (in int8 too, quantized dynamically) and OpenVINO, in bfloat16 too where the machine
-computes in it. Each gets the texts sorted by length, in padded batches of 32, tokenized by the `tokenizers` library.
-Rounds alternate, the best of three counts, and loading does not.
-`--one-by-one` gives every engine one text at a time, in the order of the file: the time to answer one is the inverse.
-`--base` makes a model of DistilBERT base's size with seeded random weights instead of the default one.
+The libraries are PyTorch, ONNX Runtime (also in dynamically quantized int8) and OpenVINO, also in bfloat16 if the
+machine supports it. Each gets the texts sorted by length, in padded batches of 32, tokenized by the library
+`tokenizers`. The engines run alternately; the best of three rounds is reported, without loading.
+`--one-by-one` passes one text at a time, in the order of the file: the latency is the inverse of the throughput.
+`--base` uses a model of the size of DistilBERT base with seeded random weights instead of the default model.
 """
 
 import argparse
@@ -122,7 +122,7 @@ def ours(folder: Path, file: Path, threads: int, precision: str, one_by_one: boo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--texts", type=Path, help="a text a line [default: the texts of data/reviews.parquet]")
+    parser.add_argument("--texts", type=Path, help="one text per line [default: the texts of data/reviews.parquet]")
     parser.add_argument("--words", type=int, help="join texts to this many words each")
     parser.add_argument("--model", type=Path, default=ROOT / "data/model")
     parser.add_argument("--base", action="store_true")

@@ -1,9 +1,9 @@
-"""What the foreign function interface costs: one query in the Python package `datafusion` and in `emotion sql`.
+"""Measure the cost of the foreign function interface: one query in the Python package `datafusion` and in `emotion sql`.
 
     python bench/ffi.py FILE.parquet [--column text] [--rounds 5] [--rows 2000] [--emotion target/release/emotion]
 
-Run it with a Python that has datafusion-emotion installed. Each round is a process of either kind, one after the
-other, that has loaded its model before it is timed; every text is new to it. Prints rows a second and the ratio.
+Run it with a Python that has datafusion-emotion installed. Each round runs one process of each kind, one after the
+other. Each loads its model before it is timed, and has cached no text. Prints rows per second and the ratio.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Measure `emotion label` beside the bare query, and its memory as rows grow.
+"""Compare `emotion label` with the query alone, and measure its memory for growing numbers of rows.
 
     python bench/label.py target/release/emotion [TEXTS]
 
-TEXTS is a file with a text a line; without it, texts are made of the sample's words. Needs pyarrow. Rates are of
-whole processes, from start to end, which take turns; the best of three rounds counts.
+TEXTS is a file with one text per line; without it, texts are made of the words of the sample file. Needs pyarrow.
+Rates are those of whole processes, from start to end, which run alternately; the best of three rounds is reported.
 """
 
 import json

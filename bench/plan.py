@@ -1,4 +1,4 @@
-"""What labeling many rows takes, from a measured rate: cores, hours, money, bytes.
+"""Compute what labeling many rows takes from a measured rate: cores, hours, cost, bytes.
 
     python bench/plan.py                                   # the tables of docs/scale.md
     python bench/plan.py --rate 300 --price 0.02 --rows 5e8 --distinct 0.4
@@ -12,15 +12,15 @@ SECONDS = 3600
 
 @dataclass(frozen=True)
 class Plan:
-    """A job, and the machines for it."""
+    """A job and the cost of its machines."""
 
     rows: float
     distinct: float
-    """The share of rows that must be inferred: whose text no other row on its machine has had before."""
+    """The share of rows that must be classified: those whose text is not cached on their machine."""
     rate: float
-    """Texts a second and core."""
+    """Texts per second and core."""
     price: float
-    """Of a core for an hour."""
+    """The price of a core-hour."""
 
     @property
     def core_hours(self) -> float:
@@ -43,18 +43,18 @@ def time(hours: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rate", type=float, nargs="+", default=[96.6, 131.7], help="texts a second and core, measured")
+    parser.add_argument("--rate", type=float, nargs="+", default=[96.6, 131.7], help="measured texts per second and core")
     parser.add_argument("--rows", type=float, nargs="+", default=[1e9, 1e12])
-    parser.add_argument("--price", type=float, default=0.04, help="of a core for an hour")
-    parser.add_argument("--distinct", type=float, default=1.0, help="share of rows with a text that is new")
-    parser.add_argument("--bytes", type=float, default=41, help="of a row's text in a compressed file")
+    parser.add_argument("--price", type=float, default=0.04, help="of a core-hour")
+    parser.add_argument("--distinct", type=float, default=1.0, help="share of rows whose text is not cached")
+    parser.add_argument("--bytes", type=float, default=41, help="of the text of a row in a compressed file")
     parser.add_argument("--cores", type=int, nargs="+", default=[16, 256, 4096, 65536])
     args = parser.parse_args()
     if min([*args.rate, *args.rows, *args.cores, args.price, args.distinct, args.bytes]) <= 0 or args.distinct > 1:
         parser.error("all figures must be above 0, and the share at most 1")
 
     cores = [f"{cores:,} cores" for cores in args.cores]
-    print(f"| rows | texts/s a core | core-hours | cost | {' | '.join(cores)} |")
+    print(f"| rows | texts/s per core | core-hours | cost | {' | '.join(cores)} |")
     print("|---" * (4 + len(cores)) + "|")
     for rows in args.rows:
         for rate in args.rate:

@@ -2,7 +2,7 @@
 
     python bench/read_back.py target/debug/emotion
 
-Needs what bench/read_back.txt names. Fails if a row, a column or a type is not what it should be.
+Needs the packages in bench/read_back.txt. Fails if a row, a column or a type is wrong.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-//! Embed the emotion functions in a program of one's own, by SQL and by the `DataFrame` API.
+//! Embeds the emotion functions in a program, with SQL and with the `DataFrame` API.
 //!
 //! Run it from the root of the repository: `cargo run --example embed`
 
@@ -17,7 +17,7 @@ async fn main() -> Result<()> {
     let reviews = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/reviews.parquet");
     ctx.register_parquet("reviews", reviews, ParquetReadOptions::default()).await?;
 
-    println!("By SQL: which emotions does each source express?");
+    println!("With SQL: which emotions does each source express?");
     ctx.sql(
         "SELECT source, emotion_classify(text) AS emotion, count(*) AS texts
          FROM reviews
@@ -29,7 +29,7 @@ async fn main() -> Result<()> {
     .show()
     .await?;
 
-    println!("By the DataFrame API: the same question over all sources, and the angriest texts.");
+    println!("With the DataFrame API: the same for all sources, and the angriest texts.");
     let reviews = ctx.table("reviews").await?.filter(col("text").is_not_null())?;
     reviews
         .clone()

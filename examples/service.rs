@@ -1,4 +1,4 @@
-//! A service with a session of its own, which answers many queries at once.
+//! A service that answers many queries concurrently, each in its own session.
 //!
 //! Run it from the root of the repository: `cargo run --example service`
 
@@ -19,7 +19,7 @@ const QUERIES: [&str; 4] = [
     "SELECT emotion_score(text, 'jog') FROM reviews",
 ];
 
-/// Answers one request in a session of its own, which shares tables, functions and models with `ctx`.
+/// Answers one request in a new session, which shares tables, functions and models with `ctx`.
 ///
 /// A query that takes too long is dropped; its inference ends at the next micro-batch.
 async fn answer(ctx: &SessionContext, query: &str) -> Result<String> {
@@ -36,8 +36,7 @@ async fn main() -> Result<()> {
     let reviews = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/reviews.parquet");
     ctx.register_parquet("reviews", reviews, ParquetReadOptions::default()).await?;
 
-    // However many queries run, they infer on one thread for each core, and a text that two of them
-    // ask for at once is inferred once.
+    // All queries share one inference thread per core, and a text that several of them need at once is classified once.
     let mut requests = JoinSet::new();
     for query in QUERIES {
         let ctx = ctx.clone();
@@ -46,7 +45,7 @@ async fn main() -> Result<()> {
     while let Some(request) = requests.join_next().await {
         match request.expect("no request panics") {
             Ok(answer) => println!("{answer}\n"),
-            Err(error) => println!("refused: {}\n", error.strip_backtrace()),
+            Err(error) => println!("error: {}\n", error.strip_backtrace()),
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! An engine that loads the emotion functions from a shared library.
 //!
-//! Run it from the root of the repository: `cargo run --example host`, or with the path of another
-//! build of the library.
+//! Run it from the root of the repository: `cargo run --example host`. An argument is the path of another build of the
+//! library.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use libloading::{Library, library_filename};
 type Version = extern "C" fn() -> u64;
 type Function = extern "C" fn(usize) -> FFI_Option<FFI_ScalarUDF>;
 
-/// The functions of a library that exports what `src/lib.rs` does.
+/// The functions of a library with the exports of `src/lib.rs`.
 #[allow(unsafe_code, reason = "loading a library runs its code")]
 fn load(path: &Path) -> Result<Vec<ScalarUDF>> {
     let failed = |error| exec_datafusion_err!("cannot load {}: {error}", path.display());
-    // SAFETY: the user names a library that he trusts; it has no code that runs when it is loaded.
+    // SAFETY: the user trusts the library, which runs no code when it is loaded.
     let library = unsafe { Library::new(path) }.map_err(failed)?;
-    // The functions' code must stay where it is as long as a session may hold them.
+    // The code of the functions must stay loaded as long as a session may hold them.
     let library = Box::leak(Box::new(library));
     // SAFETY: the symbol has this type in every version of the library.
     let version = unsafe { library.get::<Version>(b"emotion_datafusion_version") }.map_err(failed)?();
@@ -33,7 +33,7 @@ fn load(path: &Path) -> Result<Vec<ScalarUDF>> {
             datafusion_ffi::version()
         );
     }
-    // SAFETY: the version is ours, and so the symbol has this type.
+    // SAFETY: the versions are equal, so the symbol has this type.
     let function = unsafe { library.get::<Function>(b"emotion_function") }.map_err(failed)?;
     let functions = (0..).map_while(|position| Option::from(function(position)));
     Ok(functions
@@ -42,7 +42,7 @@ fn load(path: &Path) -> Result<Vec<ScalarUDF>> {
         .collect())
 }
 
-/// Where cargo leaves the library of a package whose example it builds.
+/// The path at which cargo builds the library of a package when it builds an example of the package.
 fn built_library() -> Result<PathBuf> {
     let program = std::env::current_exe().map_err(DataFusionError::from)?;
     let folder = program.ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default();

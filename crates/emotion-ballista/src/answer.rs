@@ -1,4 +1,4 @@
-//! The answer of a cluster, with the errors of its tasks restored.
+//! The result of a query on a cluster, with the errors of its tasks restored.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use futures::TryStreamExt;
 
 use crate::task_error::TaskError;
 
-/// A query that a cluster runs.
+/// A query that runs on a cluster.
 #[derive(Debug)]
 pub(crate) struct AnswerExec(pub Arc<dyn ExecutionPlan>);
 

@@ -24,16 +24,16 @@ use tokio::net::TcpStream;
 use crate::answer::{AnswerExec, restored};
 use crate::task_error::TaskError;
 
-/// What errors call this machine.
+/// The name of this machine in errors.
 const THIS: &str = "this program";
 
-/// Where a scheduler listens unless told otherwise.
+/// The port that a scheduler listens on by default.
 const DEFAULT_PORT: u16 = 50050;
 
-/// Makes a session of a state whose queries over files run on the cluster at `df://host:port`.
+/// Creates a session from a state. Its queries over files run on the cluster at `df://host:port`.
 ///
-/// Files must be where the executors see them at the same address. A query over what only this process has, such as a
-/// table in memory, runs in it.
+/// The executors must have access to the files at the same addresses. A query over data that only this process has,
+/// such as a table in memory, runs in this process.
 ///
 /// ```no_run
 /// use datafusion::execution::SessionStateBuilder;
@@ -50,7 +50,7 @@ const DEFAULT_PORT: u16 = 50050;
 ///
 /// # Errors
 ///
-/// The address is none, or no scheduler answers there.
+/// [`DataFusionError::Configuration`] if `address` is invalid or no scheduler answers there.
 pub async fn connect(address: &str, state: SessionState) -> Result<SessionContext> {
     let url = find(address).await?;
     let functions: Vec<_> = state.scalar_functions().values().cloned().collect();
@@ -58,7 +58,7 @@ pub async fn connect(address: &str, state: SessionState) -> Result<SessionContex
     let config = state.config().clone().with_ballista_query_planner(Arc::new(planner));
     let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
     let mut state = state.upgrade_for_ballista(url)?;
-    // Ballista replaces them by its own.
+    // Ballista replaces the functions of the state with its own.
     for function in functions {
         if !state.scalar_functions().contains_key(function.name()) {
             state.register_udf(function)?;
@@ -67,11 +67,13 @@ pub async fn connect(address: &str, state: SessionState) -> Result<SessionContex
     Ok(SessionContext::new_with_state(state))
 }
 
-/// Runs a physical plan, which may infer, on the cluster at `df://host:port`, with the options of a session.
+/// Runs a physical plan, which may contain inference, on the cluster at `df://host:port`, with the options of a
+/// session.
 ///
 /// # Errors
 ///
-/// The address is none, no scheduler answers there, or the cluster fails.
+/// [`DataFusionError::Configuration`] if `address` is invalid or no scheduler answers there; otherwise the error of the
+/// cluster or of a task.
 pub async fn execute(
     address: &str,
     session: &SessionContext,
@@ -85,13 +87,13 @@ pub async fn execute(
     answer.await.map(restored).map_err(TaskError::decode)
 }
 
-/// The URL of a scheduler that answers.
+/// The URL of the scheduler at `address`, which must answer.
 async fn find(address: &str) -> Result<String> {
     let (host, port) = parse(address)?;
     if let Err(error) = TcpStream::connect((host.trim_matches(['[', ']']), port)).await {
         return Err(DataFusionError::Configuration(format!(
-            "no scheduler answers at df://{host}:{port} ({error}): start one there with emotion-scheduler, or mend the \
-             address"
+            "no scheduler answers at df://{host}:{port} ({error}): start one there with emotion-scheduler, or \
+             correct the address"
         )));
     }
     Ok(format!("http://{host}:{port}"))
@@ -100,7 +102,7 @@ async fn find(address: &str) -> Result<String> {
 fn parse(address: &str) -> Result<(String, u16)> {
     let wrong = || {
         DataFusionError::Configuration(format!(
-            "'{address}' is no address of a cluster: it must be like df://localhost:{DEFAULT_PORT}"
+            "'{address}' is not the address of a cluster: it must have the form df://localhost:{DEFAULT_PORT}"
         ))
     };
     let rest = address.strip_prefix("df://").ok_or_else(wrong)?.trim_end_matches('/');
@@ -114,7 +116,7 @@ fn parse(address: &str) -> Result<(String, u16)> {
     Ok((host.into(), port))
 }
 
-/// Plans for the cluster what it can run, and for this process what only it can.
+/// Plans queries over files for the cluster, and all other queries for this process.
 #[derive(Debug)]
 struct ClusterPlanner {
     cluster: BallistaQueryPlanner<LogicalPlanNode>,
@@ -141,7 +143,7 @@ impl QueryPlanner for ClusterPlanner {
     }
 }
 
-/// Whether all tables that a plan reads are files, which executors can read too.
+/// Whether all tables of a plan are files, which executors can also read.
 fn scans_files_alone(plan: &LogicalPlan) -> Result<bool> {
     let mut files_alone = true;
     plan.apply_with_subqueries(|node| {

@@ -1,4 +1,4 @@
-//! The execution engine of executors: Ballista's, with errors in the form of [`TaskError`].
+//! The execution engine of executors: Ballista's engine, with errors encoded as [`TaskError`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use datafusion::prelude::SessionConfig;
 
 use crate::task_error::TaskError;
 
-/// Opens a connection for each shuffle partition that it fetches: Ballista's pool of connections is private to its crate,
-/// and a connection takes about a millisecond where a task takes seconds of inference.
+/// Opens a connection for each shuffle partition that it fetches, because Ballista's connection pool is private to its
+/// crate. A connection takes about a millisecond, and a task takes seconds of inference.
 #[derive(Default)]
 pub(crate) struct EmotionEngine(DefaultExecutionEngine);
 

@@ -10,8 +10,8 @@ use crate::configuration::session_config;
 use crate::engine::EmotionEngine;
 use crate::stores::runtime;
 
-/// Adds to an executor the functions, options and codecs of this project, and the object stores that the environment
-/// has credentials for.
+/// Adds the functions, options and codecs of this project to an executor, and the object stores whose credentials are
+/// in the environment.
 #[must_use]
 pub fn executor_config(mut config: ExecutorProcessConfig) -> ExecutorProcessConfig {
     let place = match &config.external_host {

@@ -5,10 +5,12 @@
 //!    ◀──────────────────────────────── result, over Arrow Flight ────────────────────┘
 //! ```
 //!
-//! A session plans as it would alone, so that a query is refused in the same words, and sends the plan with its
-//! options; the models of `CREATE FUNCTION` go with it as the places they are loaded from. [`connect`] makes such a
-//! session, and [`execute`] runs a physical plan. The programs `emotion-scheduler` and `emotion-executor` are Ballista's, with the functions and options
-//! registered; an engine with servers of its own configures them by [`scheduler_config`] and [`executor_config`].
+//! A session plans a query as it would without a cluster, so that errors have the same messages, and sends the plan
+//! with its options. Models of `CREATE FUNCTION` are sent as the locations that they are loaded from. [`connect`]
+//! creates such a session, and [`execute`] runs a physical plan.
+//!
+//! The programs `emotion-scheduler` and `emotion-executor` are Ballista's, with the functions and options registered.
+//! An engine with its own servers configures them with [`scheduler_config`] and [`executor_config`].
 
 mod answer;
 mod client;

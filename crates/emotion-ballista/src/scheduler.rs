@@ -11,8 +11,8 @@ use datafusion_emotion::{EmotionExt, EmotionLogicalCodec, EmotionPhysicalCodec};
 use crate::configuration::session_config;
 use crate::stores::runtime;
 
-/// Adds to a scheduler the functions, options, planning and codecs of this project, and the object stores that the
-/// environment has credentials for.
+/// Adds the functions, options, planner rules and codecs of this project to a scheduler, and the object stores whose
+/// credentials are in the environment.
 #[must_use]
 pub fn scheduler_config(mut config: SchedulerConfig) -> SchedulerConfig {
     let place = format!("the scheduler at {}:{}", config.external_host, config.bind_port);

@@ -1,4 +1,4 @@
-//! Object stores of servers, which no session configures.
+//! Object stores of servers, which sessions do not configure.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use object_store::ObjectStore;
 use url::Url;
 
-/// A runtime that reads files, S3, Google Cloud Storage, Azure and HTTP, and spills into a folder.
+/// A runtime that reads local files, S3, Google Cloud Storage, Azure and HTTP, and spills into `folder`.
 pub(crate) fn runtime(folder: Option<&str>) -> Result<Arc<RuntimeEnv>> {
     let stores = EnvironmentStores { known: DefaultObjectStoreRegistry::new() };
     let builder = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(stores));
@@ -18,7 +18,7 @@ pub(crate) fn runtime(folder: Option<&str>) -> Result<Arc<RuntimeEnv>> {
     }
 }
 
-/// Connects to a store when a query first names it, with the credentials in variables such as `AWS_ACCESS_KEY_ID`.
+/// Connects to a store when a query first uses it, with the credentials in variables such as `AWS_ACCESS_KEY_ID`.
 #[derive(Debug)]
 struct EnvironmentStores {
     known: DefaultObjectStoreRegistry,

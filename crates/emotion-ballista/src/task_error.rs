@@ -1,5 +1,5 @@
-//! Errors of tasks. Ballista sends the error of a task as its debug representation; an error in this form is
-//! restored from that without loss.
+//! Errors of tasks. Ballista sends the debug representation of a task's error; a [`TaskError`] can be restored from it
+//! without loss.
 
 use std::error::Error;
 use std::fmt;
@@ -17,7 +17,7 @@ pub(crate) struct TaskError {
     message: String,
 }
 
-/// The variants of [`DataFusionError`] that a session tells apart.
+/// The variants of [`DataFusionError`] that a session distinguishes.
 #[derive(Serialize, Deserialize)]
 enum Kind {
     Plan,
@@ -27,7 +27,7 @@ enum Kind {
 }
 
 impl TaskError {
-    /// The error as a task reports it. Errors that Ballista handles itself, by running a task again, stay as they are.
+    /// Converts an error to a `TaskError`. Errors that Ballista handles itself, by retrying the task, do not change.
     #[cfg(feature = "server")]
     pub(crate) fn encode(error: DataFusionError) -> DataFusionError {
         let (kind, message) = match cause(&error) {
@@ -41,7 +41,7 @@ impl TaskError {
         DataFusionError::External(Box::new(Self { kind, message }))
     }
 
-    /// The error of a task in a message from the cluster; `error` itself if its message holds none.
+    /// The error of a task in a message from the cluster; `error` itself if its message contains none.
     pub(crate) fn decode(error: DataFusionError) -> DataFusionError {
         let message = error.find_root().strip_backtrace();
         let json = message.split_once(MARK).map(|(_, json)| json);
@@ -56,7 +56,7 @@ impl TaskError {
     }
 }
 
-/// The error below all that wraps it; `None` if Ballista handles it.
+/// The innermost error; `None` if Ballista handles it.
 #[cfg(feature = "server")]
 fn cause(error: &DataFusionError) -> Option<&DataFusionError> {
     use ballista_core::error::BallistaError;

@@ -1,7 +1,7 @@
-//! The matrix product at the shapes of a layer, and one tile of it with its operands in the first-level cache.
+//! Benchmarks the matrix product at the shapes of a layer, and one tile with its operands in the first-level cache.
 //!
-//! `cargo bench -p emotion-kernels`; throughputs are in multiply-adds ("elements") a second. The tile is not the
-//! machine's peak: starting and storing its sums counts too.
+//! `cargo bench -p emotion-kernels`; throughputs are in multiply-adds ("elements") per second. The throughput of the
+//! tile is below the peak of the machine, because it includes starting and storing the sums.
 
 use std::hint::black_box;
 
@@ -16,7 +16,7 @@ fn tile(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// In each precision, with the rounding of the rows; the ratio to `matmul/float32` is the gain.
+/// Each precision, with the rounding of the rows; the ratio to `matmul/float32` is the gain.
 fn layers(criterion: &mut Criterion) {
     for precision in Precision::ALL {
         let mut group = criterion.benchmark_group(format!("matmul/{precision}"));
@@ -28,7 +28,7 @@ fn layers(criterion: &mut Criterion) {
     }
 }
 
-/// What GELU adds to a product of next to no inputs; the throughput is in values a second.
+/// The cost of GELU in a product with almost no inputs; the throughput is in values per second.
 fn activations(criterion: &mut Criterion) {
     let (rows, inputs, outputs) = (96, 16, 1536);
     let mut group = criterion.benchmark_group("activation");

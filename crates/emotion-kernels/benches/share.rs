@@ -1,8 +1,8 @@
 //! The throughput of the matrix product as a share of the processor's peak.
 //!
-//! `cargo bench -p emotion-kernels --bench share` measures, on one thread and in one run, the multiply-adds per second of
-//! the instructions of a product with all operands in registers; then those of the products at the shapes of a layer, as
-//! a share of that peak. Each figure is the best of many short measurements.
+//! `cargo bench -p emotion-kernels --bench share` measures, on one thread and in one run, the multiply-adds per second
+//! of the instructions of a product with all operands in registers; then those of the products at the shapes of a
+//! layer, as a share of that peak. Each figure is the best of many short measurements.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use emotion_kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, P
 const SHAPES: [[usize; 3]; 6] =
     [[1, 384, 1536], [22, 384, 1536], [512, 384, 384], [512, 384, 1536], [512, 1536, 384], [512, 768, 3072]];
 
-/// Long enough for the clock, short enough to fall between interruptions.
+/// The duration of a measurement: long enough for the clock, and short enough to fall between interruptions.
 const MEASURED_FOR: Duration = Duration::from_millis(400);
 
 fn main() {
@@ -33,7 +33,7 @@ fn main() {
     }
 }
 
-/// Multiply-adds per second of a run, which returns how many it did.
+/// The multiply-adds per second of a run, which returns its number of multiply-adds.
 fn best(mut run: impl FnMut() -> usize) -> f64 {
     let (started, mut best) = (Instant::now(), 0.0_f64);
     while started.elapsed() < MEASURED_FOR {
@@ -59,7 +59,7 @@ fn product(isa: Isa, precision: Precision, [rows, inputs, outputs]: [usize; 3]) 
     }
 }
 
-/// Nothing but the instructions that products are made of, on independent sums in registers.
+/// Only the instructions of a product, on independent sums in registers.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "the instructions are asked for by name")]
 mod peak {
@@ -74,11 +74,11 @@ mod peak {
 
     use emotion_kernels::{Isa, Precision};
 
-    /// Sums under way: more than the latency of an instruction times the units that do it.
+    /// Sums in flight: more than the latency of an instruction times the number of units that execute it.
     const SUMS: usize = 12;
     const REPEATS: usize = 100_000;
 
-    /// A run that does multiply-adds and returns how many; `None` where there is none.
+    /// A run that returns its number of multiply-adds; `None` if the machine lacks the instructions.
     pub fn multiply_adds(isa: Isa, precision: Precision) -> Option<fn() -> usize> {
         // SAFETY: an `Isa` exists only if this machine has its instructions.
         Some(match (isa.name(), precision) {
@@ -115,7 +115,7 @@ mod peak {
         let mut sums: [__m256i; SUMS] = black_box([_mm256_setzero_si256(); SUMS]);
         for _ in 0..REPEATS {
             for sum in &mut sums {
-                // As instructions, because a compiler would see that all products are the same.
+                // Written as instructions, because the compiler would recognize that all products are the same.
                 // SAFETY: they touch nothing but these registers.
                 unsafe {
                     asm!(
@@ -168,7 +168,7 @@ mod peak {
         REPEATS * SUMS * 64
     }
 
-    /// Runs an instruction on four sums, which is more than its latency hides, of tiles that hold zeros.
+    /// Runs an instruction on four sums, which is enough to hide its latency, over tiles of zeros.
     #[cfg(target_os = "linux")]
     macro_rules! tiles {
         ($instruction:literal) => {{

@@ -1,8 +1,8 @@
 //! Prints a digest of the same products on every instruction set of this machine.
 //!
-//! A line is the instruction set, the precision, the operation and the digest of the result's bits.
-//! `scripts/test_aarch64.sh` compares the lines of several processors, to show which of them agree
-//! to the last bit. With the argument `small` the shapes are small enough for Miri.
+//! A line contains the instruction set, the precision, the operation and the digest of the bits of the result.
+//! `scripts/test_aarch64.sh` compares the lines of several processors, to show which of them agree to the last bit.
+//! With the argument `small`, the shapes are small enough for Miri.
 
 use emotion_kernels::{
     Activation, Attention, AttentionWorkspace, Isa, LayerNorm, Matmul, OperandWorkspace, PackedMatrix, Precision,

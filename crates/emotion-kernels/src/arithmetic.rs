@@ -2,7 +2,7 @@
 //!
 //! The compiler turns operations over fixed-size arrays of lanes into vector instructions of the set it compiles for.
 
-/// Lanes of every reduction, and outputs of a panel: two AVX2 registers, or one of AVX-512.
+/// The number of lanes of a reduction and of outputs of a panel: two AVX2 registers, or one AVX-512 register.
 pub(crate) const LANES: usize = 16;
 
 /// One value per lane.
@@ -28,8 +28,8 @@ impl Arithmetic for Fused {
     }
 }
 
-/// As [`Fused`], with one register per row: eight sums hide the latency of two units, and more rows would not stay in
-/// the first-level cache.
+/// [`Fused`] with one register per row of a tile: eight sums hide the latency of two units, and more rows would not
+/// stay in the first-level cache.
 #[cfg(target_arch = "x86_64")]
 pub(crate) struct Wide;
 
@@ -111,7 +111,7 @@ fn sum(lanes: Lanes) -> f32 {
     lanes[0]
 }
 
-/// The sum of a function of the values, accumulated in sixteen lanes.
+/// The sum of a function over the values, accumulated in sixteen lanes.
 #[inline(always)]
 pub(crate) fn total(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();

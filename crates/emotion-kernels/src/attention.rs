@@ -11,28 +11,28 @@ use crate::lines::{self, Line, Word};
 use crate::precision::Precision;
 use crate::transpose::transpose;
 
-/// Query rows whose scores are held at a time, so that they stay in the second-level cache.
+/// The number of query rows whose scores are computed at a time, so that they stay in the second-level cache.
 const QUERY_ROWS: usize = 48;
 
 /// Multi-head attention within one sequence: `softmax(Q Kᵀ / √d) V` for each head of size `d`.
 ///
-/// In bfloat16, queries, keys, values and the softmax are rounded before they are multiplied, if `d` is even; in every
-/// other case all operands are float32.
+/// In bfloat16, queries, keys, values and the softmax are rounded before they are multiplied if `d` is even. In all
+/// other cases, the operands are float32.
 ///
 /// Source: Vaswani et al., *Attention Is All You Need*, 2017. As a sequence is computed alone, there is no mask.
 #[derive(Debug)]
 pub struct Attention {
     /// The instruction set to run on.
     pub isa: Isa,
-    /// The precision of its two products; in int8 they are computed in float32.
+    /// The precision of the two products; in int8 they are computed in float32.
     pub precision: Precision,
     /// The number of heads, which divides the hidden size.
     pub heads: usize,
-    /// Hidden size: values in a row of queries, of keys and of values.
+    /// The hidden size: the number of columns of queries, keys and values.
     pub hidden: usize,
 }
 
-/// Memory of an [`Attention`], which the next call reuses.
+/// The memory of an [`Attention`], which the next call reuses.
 #[derive(Default)]
 pub struct AttentionWorkspace {
     floats: Workspace<f32>,
@@ -65,7 +65,7 @@ impl Attention {
     /// `key_value`, of shape `[tokens, 2 · hidden]`: a token's key, then its value.
     ///
     /// # Panics
-    /// If the lengths do not fit one another, or if there are no tokens.
+    /// If the lengths do not match, or if there are no tokens.
     pub fn run(&self, query: &[f32], key_value: &[f32], context: &mut [f32], workspace: &mut AttentionWorkspace) {
         let Self { isa, precision, heads, hidden } = *self;
         assert!(query.len() == context.len() && query.len().is_multiple_of(hidden));
@@ -96,7 +96,7 @@ impl Attention {
         self.hidden / self.heads
     }
 
-    /// The algorithm, over queries, keys and values in the representation of `operands`.
+    /// The algorithm, generic over the representation of queries, keys and values.
     fn attend<O: Operands>(
         &self,
         operands: &O,
@@ -137,11 +137,11 @@ impl Attention {
     }
 }
 
-/// A representation of the operands of both products.
+/// The representation of the operands of both products.
 trait Operands {
-    /// One step of a row.
+    /// The inputs of one step of a row.
     type Input: Word;
-    /// Values in an [`Input`](Self::Input).
+    /// The number of values in an [`Input`](Self::Input).
     const VALUES: usize;
 
     /// The multiples to which the operands are padded.
@@ -159,8 +159,8 @@ trait Operands {
     fn multiply(&self, x: Rows<'_, Self::Input>, panels: &[Line<Self::Input>], out: RowsMut<'_>);
 }
 
-/// float32; if `rounded`, the values are bfloat16's, and those of each pair that is summed over are swapped: of columns
-/// in queries and keys, of tokens in the softmax and the values.
+/// float32. If `rounded`, the values are rounded to bfloat16, and the values of each summed pair are swapped: pairs of
+/// columns in queries and keys, pairs of tokens in the softmax and the values.
 struct Floats {
     isa: Isa,
     rounded: bool,
@@ -210,7 +210,7 @@ impl Operands for Floats {
     }
 }
 
-/// Pairs of bfloat16: of columns in queries and keys, of tokens in the softmax and the values.
+/// Pairs of bfloat16: pairs of columns in queries and keys, pairs of tokens in the softmax and the values.
 struct Pairs {
     isa: Isa,
     multiples: Multiples,
@@ -238,7 +238,7 @@ impl Operands for Pairs {
         2 * self.multiples.steps
     }
 
-    /// Zeros take the place of tokens that do not exist.
+    /// Missing tokens are zero.
     fn pack_values(&self, panels: &mut [Line<Pair>], depth: usize, x: Rows<'_, Pair>) {
         let zeros = [Pair::default(); LANES / 2];
         for (panel, first) in panels.chunks_exact_mut(depth).zip((0..x.width).step_by(LANES / 2)) {
@@ -281,8 +281,8 @@ fn round_key_value_rows<A: Arithmetic>(key_value: &[f32], hidden: usize, out: &m
     }
 }
 
-/// Replaces the first `tokens` scores of each row by the softmax of `scale` times them, shifted by the
-/// maximum so that no exponential overflows, and the rest of the row by zeros.
+/// Replaces the first `tokens` scores of each row by the softmax of `scale` times these scores, and the rest of the row
+/// by zeros. The scores are shifted by their maximum, so that no exponential overflows.
 #[inline(always)]
 fn softmax_rows<A: Arithmetic>(scores: &mut [f32], stride: usize, tokens: usize, scale: f32) {
     for row in scores.chunks_exact_mut(stride) {

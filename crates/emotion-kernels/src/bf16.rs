@@ -1,8 +1,8 @@
 //! bfloat16: the upper half of a float32, so that widening is a shift on every instruction set.
 //!
-//! Values go in pairs, and the product of a pair's second values is added first: the order of `vdpbf16ps`. Where there
-//! is no such instruction, values are held as float32 with the values of each pair swapped, and the product is
-//! float32's.
+//! Values are multiplied in pairs, and the product of the second values of a pair is added first, which is the order of
+//! `vdpbf16ps`. Without that instruction, values are held as float32 with the values of each pair swapped, and the
+//! product is that of float32.
 
 use crate::arithmetic::{Arithmetic, dispatch};
 use crate::epilogue::Output;

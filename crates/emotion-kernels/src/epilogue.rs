@@ -28,7 +28,7 @@ impl Output for f32 {
     }
 }
 
-/// What becomes of the sums of a product: bias, activation, rounding, storing.
+/// The epilogue of a product: bias, activation, rounding, storing.
 pub(crate) struct Epilogue<'a, T = f32> {
     /// One value per output; an empty slice is a bias of zero.
     pub bias: &'a [f32],
@@ -52,7 +52,7 @@ impl<T: Output> Epilogue<'_, T> {
         lanes
     }
 
-    /// The part of the result from a row and a column on.
+    /// The part of the result that starts at a row and a column.
     #[inline(always)]
     pub(crate) fn tile(&mut self, row: usize, column: usize) -> Tile<'_, T> {
         let RowsMut { values, stride, width } = &mut self.out;
@@ -62,7 +62,7 @@ impl<T: Output> Epilogue<'_, T> {
     }
 }
 
-/// A part of the result: at most 16 columns, of some rows.
+/// A part of the result: some rows of at most 16 columns.
 pub(crate) struct Tile<'a, T> {
     activation: Activation,
     out: &'a mut [T],
@@ -91,7 +91,7 @@ impl<T: Output> Tile<'_, T> {
     }
 }
 
-/// Not inlined, because the compiler would merge both ways to store into one copy of variable length, a call.
+/// Not inlined, because the compiler would merge both branches into one copy of variable length, which is a call.
 #[cold]
 #[inline(never)]
 fn store_part<T: Output>(values: Lanes, out: &mut [T]) {

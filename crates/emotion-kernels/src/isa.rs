@@ -2,18 +2,18 @@
 
 use std::sync::OnceLock;
 
-/// An instruction set for which the kernels are compiled, and which this machine has.
+/// An instruction set that the kernels are compiled for and that this machine has.
 ///
-/// A value is the proof that this process may execute the instructions: [`Isa::detected`] and [`Isa::available`] are
-/// the only sources of one, and both ask the processor (for AMX, Linux as well). Calls of functions with a target
-/// feature rely on it for their safety.
+/// A value proves that this process may execute the instructions: only [`Isa::detected`] and [`Isa::available`] return
+/// one, and both query the processor (for AMX, Linux as well). The safety of calls to functions with a target feature
+/// relies on this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Isa(Level);
 
 /// The instruction sets, each of which includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
-    /// What every processor of the target has: NEON with fused multiply-add on aarch64, SSE2 without it on `x86_64`.
+    /// The baseline of the target: NEON with fused multiply-add on aarch64, SSE2 without it on `x86_64`.
     Portable,
     /// AVX2 with fused multiply-add: 8 lanes.
     Avx2,
@@ -29,11 +29,11 @@ pub(crate) enum Level {
 
 impl Isa {
     /// The environment variable that names the best instruction set to use: `portable`, `avx2`, `avx512`,
-    /// `avx512vnni`, `avx512bf16` or `amx`. It is for tests and for diagnosis; it is read once per process, and
-    /// ignored if it names none that this machine has.
+    /// `avx512vnni`, `avx512bf16` or `amx`. It is meant for tests and diagnosis. It is read once per process, and
+    /// ignored if this machine does not have the named instruction set.
     pub const VARIABLE: &str = "EMOTION_ISA";
 
-    /// The best instruction set of this machine, no better than [`Self::VARIABLE`] allows.
+    /// The best instruction set of this machine, limited by [`Self::VARIABLE`].
     #[must_use]
     pub fn detected() -> Self {
         static DETECTED: OnceLock<Isa> = OnceLock::new();
@@ -45,7 +45,7 @@ impl Isa {
         })
     }
 
-    /// Every instruction set that this machine can run, from the least to the best.
+    /// Every instruction set of this machine, in ascending order.
     #[must_use]
     pub fn available() -> Vec<Self> {
         let levels = [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Vnni, Level::Avx512Bf16, Level::Amx];
@@ -65,8 +65,7 @@ impl Isa {
         }
     }
 
-    /// The best of this machine's instruction sets up to this one that multiplies in vector registers: this one, except
-    /// for AMX.
+    /// The best instruction set up to this one that multiplies in vector registers: this one, except for AMX.
     #[must_use]
     pub(crate) fn vector(self) -> Self {
         match self.0 {

@@ -29,14 +29,14 @@ impl<'a, T: Copy> Rows<'a, T> {
     }
 }
 
-/// As [`Rows`], to be written.
+/// The mutable form of [`Rows`].
 pub(crate) struct RowsMut<'a, T = f32> {
     pub values: &'a mut [T],
     pub stride: usize,
     pub width: usize,
 }
 
-/// The multiples to which an instruction set needs the sizes of operands padded.
+/// The multiples to which an instruction set requires the sizes of operands to be padded.
 #[derive(Clone, Copy)]
 pub(crate) struct Multiples {
     pub rows: usize,
@@ -46,7 +46,7 @@ pub(crate) struct Multiples {
 
 impl Multiples {
     pub(crate) const ANY: Self = Self { rows: 1, steps: 1, panels: 1 };
-    /// A tile register of AMX holds 16 rows of 16 steps, and the kernel takes two panels side by side.
+    /// A tile register of AMX holds 16 rows of 16 steps, and the kernel multiplies two panels at once.
     pub(crate) const AMX: Self = Self { rows: 16, steps: 16, panels: 2 };
 
     pub(crate) fn of(isa: Isa) -> Self {
@@ -56,12 +56,12 @@ impl Multiples {
         }
     }
 
-    /// Steps of a row or a panel of `inputs` inputs, of which each step takes `per_step`.
+    /// The number of steps in a row or a panel of `inputs` inputs, with `per_step` inputs per step.
     pub(crate) fn depth(self, inputs: usize, per_step: usize) -> usize {
         inputs.div_ceil(per_step).next_multiple_of(self.steps)
     }
 
-    /// Panels of a matrix of `outputs` outputs.
+    /// The number of panels of a matrix with `outputs` outputs.
     pub(crate) fn panels(self, outputs: usize) -> usize {
         outputs.div_ceil(LANES).next_multiple_of(self.panels)
     }
@@ -72,16 +72,16 @@ pub(crate) type Quad = [u8; 4];
 /// One step of an int8 panel: the weights of 16 outputs that multiply a [`Quad`].
 pub(crate) type Group = Line<[i8; 4]>;
 
-/// How a dot step takes bytes.
+/// The layout of the bytes that a dot step takes.
 #[derive(Clone, Copy)]
 pub(crate) struct ByteLayout {
-    /// What is added to each byte of a [`Quad`], modulo 256.
+    /// The offset that is added to each byte of a [`Quad`], modulo 256.
     pub offset: u8,
     /// The index in a [`Group`] of the weight of an output (of 16) for an input (of 4).
     pub place: fn(usize, usize) -> usize,
 }
 
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the portable dot step takes one of them"))]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the portable dot step uses only one of them"))]
 impl ByteLayout {
     /// The 16 weights of each input are adjacent.
     pub(crate) const BY_INPUT: Self = Self { offset: 0, place: |output, input| input * LANES + output };

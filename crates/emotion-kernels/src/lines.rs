@@ -21,7 +21,7 @@ unsafe impl Word for [i8; 4] {}
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Line<T>(pub [T; 16]);
 
-/// The first `count` words of `lines`, which grows if it must. Words that an earlier use wrote keep their values.
+/// The first `count` words of `lines`, which grows if necessary. Words of an earlier use keep their values.
 pub(crate) fn words<T: Word>(lines: &mut Vec<Line<T>>, count: usize) -> &mut [T] {
     if lines.len() < count.div_ceil(16) {
         lines.resize(count.div_ceil(16), Line::default());

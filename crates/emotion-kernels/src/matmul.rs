@@ -14,8 +14,8 @@ use crate::precision::Precision;
 
 /// A weight matrix of shape `[outputs, inputs]`, packed once for [`Matmul`].
 ///
-/// It consists of panels of 16 outputs. A panel holds, for each input (in bfloat16 for each two, in int8 for each
-/// four), the weights of its 16 outputs side by side. The last panel is padded with zeros.
+/// It consists of panels of 16 outputs. For each input (in bfloat16 for each pair, in int8 for each quad of inputs), a
+/// panel holds the weights of its 16 outputs side by side. The last panel is padded with zeros.
 pub struct PackedMatrix {
     isa: Isa,
     outputs: usize,
@@ -30,10 +30,9 @@ enum Panels {
 }
 
 impl PackedMatrix {
-    /// The most inputs that a matrix may have in [`Precision::Int8`]: with one more, a sum of products could exceed 32
-    /// bits.
+    /// The maximum number of inputs in [`Precision::Int8`]: with one more, a sum of products could exceed 32 bits.
     pub const MAX_INT8_INPUTS: usize = int8::MAX_INPUTS;
-    /// Columns that are computed together: two panels.
+    /// The number of columns that are computed together: two panels.
     pub const COLUMNS: usize = 2 * LANES;
 
     /// Packs a row-major matrix of shape `[outputs, inputs]`, as Hugging Face stores weights.
@@ -52,13 +51,13 @@ impl PackedMatrix {
         Self { isa, outputs, inputs, panels }
     }
 
-    /// Rows of the matrix: values in a row of the result.
+    /// The number of rows of the matrix, which is the number of values in a row of the result.
     #[must_use]
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// Columns of the matrix: values in a row of the argument.
+    /// The number of columns of the matrix, which is the number of values in a row of the argument.
     #[must_use]
     pub fn inputs(&self) -> usize {
         self.inputs
@@ -75,7 +74,7 @@ impl PackedMatrix {
     }
 
     /// Prepares rows of activations, `x` of shape `[rows, inputs]`, for products with this matrix and with every other
-    /// of as many inputs, the same precision and the same instruction set.
+    /// matrix that has the same number of inputs, precision and instruction set.
     ///
     /// # Panics
     /// If the length of `x` is not a multiple of `inputs`.
@@ -106,22 +105,22 @@ pub struct Matmul<'a> {
 impl Matmul<'_> {
     /// Writes `y`, of shape `[rows, outputs]`, for the rows of `x`; both row-major.
     ///
-    /// In float32 each value is the bias plus the products in the order of the inputs, one after the other. In bfloat16
-    /// the order is the same, except that of each pair of inputs the second comes first. In int8 a value is the exact
-    /// sum of the products, scaled, plus the bias. In bfloat16 AMX sums in an order of its own (`KERNELS.md`).
+    /// In float32, each value is the bias plus the products in the order of the inputs, one after the other. In
+    /// bfloat16, the order is the same, except that the second input of each pair comes first; AMX has a different
+    /// order (see `KERNELS.md`). In int8, a value is the exact sum of the products, scaled, plus the bias.
     ///
     /// # Panics
-    /// If `x` was made for another kind of matrix, or if the lengths of `x`, `y` and the bias do
-    /// not fit the weight.
+    /// If `x` was prepared for another kind of matrix, or if the lengths of `x`, `y` and the bias do not match the
+    /// weight.
     pub fn run(&self, x: Operand<'_>, y: &mut [f32]) {
         self.run_columns(x, 0..self.weight.outputs, y);
     }
 
-    /// As [`Self::run`], but returns the result ready for products with matrices of [`PackedMatrix::outputs`] inputs,
-    /// the same precision and the same instruction set.
+    /// Like [`Self::run`], but returns the result as the operand of products with matrices of [`PackedMatrix::outputs`]
+    /// inputs, the same precision and the same instruction set.
     ///
-    /// Where the processor multiplies bfloat16, each value is rounded before it is written; elsewhere `buffer`, which
-    /// grows if it must, holds the result before it is rounded.
+    /// If the processor multiplies bfloat16, each value is rounded before it is written. Otherwise `buffer`, which
+    /// grows if necessary, holds the result before it is rounded.
     ///
     /// # Panics
     /// As [`Self::run`].
@@ -149,13 +148,13 @@ impl Matmul<'_> {
         Operand::new(isa, self.weight.precision(), y, outputs, workspace)
     }
 
-    /// Writes some columns only, `y` of shape `[rows, columns.len()]`; they begin at a multiple of
-    /// [`PackedMatrix::COLUMNS`]. Their values do not depend on which other columns are computed.
+    /// Writes a range of columns, `y` of shape `[rows, columns.len()]`. The range starts at a multiple of
+    /// [`PackedMatrix::COLUMNS`]. The values do not depend on which other columns are computed.
     ///
-    /// For few rows, where reading the weights takes the time, several cores can each read a part of them.
+    /// For few rows, reading the weights dominates the time, so several cores can each read a part of the weights.
     ///
     /// # Panics
-    /// As [`Self::run`], or if there are no such columns.
+    /// As [`Self::run`], or if the range starts elsewhere or exceeds the outputs.
     pub fn run_columns(&self, x: Operand<'_>, columns: Range<usize>, y: &mut [f32]) {
         let Self { weight, bias, activation } = *self;
         let PackedMatrix { isa, outputs, inputs, .. } = *weight;
@@ -262,7 +261,8 @@ mod tests {
             let bias = values(outputs, seed ^ 5);
             let panels = float32::pack(&weight, inputs);
             for activation in [Activation::None, Activation::Gelu, Activation::Relu] {
-                // The fused arithmetic compiled without its instructions: the oracle of those that have them.
+                // The fused arithmetic compiled without its instructions is the reference for the fused instruction
+                // sets.
                 let mut oracle = vec![0.0; rows * outputs];
                 let out = RowsMut { values: &mut oracle, stride: outputs, width: outputs };
                 float32::multiply::<Fused>(
@@ -323,7 +323,7 @@ mod tests {
             }
         }
 
-        /// Whatever the workspace held before.
+        /// The result does not depend on the previous content of the workspace.
         #[test]
         fn a_result_made_an_operand_has_the_bits_of_one_made_from_it(
             rows in 1_usize..40, inputs in 1_usize..40, between in 1_usize..80, outputs in 1_usize..40, seed: u32,
@@ -368,7 +368,7 @@ mod tests {
                 }
                 out
             };
-            // AMX sums in an order of its own.
+            // AMX adds in a different order.
             for isa in Isa::available().into_iter().filter(|isa| isa.level() != Level::Amx) {
                 for activation in [Activation::None, Activation::Gelu, Activation::Relu] {
                     let y = run_in(Precision::Bfloat16, isa, &x, &weight, &bias, inputs, activation);

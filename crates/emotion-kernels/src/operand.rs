@@ -8,8 +8,8 @@ use crate::layout::{Quad, Rows};
 use crate::lines::Line;
 use crate::precision::Precision;
 
-/// Rows of activations in the representation that products with a [`PackedMatrix`](crate::PackedMatrix) take; from
-/// [`PackedMatrix::operand`](crate::PackedMatrix::operand).
+/// Rows of activations in the representation that products with a [`PackedMatrix`](crate::PackedMatrix) take.
+/// [`PackedMatrix::operand`](crate::PackedMatrix::operand) returns one.
 ///
 /// The representation of a row depends on that row alone.
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ pub(crate) enum Values<'a> {
     Int8(Int8Rows<'a>),
 }
 
-/// Memory of an [`Operand`], which the next one reuses.
+/// The memory of an [`Operand`], which the next one reuses.
 #[derive(Default)]
 pub struct OperandWorkspace {
     swapped: Vec<f32>,

@@ -3,17 +3,17 @@ use std::str::FromStr;
 
 /// The number format of a matrix product. Sums of products have at least 32 bits.
 ///
-/// The enum is exhaustive on purpose: callers choose sizes and limits for each precision, and a new one must not compile
-/// before they have.
+/// The enum is exhaustive on purpose: callers choose sizes and limits for each precision, so adding a precision must
+/// not compile until they are updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
     /// Weights and activations without rounding.
     #[default]
     Float32,
-    /// Weights and activations rounded to bfloat16, summed in float32: half of float32's memory for weights.
+    /// Weights and activations rounded to bfloat16, summed in float32. Weights take half of the memory of float32.
     Bfloat16,
     /// Weights rounded to 8 bits with one scale per output, activations with one scale per row, summed exactly in 32
-    /// bits: a quarter of float32's memory.
+    /// bits. Weights take a quarter of the memory of float32.
     Int8,
 }
 
@@ -47,7 +47,7 @@ impl FromStr for Precision {
     }
 }
 
-/// The error of parsing a name that is not a [`Precision`]'s; its message lists the names that exist.
+/// The error of parsing a name that no [`Precision`] has; the message lists the valid names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownPrecision {
     given: String,

@@ -7,7 +7,7 @@ use crate::lines::{Line, Word};
 
 /// Transposes rows into panels of 16 rows: for each column, the words of 16 rows side by side.
 ///
-/// The lanes of rows that do not exist hold arbitrary words.
+/// The lanes of missing rows hold arbitrary words.
 pub(crate) fn transpose<T: Word>(isa: Isa, x: Rows<'_, T>, panels: &mut [Line<T>]) {
     let done = whole_blocks(isa, x, panels);
     if done == x.width {
@@ -21,7 +21,8 @@ pub(crate) fn transpose<T: Word>(isa: Isa, x: Rows<'_, T>, panels: &mut [Line<T>
     }
 }
 
-/// Transposes blocks of 16 rows by 16 columns where there are instructions for them; returns the number of columns done.
+/// Transposes blocks of 16 rows by 16 columns if the instruction set supports it; returns the number of transposed
+/// columns.
 #[cfg(target_arch = "x86_64")]
 fn whole_blocks<T: Word>(isa: Isa, x: Rows<'_, T>, panels: &mut [Line<T>]) -> usize {
     use crate::isa::Level;
@@ -30,7 +31,7 @@ fn whole_blocks<T: Word>(isa: Isa, x: Rows<'_, T>, panels: &mut [Line<T>]) -> us
     }
     let width = x.width / LANES * LANES;
     for first in (0..x.count).step_by(LANES) {
-        // The last row takes the place of rows that do not exist.
+        // The last row replaces missing rows.
         let rows: [_; LANES] = std::array::from_fn(|i| x.row((first + i).min(x.count - 1)));
         for column in (0..width).step_by(LANES) {
             let block = rows.map(|row| row[column..].first_chunk().expect("16 columns"));
@@ -58,8 +59,8 @@ mod avx512 {
     use crate::arithmetic::LANES;
     use crate::lines::{Line, Word};
 
-    /// Exchanges words, then pairs of words, then quarters of registers. It is written in loops, because closures passed
-    /// to functions of the standard library, which are compiled for every processor, would not be inlined.
+    /// Exchanges words, then pairs of words, then quarters of registers. It is written in loops, because closures
+    /// passed to functions of the standard library, which are compiled for every processor, would not be inlined.
     #[target_feature(enable = "avx512f")]
     pub(super) fn transpose<T: Word>(rows: [&[T; LANES]; LANES], columns: &mut [Line<T>; LANES]) {
         const { assert!(size_of::<Line<T>>() == 64) };

@@ -8,10 +8,10 @@ use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, Projection, Sort, S
 use super::inference_node::InferenceNode;
 use super::rewrite::over_input;
 
-/// Puts a copy of a sort that keeps only the first rows below an inference that it does not depend on.
+/// Puts a copy of a sort with a limit below an inference that the sort does not depend on.
 ///
-/// `SELECT emotion_classify(text) … ORDER BY time LIMIT 10` then infers ten texts. The sort itself
-/// stays, to put them in order again if partitions mix them.
+/// `SELECT emotion_classify(text) … ORDER BY time LIMIT 10` then classifies ten texts. The sort itself stays, because
+/// partitions may change the order of the rows again.
 pub(super) fn defer(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Sort(sort) = plan else { return Ok(Transformed::no(plan)) };
     match first_rows(&sort, &sort.input)? {
@@ -20,8 +20,8 @@ pub(super) fn defer(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
 }
 
-/// The plan whose inference sees only the first rows in the order of `sort`; `None` if there is no
-/// inference, if the order depends on it, or if it sees no more rows already.
+/// The plan whose inference receives only the first rows in the order of `sort`; `None` if there is no inference, if
+/// the order depends on it, or if it already receives no more rows than these.
 fn first_rows(sort: &Sort, plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     if sort.fetch.is_none_or(|fetch| has_at_most(plan, fetch)) {
         return Ok(None);
@@ -37,7 +37,7 @@ fn first_rows(sort: &Sort, plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     }
 }
 
-/// Whether a plan is known to have no more rows than this.
+/// Whether a plan is known to return at most `rows` rows.
 fn has_at_most(plan: &LogicalPlan, rows: usize) -> bool {
     match plan {
         LogicalPlan::Projection(projection) => has_at_most(&projection.input, rows),
@@ -83,7 +83,7 @@ fn below_inference(sort: &Sort, node: &InferenceNode) -> Result<Option<LogicalPl
     Ok(Some(node.with_input(node.text.clone(), input)?.into_plan()))
 }
 
-/// The sort in terms of the input of a node whose output is `exprs`, if that only renames its keys.
+/// The sort in terms of the input of a node whose output is `exprs`; `None` if `exprs` do more than rename its keys.
 fn sort_below(sort: &Sort, output: &DFSchema, exprs: &[Expr]) -> Result<Option<Sort>> {
     let mut keys = Vec::with_capacity(sort.expr.len());
     for key in &sort.expr {

@@ -19,18 +19,18 @@ use crate::functions::text_function::TextFunction;
 use crate::model::Model;
 use crate::shared::Shared;
 
-/// Takes calls of this crate's functions out of expressions and into an [`InferenceNode`] below.
+/// Moves calls of this crate's functions out of expressions into an [`InferenceNode`] below them.
 ///
-/// Calls over the same text and model share one node. Conjuncts of a filter that need no inference
-/// go below it, and so does a copy of a sort that keeps only some rows. A call that is evaluated for some
-/// rows only, as in a branch of CASE, is left where it is.
+/// Calls over the same text and model share one node. Conjuncts of a filter that need no inference move below the node,
+/// and so does a copy of a sort with a limit. A call that is evaluated for only some rows, as in a branch of CASE,
+/// stays in place.
 #[derive(Debug)]
 pub(crate) struct ExtractInference {
     shared: Arc<Shared>,
 }
 
 impl ExtractInference {
-    /// Adds the rule before the first that would move or copy a call.
+    /// Adds the rule before the first rule that would move or copy a call.
     pub(crate) fn install(shared: &Arc<Shared>, optimizer: &mut Optimizer) {
         let before = optimizer.rules.iter().position(|rule| rule.name() == "push_down_filter");
         let at = before.unwrap_or(optimizer.rules.len());
@@ -80,12 +80,12 @@ impl ExtractInference {
         Ok(Transformed::yes(only(&schema, LogicalPlan::Filter(filter))?))
     }
 
-    /// Computes the calls of a node in a projection below it, and takes them out of that.
+    /// Moves the calls of a node into a projection below it, and extracts them from the projection.
     fn extract_below(&self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let [input] = plan.inputs()[..] else { return Ok(Transformed::no(plan)) };
         let schema = Arc::clone(plan.schema());
         let found = calls(&plan.expressions(), input.schema())?;
-        // A column of the same name would be mistaken for the call.
+        // A reference to the call would be ambiguous if a column had the same name.
         let fresh = |name: &str| input.schema().fields().iter().all(|field| field.name() != name);
         let named = found.iter().map(|call| (call.expr.schema_name().to_string(), call));
         let found: Vec<(String, &Call)> = named.filter(|(name, _)| fresh(name)).collect();
@@ -103,8 +103,8 @@ impl ExtractInference {
         Ok(Transformed::yes(only(&schema, plan)?))
     }
 
-    /// The plan with a column for each text and model that the calls need, and what each call
-    /// becomes; `None` if there is nothing to do.
+    /// The plan with a column for each text and model of the calls, and each call with its replacement; `None` if no
+    /// call can be replaced.
     #[expect(clippy::type_complexity, reason = "a pair of a plan and replacements")]
     fn annotate(&self, input: &LogicalPlan, calls: &[Call]) -> Result<Option<(LogicalPlan, Vec<(Expr, Expr)>)>> {
         let mut plan = input.clone();
@@ -117,8 +117,8 @@ impl ExtractInference {
         Ok((!replaced.is_empty()).then_some((plan, replaced)))
     }
 
-    /// The plan with the column that a call needs, which may be there already; `None` if another
-    /// column has its name.
+    /// The plan with the column that a call needs, which the plan may already have; `None` if another column has its
+    /// name.
     fn annotate_for(&self, call: &Call, plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Column)>> {
         if let Some(found) = exposed(plan, &call.text, &call.model)? {
             return Ok(Some(found));
@@ -146,7 +146,7 @@ impl OptimizerRule for ExtractInference {
     }
 }
 
-/// A call of one of this crate's functions.
+/// A call to one of this crate's functions.
 struct Call {
     expr: Expr,
     text: Expr,
@@ -188,7 +188,7 @@ fn has_call(expr: &Expr) -> bool {
         .unwrap_or(true)
 }
 
-/// The calls in these expressions that are evaluated for every row.
+/// The calls in expressions that are evaluated for every row.
 fn calls(exprs: &[Expr], schema: &DFSchema) -> Result<Vec<Call>> {
     let mut calls: Vec<Call> = Vec::new();
     for expr in exprs {
@@ -212,7 +212,7 @@ fn calls(exprs: &[Expr], schema: &DFSchema) -> Result<Vec<Call>> {
     Ok(calls)
 }
 
-/// The expression with each call that was taken out replaced.
+/// The expression with each extracted call replaced.
 fn replace(expr: Expr, replaced: &[(Expr, Expr)]) -> Result<Expr> {
     let transformed = expr.transform_down(|expr| {
         Ok(match replaced.iter().find(|(call, _)| *call == expr) {
@@ -223,7 +223,7 @@ fn replace(expr: Expr, replaced: &[(Expr, Expr)]) -> Result<Expr> {
     Ok(transformed?.data)
 }
 
-/// The plan without the columns that were added, if it would show them.
+/// The plan reduced to the columns of `schema`, if columns were added to its output.
 fn only(schema: &DFSchema, plan: LogicalPlan) -> Result<LogicalPlan> {
     if plan.schema().fields().len() == schema.fields().len() {
         return Ok(plan);

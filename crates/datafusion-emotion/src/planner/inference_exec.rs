@@ -28,21 +28,21 @@ use crate::options::EmotionOptions;
 use crate::shared::Shared;
 use crate::text_column::{TextColumn, plain, text_at};
 
-/// Rows that are inferred and passed on together, at first: a query that wants ten rows is
-/// answered without inferring thousands.
+/// Rows of the first piece of a partition: a query with a limit of ten rows must not classify thousands.
 const FIRST_ROWS: usize = 32;
 
-/// Rows that are inferred and passed on together, once many were: plenty for all cores.
+/// Most rows of a piece, which are enough work for all cores.
 const MOST_ROWS: usize = 2048;
 
-/// A physical plan with one more column, `column`: the annotation of a text of its rows by a model.
+/// A physical plan that adds the column `column` to `input`: the annotation of `text` by a model.
 ///
-/// It is what [`EmotionExt::with_emotion`](crate::EmotionExt::with_emotion) plans `emotion_annotate(text)` into, for
-/// engines that make physical plans themselves. The session that runs it has the options.
+/// [`EmotionExt::with_emotion`](crate::EmotionExt::with_emotion) plans `emotion_annotate(text)` in the same way; this
+/// function is for engines that build physical plans themselves. The options are those of the session that executes the
+/// plan.
 ///
 /// # Errors
 ///
-/// That of DataFusion if `text` cannot be evaluated over the rows of `input`.
+/// The error of DataFusion if `text` cannot be evaluated over the schema of `input`.
 pub fn annotated(
     input: Arc<dyn ExecutionPlan>,
     text: Arc<dyn PhysicalExpr>,
@@ -57,8 +57,8 @@ pub fn annotated(
 
 /// Adds a column with the annotation of a text.
 ///
-/// Infers on threads of its own, so that the runtime goes on with other queries, and stops within
-/// a micro-batch when the stream is dropped.
+/// Inference does not run on the runtime's worker threads, so that it does not block other queries. It stops within a
+/// micro-batch when the stream is dropped.
 #[derive(Debug)]
 pub(crate) struct InferenceExec {
     input: Arc<dyn ExecutionPlan>,
@@ -70,7 +70,7 @@ pub(crate) struct InferenceExec {
 }
 
 impl InferenceExec {
-    /// The inference that adds `column`, which is given so that the model need not be loaded yet.
+    /// The plan that adds `column`. The caller passes the field, so the model need not be loaded yet.
     pub(crate) fn adding(
         input: Arc<dyn ExecutionPlan>,
         text: Arc<dyn PhysicalExpr>,
@@ -105,7 +105,7 @@ impl InferenceExec {
 
 #[cfg(feature = "proto")]
 impl InferenceExec {
-    /// The inference that a plan is, if it is one.
+    /// The plan as an [`InferenceExec`], if it is one.
     pub(crate) fn of(plan: &dyn ExecutionPlan) -> Option<&Self> {
         plan.downcast_ref()
     }
@@ -125,7 +125,7 @@ impl InferenceExec {
     }
 }
 
-/// Those of the input: its columns keep their places, and rows their order.
+/// The properties of the input: its columns keep their indices, and its rows their order.
 fn properties(input: &Arc<dyn ExecutionPlan>, schema: SchemaRef) -> PlanProperties {
     PlanProperties::new(
         EquivalenceProperties::new_with_orderings(schema, input.output_ordering().cloned()),
@@ -198,8 +198,8 @@ impl ExecutionPlan for InferenceExec {
         vec![ChildStats::At(partition)]
     }
 
-    /// The input's. That few rows stay few keeps a repartitioning away, which would gather pieces
-    /// into large batches before a limit sees them.
+    /// The statistics of the input. The row count prevents DataFusion from repartitioning a small output, which would
+    /// collect pieces in large batches before a limit receives them.
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let statistics = inputs[0].as_ref().clone();
         Ok(Arc::new(statistics.add_column_statistics(ColumnStatistics::new_unknown())))
@@ -223,7 +223,7 @@ impl ExecutionPlan for InferenceExec {
     }
 }
 
-/// Tells the threads that infer when nobody wants their answer any more.
+/// Sets a flag on drop, which stops the threads that infer.
 #[derive(Default)]
 struct CancelOnDrop(Arc<AtomicBool>);
 
@@ -264,7 +264,7 @@ impl InferenceMetrics {
     }
 }
 
-/// Batches of the input in pieces, each inferred when it is asked for.
+/// The batches of the input in pieces; each piece is classified when it is polled.
 struct Pieces {
     input: SendableRecordBatchStream,
     text: Arc<dyn PhysicalExpr>,
@@ -276,11 +276,11 @@ struct Pieces {
     cancelled: CancelOnDrop,
 }
 
-/// A batch with its texts, of which so many rows are done.
+/// A batch with its texts, whose first `done` rows are classified.
 struct Texts {
     batch: RecordBatch,
     column: ArrayRef,
-    /// For each row which of the distinct texts it holds.
+    /// For each row, the index of its text among the distinct texts; `None` for NULL.
     rows: Vec<Option<usize>>,
     /// The first row of each distinct text.
     first_rows: Vec<usize>,
@@ -309,7 +309,7 @@ impl Pieces {
     fn read(&self, batch: RecordBatch) -> Result<Texts> {
         let column = plain(self.text.evaluate(&batch)?.into_array(batch.num_rows())?)?;
         let Some(texts) = TextColumn::read(&column) else {
-            return Err(DataFusionError::Internal(format!("{} is no text", column.data_type())));
+            return Err(DataFusionError::Internal(format!("{} is not a text type", column.data_type())));
         };
         self.inference.usage().add_column(texts.rows.len(), texts.null_count(), texts.distinct.len());
         self.metrics.distinct_texts.add(texts.distinct.len());
@@ -317,7 +317,7 @@ impl Pieces {
         Ok(Texts { predictions: vec![None; first_rows.len()], rows, first_rows, batch, column, done: 0 })
     }
 
-    /// Infers the texts of these rows that were not inferred with an earlier piece.
+    /// Classifies the texts of these rows that no earlier piece of the batch contained.
     async fn infer(&mut self, texts: &mut Texts, rows: std::ops::Range<usize>) -> Result<()> {
         let mut wanted: Vec<usize> = texts.rows[rows].iter().flatten().copied().collect();
         wanted.sort_unstable();

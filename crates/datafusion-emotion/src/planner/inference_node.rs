@@ -16,14 +16,14 @@ use crate::functions::emotion_annotate;
 use crate::model::Model;
 use crate::shared::Shared;
 
-/// The input with one more column: the annotation of a text by a model.
+/// Adds a column to its input: the annotation of a text by a model.
 #[derive(Debug, Clone)]
 pub(crate) struct InferenceNode {
     pub input: LogicalPlan,
     pub text: Expr,
     pub model: Arc<Model>,
     pub shared: Arc<Shared>,
-    /// The column's name, which is kept although rules may rewrite the text.
+    /// The name of the column, which does not change when rules rewrite the text.
     name: String,
     schema: DFSchemaRef,
 }
@@ -48,7 +48,7 @@ impl InferenceNode {
         Ok(Some(Self::named(input, text, model, shared, name, annotation)?))
     }
 
-    /// The node whose column has this name, and the type of this model's annotations.
+    /// The node whose column is called `name` and has the type `annotation`.
     pub(crate) fn named(
         input: LogicalPlan,
         text: Expr,
@@ -87,7 +87,7 @@ impl InferenceNode {
         LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }
 
-    /// The node in a plan, if it is one.
+    /// The node as an [`InferenceNode`], if it is one.
     pub(crate) fn of(node: &dyn UserDefinedLogicalNode) -> Option<&Self> {
         node.as_any().downcast_ref()
     }
@@ -138,7 +138,7 @@ impl UserDefinedLogicalNodeCore for InferenceNode {
         vec![self.text.clone()]
     }
 
-    /// A predicate over the input's columns alone goes below, so that what it drops is not inferred.
+    /// Predicates over other columns are pushed down, so that rows they drop are not classified.
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
         HashSet::from([self.name.clone()])
     }

@@ -1,10 +1,10 @@
-//! Planning: each text inferred once, and none that the query does not need.
+//! Planning: the model runs once per distinct text and skips rows that the query does not need.
 //!
-//! [`ExtractInference`](extract_inference::ExtractInference) takes calls of the functions out of expressions and into an
-//! [`InferenceNode`](inference_node::InferenceNode) below them, which adds a column with all that the model says; the calls become
-//! fields of that column. So whatever DataFusion does with the expressions, the model runs in one
-//! place, and everything that may run before it does. [`InferencePlanner`](query_planner::InferencePlanner) turns the node into an
-//! [`InferenceExec`](inference_exec::InferenceExec).
+//! [`ExtractInference`](extract_inference::ExtractInference) moves calls of the functions out of expressions into an
+//! [`InferenceNode`](inference_node::InferenceNode) below them. The node adds a column with the complete prediction,
+//! and the calls become fields of that column. However DataFusion rewrites the expressions, the model runs in this
+//! node, after everything that can run before it. [`InferencePlanner`](query_planner::InferencePlanner) plans the node
+//! as an [`InferenceExec`](inference_exec::InferenceExec).
 
 mod defer;
 pub(crate) mod extract_inference;

@@ -13,7 +13,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use super::inference_exec::InferenceExec;
 use super::inference_node::InferenceNode;
 
-/// DataFusion's planner, which can plan inference too.
+/// DataFusion's planner with [`InferencePlanner`].
 #[derive(Debug)]
 pub(crate) struct EmotionQueryPlanner;
 
@@ -29,8 +29,8 @@ impl QueryPlanner for EmotionQueryPlanner {
     }
 }
 
-/// Plans the inference that [`EmotionExt::with_emotion`](crate::EmotionExt::with_emotion) puts into
-/// logical plans; for engines with a query planner of their own.
+/// Plans the inference nodes that the optimizer rule of [`EmotionExt::with_emotion`](crate::EmotionExt::with_emotion)
+/// adds to logical plans; for engines with their own query planner.
 #[derive(Debug, Clone, Copy)]
 pub struct InferencePlanner;
 

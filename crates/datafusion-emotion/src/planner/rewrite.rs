@@ -3,7 +3,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 
-/// An expression over a node's output in terms of its input, if it only renames columns there.
+/// An expression over the output of a node in terms of its input; `None` if `exprs`, which compute the output, do more
+/// than rename the columns of the expression.
 pub(super) fn over_input(expr: &Expr, output: &DFSchema, exprs: &[Expr]) -> Result<Option<Expr>> {
     let mut renamed_only = true;
     let below = expr.clone().transform(|expr| {

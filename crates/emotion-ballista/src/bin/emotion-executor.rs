@@ -1,4 +1,4 @@
-//! `emotion-executor`: runs the stages of queries that a scheduler hands to it.
+//! `emotion-executor`: runs the stages of queries that a scheduler assigns to it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ async fn main() -> Result<()> {
     let command = Config::command()
         .name("emotion-executor")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("An executor of a cluster: infers what the scheduler hands to it");
+        .about("An executor of a cluster: runs the stages of queries that the scheduler assigns to it");
     let arguments = Config::from_arg_matches(&command.get_matches())?;
     logging::start(
         &arguments.log_level_setting,
@@ -24,7 +24,7 @@ async fn main() -> Result<()> {
         "emotion-executor.log",
     );
     let health = format!("{}:{}", arguments.bind_host, arguments.bind_health_port);
-    let health: SocketAddr = health.parse().with_context(|| format!("'{health}' is no address to listen at"))?;
+    let health: SocketAddr = health.parse().with_context(|| format!("'{health}' is not an address to listen at"))?;
     let scheduler = format!("{}:{}", arguments.scheduler_host, arguments.scheduler_port);
     let config = executor_config(ExecutorProcessConfig::try_from(arguments)?);
 

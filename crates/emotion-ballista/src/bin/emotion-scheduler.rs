@@ -1,4 +1,4 @@
-//! `emotion-scheduler`: takes queries and hands their stages to executors.
+//! `emotion-scheduler`: accepts queries and assigns their stages to executors.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use ballista_scheduler::scheduler_process::start_server;
 use clap::{CommandFactory, FromArgMatches};
 use emotion_ballista::{logging, scheduler_config};
 
-/// Plans of long queries nest deeply.
+/// The stack of a thread. Plans of long queries are deeply nested.
 const STACK_BYTES: usize = 32 << 20;
 
 fn main() -> Result<()> {
     let command = Config::command()
         .name("emotion-scheduler")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("The scheduler of a cluster: takes queries from `emotion sql --cluster` and its like, and hands them to executors");
+        .about("The scheduler of a cluster: accepts queries and assigns their stages to executors");
     let arguments = Config::from_arg_matches(&command.get_matches())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?;
     runtime.block_on(run(arguments))
@@ -31,7 +31,7 @@ async fn run(arguments: Config) -> Result<()> {
         "emotion-scheduler.log",
     );
     let address = format!("{}:{}", arguments.bind_host, arguments.bind_port);
-    let address: SocketAddr = address.parse().with_context(|| format!("'{address}' is no address to listen at"))?;
+    let address: SocketAddr = address.parse().with_context(|| format!("'{address}' is not an address to listen at"))?;
     let config = scheduler_config(SchedulerConfig::try_from(arguments)?);
     let cluster = BallistaCluster::new_from_config(&config).await?;
     let served = start_server(cluster, address, Arc::new(config)).await;

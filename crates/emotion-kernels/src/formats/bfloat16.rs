@@ -1,4 +1,4 @@
-//! Products in bfloat16: by instructions for pairs where there are any, else over widened values.
+//! Products in bfloat16: with instructions for pairs if the machine has them, otherwise over widened values.
 
 use crate::arithmetic::{Arithmetic, LANES, dispatch};
 use crate::bf16::{self, Bfloat16, Pair};
@@ -13,7 +13,7 @@ use crate::isa::{Isa, Level};
 use crate::layout::{self, Multiples, Rows, RowsMut};
 use crate::lines::{self, Line};
 
-/// Whether there is an instruction for pairs.
+/// Whether the instruction set multiplies pairs.
 pub(crate) fn has_pairs(isa: Isa) -> bool {
     matches!(isa.level(), Level::Avx512Bf16 | Level::Amx)
 }
@@ -56,7 +56,7 @@ pub(crate) enum Bfloat16Rows<'a> {
     Pairs(Rows<'a, Pair>),
 }
 
-/// Rounds each row of `x` to bfloat16, in the representation that products on `isa` take.
+/// Rounds each row of `x` to bfloat16, in the representation of products on `isa`.
 pub(crate) fn round_rows<'a>(
     isa: Isa,
     x: &[f32],
@@ -78,7 +78,7 @@ pub(crate) fn round_rows<'a>(
     Bfloat16Rows::Swapped(Rows { values: swapped, stride: even, count, width: even })
 }
 
-/// The product of rows and panels, from panel `first` on, that were made for the same instruction set.
+/// The product of rows and panels, from panel `first` on. Both were prepared for the same instruction set.
 pub(crate) fn product(isa: Isa, x: Bfloat16Rows<'_>, panels: &Bfloat16Panels, first: usize, epilogue: Epilogue<'_>) {
     match (x, panels) {
         (Bfloat16Rows::Swapped(x), Bfloat16Panels::Swapped(panels)) => {
@@ -98,7 +98,7 @@ fn multiply_swapped<A: Arithmetic>(x: Rows<'_>, panels: &[[Bfloat16; LANES]], ep
     tiles::multiply(dot, x, FloatPanels { steps: panels, depth: x.width }, epilogue);
 }
 
-/// The product as rows of pairs, which are padded for products with them. `x` and `panels` are padded to [`Multiples`].
+/// The product as rows of pairs, padded for further products. `x` and `panels` are padded to [`Multiples`].
 pub(crate) fn product_to_pairs<'a>(
     isa: Isa,
     x: Rows<'_, Pair>,
@@ -120,13 +120,13 @@ pub(crate) fn product_to_pairs<'a>(
     Bfloat16Rows::Pairs(Rows { values: steps, stride: depth, count: x.count, width: depth })
 }
 
-/// The product of pairs by this machine's instructions, of which the dot step is the proof.
+/// The product of pairs with instructions of this machine. The dot step proves that the machine has them.
 pub(crate) enum PairProduct {
     #[cfg(target_arch = "x86_64")]
     Vectors(x86_64::Bf16),
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     Tiles(amx::Bf16),
-    /// No processor of the target has instructions for pairs, and no value is made.
+    /// No processor of the target has instructions for pairs, so no value is constructed.
     #[cfg(not(target_arch = "x86_64"))]
     #[expect(dead_code, reason = "it keeps the type inhabited, so that callers compile alike on every target")]
     Absent,
@@ -193,7 +193,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
-        /// The loop around `vdpbf16ps` runs on machines without it, and has the bits of widened values.
+        /// The loop around the emulated `vdpbf16ps` has the same bits as the product of widened values.
         #[test]
         fn pairs_have_the_bits_of_widened_values(
             (inputs, x, weight, bias) in operands(1..40, 1..30, 1..40),
@@ -221,7 +221,8 @@ mod tests {
         }
     }
 
-    /// The order of `TDPBF16PS`: of 32 inputs, those at even indices have one sum and those at odd indices another.
+    /// The order of `TDPBF16PS`: of 32 inputs, the products at even indices and those at odd indices have separate
+    /// sums.
     fn naive_tiles(x: &[f32], weight: &[f32], bias: &[f32], inputs: usize) -> Vec<f32> {
         let sum = |row: &[f32], weights: &[f32], first: usize| {
             let products = row.iter().zip(weights).skip(first).step_by(2);
@@ -237,8 +238,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
-        /// The loop around `TDPBF16PS` runs on machines without it, and where there is AMX, the instruction does what
-        /// its manual says.
+        /// Tests the loop around the emulated `TDPBF16PS` and, on machines with AMX, the emulation against the
+        /// instruction.
         #[test]
         fn tiles_have_the_bits_of_the_manual(
             (inputs, x, weight, bias) in operands(1..140, 1..70, 1..70),

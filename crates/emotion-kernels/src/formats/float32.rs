@@ -1,4 +1,5 @@
-//! Products in float32, in plain lanes on every instruction set. AMX has none for float32, so that AVX-512 computes them.
+//! Products in float32, in plain lanes on every instruction set. AMX does not support float32, so AVX-512 computes
+//! them.
 
 use crate::arithmetic::{Arithmetic, dispatch};
 use crate::epilogue::Epilogue;

@@ -17,9 +17,9 @@ use crate::isa::Level;
 use crate::layout::{ByteLayout, Group, Multiples, Quad, Rows};
 use crate::lines::{self, Line};
 
-/// The largest 8-bit value in use: -128 is not, so that every value has its negative.
+/// The largest 8-bit value in use. -128 is not used, so that the negative of every value exists.
 const LARGEST: i32 = 127;
-/// As many products of two values as fit into 32 bits, whatever the values are.
+/// The maximum number of products of two values whose sum always fits into 32 bits.
 pub(crate) const MAX_INPUTS: usize = (i32::MAX / (LARGEST * LARGEST)) as usize;
 
 /// Rows of activations in 8 bits, padded to [`Multiples`].
@@ -55,7 +55,7 @@ pub(crate) fn quantize_rows<'a>(
     Int8Rows { quads: Rows { values, stride: depth, count, width: depth }, scales }
 }
 
-/// The layout that the dot step of an instruction set takes.
+/// The byte layout of the dot step of an instruction set.
 fn layout(isa: Isa) -> ByteLayout {
     match isa.level() {
         #[cfg(target_arch = "x86_64")]
@@ -83,8 +83,9 @@ fn quantize_all<A: Arithmetic>(
     }
 }
 
-/// Rounds a row to integer multiples of its scale, ties to even, and returns the scale: the 127th part of the largest
-/// magnitude. Every row of weights and of activations is rounded here.
+/// Rounds a row to integer multiples of its scale, ties to even, and returns the scale: the largest magnitude divided
+/// by
+/// 127. Every row of weights and of activations is rounded here.
 ///
 /// A row of zeros, or of values so small that the inverse of the scale overflows, becomes zeros. A row with an infinity
 /// or NaN has a scale that is not finite, and therefore products that are not finite.
@@ -114,11 +115,11 @@ fn quantize(row: &[f32], offset: u8, bytes: &mut [u8]) -> f32 {
 /// A weight matrix in 8 bits.
 pub(crate) struct Int8Panels {
     groups: Vec<Group>,
-    /// Groups of a panel.
+    /// The number of groups in a panel.
     depth: usize,
     /// The value of 1 in each output.
     scales: Vec<Lanes>,
-    /// What the sums start with: it cancels the offset of the inputs.
+    /// The start values of the sums, which cancel the offset of the inputs.
     starts: Vec<[i32; LANES]>,
 }
 
@@ -204,7 +205,7 @@ impl<S: Step<Weights = Group, Element = i32>> Panel<S> for ScaledPanel<'_> {
     }
 }
 
-/// The product of rows and panels, from panel `first` on, that were made for the same instruction set.
+/// The product of rows and panels, from panel `first` on. Both were prepared for the same instruction set.
 pub(crate) fn product(isa: Isa, x: Int8Rows<'_>, panels: &Int8Panels, first: usize, epilogue: Epilogue<'_>) {
     let Int8Rows { quads, scales } = x;
     let panels = ScaledPanels { panels, first, row_scales: scales };
@@ -291,7 +292,7 @@ mod tests {
         values.iter().map(|value| value.to_bits()).collect()
     }
 
-    /// Rows that are hard to round: of zeros, of one magnitude, of halves, huge, tiny, with a single peak.
+    /// Rows that are hard to round: zeros, equal magnitudes, halves, huge or tiny values, a single peak.
     fn row(width: usize) -> impl Strategy<Value = Vec<f32>> {
         let of = |value: BoxedStrategy<f32>| prop::collection::vec(value, width).boxed();
         prop_oneof![
@@ -344,7 +345,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
-        /// The loop around `TDPBSSD` runs on machines without it.
+        /// Tests the loop around the emulated `TDPBSSD`.
         #[test]
         fn tiles_have_the_bits_of_the_naive_product((inputs, x, weight, bias) in operands()) {
             let count = x.len() / inputs;

@@ -1,4 +1,4 @@
-//! What each precision packs, and which dot step multiplies it on which instruction set.
+//! What each precision packs, and the dot step that multiplies it on each instruction set.
 
 pub(crate) mod bfloat16;
 pub(crate) mod float32;

@@ -1,5 +1,5 @@
-//! Dot steps by Intel's Advanced Matrix Extensions: an instruction multiplies sixteen rows, sixteen steps deep, by a
-//! panel of sixteen outputs. In `asm!`, because stable Rust has no intrinsics for it.
+//! Dot steps with Intel's Advanced Matrix Extensions: an instruction multiplies sixteen steps of sixteen rows by a
+//! panel of sixteen outputs. They are written in `asm!`, because stable Rust has no intrinsics for them.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, `TDPBSSD` and `TDPBF16PS`.
 
@@ -18,8 +18,8 @@ thread_local! {
     static CONFIGURED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The tile registers of this thread, configured until dropped: eight, of sixteen rows of 64 bytes each. A thread has
-/// one such value at a time, because dropping one would release the tiles of another.
+/// The eight tile registers of this thread, of sixteen rows of 64 bytes each, which are configured until the value is
+/// dropped. A thread has at most one such value, because dropping one would release the tiles of another.
 struct Tiles(PhantomData<*const ()>);
 
 /// The operand of `LDTILECFG`.
@@ -150,8 +150,8 @@ tile_dot! {
     Int8: "tdpbssd", Quad, [i8; 4], i32
 }
 tile_dot! {
-    /// `TDPBF16PS`: of sixteen pairs, the products of the first values have one sum and those of the second values
-    /// another; the two are added to one another, and the result to the sum so far.
+    /// `TDPBF16PS`: over sixteen pairs, the products of the first values and the products of the second values have
+    /// separate sums; these are added to each other, and the result to the previous sum.
     Bf16: "tdpbf16ps", Pair, Pair, f32
 }
 

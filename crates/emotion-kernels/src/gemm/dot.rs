@@ -4,7 +4,7 @@ use crate::arithmetic::{Arithmetic, LANES};
 use crate::layout::{ByteLayout, Group, Multiples, Quad, Rows};
 use crate::lines::Word;
 
-/// What one step of a product multiplies.
+/// The operands of one step of a product.
 pub(crate) trait Step {
     /// The inputs of one row: one float32, a pair of bfloat16 or a quad of bytes.
     type Input: Word;
@@ -24,9 +24,9 @@ pub(crate) trait ByteStep: Step<Input = Quad, Weights = Group, Element = i32> {
 
 /// A [`Step`] in vector registers.
 ///
-/// A value is the proof that this machine has the instructions that the methods execute: where they need a CPU feature,
-/// the type can be constructed only within a function with the same target feature. The trait itself is safe to
-/// implement: the loop in [`tiles`](super::tiles) checks all lengths and trusts no implementation with them.
+/// A value proves that this machine has the instructions that the methods execute: if they need a CPU feature, the type
+/// can be constructed only within a function with that target feature. The trait itself is safe to implement, because
+/// the loop in [`tiles`](super::tiles) checks all lengths.
 ///
 /// All methods must be `#[inline(always)]`, so that they are compiled into a caller that has the target feature.
 pub(crate) trait Dot: Step + Copy {
@@ -34,7 +34,7 @@ pub(crate) trait Dot: Step + Copy {
     type Sums: Copy;
     /// One step of a panel in registers.
     type Loaded: Copy;
-    /// Rows of a tile, at most 12: as many as keep the multipliers busy, with all sums in registers.
+    /// The number of rows of a tile, at most 12: enough to keep the multipliers busy, with all sums in registers.
     const TILE_ROWS: usize;
 
     fn start(self, sums: &[Self::Element; LANES]) -> Self::Sums;
@@ -48,7 +48,7 @@ pub(crate) trait Dot: Step + Copy {
 pub(crate) const TILE_ROWS: usize = Multiples::AMX.rows;
 /// Steps in a row of a tile register: 64 bytes.
 pub(crate) const TILE_STEPS: usize = Multiples::AMX.steps;
-/// Panels that a [`TileDot`] takes side by side.
+/// The number of panels that a [`TileDot`] multiplies at once.
 pub(crate) const TILE_PANELS: usize = Multiples::AMX.panels;
 
 /// The sums of a [`TileDot`]: for each of two tiles of rows, for each panel, 16 rows of 16 sums.
@@ -63,15 +63,15 @@ impl<E: Word> TileSums<E> {
 
 /// A [`Step`] in tile registers, all steps of a tile at once.
 ///
-/// A value is the proof that this machine has the instructions, and that the tile registers of this thread are
-/// configured. The trait is safe to implement: an implementation that reads or writes by address checks the lengths of
-/// its arguments itself.
+/// A value proves that this machine has the instructions and that the tile registers of this thread are configured. The
+/// trait is safe to implement: an implementation that reads or writes through addresses checks the lengths of its
+/// arguments.
 pub(crate) trait TileDot: Step {
     /// Fills `sums` with the products of two times 16 rows of inputs and two panels, added to `starts`.
     ///
     /// # Panics
-    /// If the rows and panels do not all have the same depth, a positive multiple of [`TILE_STEPS`]; if both tiles of
-    /// rows do not have the same stride; or if one has not exactly [`TILE_ROWS`] rows of values.
+    /// If the rows and panels do not all have the same depth, a positive multiple of [`TILE_STEPS`]; if the two tiles
+    /// of rows have different strides; or if one of them does not have exactly [`TILE_ROWS`] rows of values.
     fn multiply(
         &self,
         rows: [Rows<'_, Self::Input>; 2],

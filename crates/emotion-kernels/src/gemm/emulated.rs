@@ -1,4 +1,4 @@
-//! Instructions in plain Rust, so that the loop around them is tested on machines without them.
+//! Emulated instructions in plain Rust, so that the loop around them is tested on machines without them.
 
 use std::ops::Range;
 
@@ -130,7 +130,7 @@ fn multiply<I: Copy, W, E: Copy>(
     }
 }
 
-/// The product of rows and panels of pairs, padded for AMX, by [`Tdpbf16ps`].
+/// The product of rows and panels of pairs, padded for AMX, with [`Tdpbf16ps`].
 pub(crate) fn multiply_pairs(x: Rows<'_, Pair>, panels: &[Line<Pair>], epilogue: Epilogue<'_>) {
     tiles::multiply(TwoByTwo::new(&Tdpbf16ps), x, FloatPanels { steps: panels, depth: x.width }, epilogue);
 }

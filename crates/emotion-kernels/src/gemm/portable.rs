@@ -1,4 +1,4 @@
-//! Dot steps in plain Rust. The step of float32 becomes vector instructions of the set it is compiled for.
+//! Dot steps in plain Rust. The compiler turns the step of float32 into vector instructions of the target set.
 
 use std::marker::PhantomData;
 

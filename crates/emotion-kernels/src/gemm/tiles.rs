@@ -7,9 +7,9 @@ use crate::arithmetic::{LANES, Lanes};
 use crate::epilogue::{Epilogue, Output};
 use crate::layout::Rows;
 
-/// Rows that go through all panels together in vector registers, so that they stay in the second-level cache.
+/// Rows of a block in vector registers, which stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
-/// Bytes of rows that go through all panels together in tile registers: half of the second-level cache.
+/// Bytes of the rows of a block in tile registers: half of the second-level cache.
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// The packed panels of a matrix.
@@ -20,17 +20,17 @@ pub(crate) trait Panels<S: Step>: Copy {
     fn panel(&self, index: usize, bias: Lanes) -> Self::Panel;
 }
 
-/// One panel: the weights of 16 outputs, and how their sums begin and become values.
+/// One panel: the weights of 16 outputs, the start values of their sums, and the conversion of the sums to values.
 pub(crate) trait Panel<S: Step> {
     /// One value per step.
     fn weights(&self) -> &[S::Weights];
-    /// What the sums begin with.
+    /// The start values of the sums.
     fn start(&self) -> &[S::Element; LANES];
     /// The values of a row, given its sums.
     fn finish(&self, row: usize, sums: [S::Element; LANES]) -> Lanes;
 }
 
-/// Panels of `depth` steps each, whose sums begin with the bias and are the values.
+/// Panels of `depth` steps each, whose sums start with the bias and need no conversion.
 #[derive(Clone, Copy)]
 pub(crate) struct FloatPanels<'a, W> {
     pub steps: &'a [W],
@@ -71,10 +71,10 @@ impl<W, S: Step<Weights = W, Element = f32>> Panel<S> for FloatPanel<'_, W> {
 /// Computes the tiles of a product: the sums of a few rows and of one or two panels, which stay in registers from the
 /// first step to the last.
 pub(crate) trait Kernel: Step {
-    /// Panels of a tile.
+    /// The number of panels of a tile.
     const PANELS: usize;
 
-    /// Rows that go through all panels together.
+    /// The number of rows of a block.
     fn block_rows(depth: usize) -> usize;
 
     /// Computes `rows` by the panels from `first` on, tile by tile, and passes the values to the epilogue.
@@ -89,7 +89,7 @@ pub(crate) trait Kernel: Step {
         Self: Sized;
 }
 
-/// The product of rows and panels, of which there are as many as the result has outputs.
+/// The product of rows and panels; the result determines the number of panels.
 #[inline(always)]
 pub(crate) fn multiply<K: Kernel, P: Panels<K>, T: Output>(
     mut kernel: K,
@@ -125,7 +125,7 @@ impl<D: Dot> Kernel for D {
         first: usize,
         epilogue: &mut Epilogue<'_, T>,
     ) {
-        const { assert!(D::TILE_ROWS <= 12, "there are no larger tiles below") };
+        const { assert!(D::TILE_ROWS <= 12, "the match below has no larger tiles") };
         let column = first * LANES;
         let panel = panels.panel(first, epilogue.bias(column));
         let mut row = rows.start;
@@ -169,7 +169,7 @@ fn vector_tile<D: Dot, P: Panel<D>, T: Output, const ROWS: usize>(
     for (step, weights) in weights.iter().enumerate() {
         let weights = dot.load(weights);
         for (sum, row) in sums.iter_mut().zip(rows) {
-            // SAFETY: `row` has `x.width` steps, and so many has the panel.
+            // SAFETY: `row` has `x.width` steps, and `step` is below the depth of the panel, which is equal.
             dot.add(sum, weights, unsafe { *row.get_unchecked(step) });
         }
     }
@@ -180,7 +180,7 @@ fn vector_tile<D: Dot, P: Panel<D>, T: Output, const ROWS: usize>(
     }
 }
 
-/// Tiles in tile registers: two times 16 rows by two panels, because two by two products hide the latency of each.
+/// Tiles in tile registers: two times 16 rows by two panels, because four products in flight hide their latency.
 ///
 /// Rows must be padded to a multiple of 16, and panels to an even number.
 pub(crate) struct TwoByTwo<'a, D: TileDot> {
@@ -218,7 +218,7 @@ impl<D: TileDot> Kernel for TwoByTwo<'_, D> {
         epilogue: &mut Epilogue<'_, T>,
     ) {
         let column = first * LANES;
-        // Without closures, which would be calls in a function with a target feature.
+        // Closures would be calls in a function with a target feature.
         let biases = [epilogue.bias(column), epilogue.bias(column + LANES)];
         let panels = [panels.panel(first, biases[0]), panels.panel(first + 1, biases[1])];
         for row in rows.clone().step_by(2 * TILE_ROWS) {
@@ -228,8 +228,8 @@ impl<D: TileDot> Kernel for TwoByTwo<'_, D> {
 }
 
 impl<D: TileDot> TwoByTwo<'_, D> {
-    /// At most 32 rows by two panels, whose outputs are the columns from `column` on. A remainder of 16 rows or fewer is
-    /// multiplied twice and stored once: two products alone would wait for their own latency as long.
+    /// At most 32 rows by two panels, whose outputs are the columns from `column` on. A remainder of at most 16 rows
+    /// fills both tile slots and is stored once: two products alone would wait for their latency for the same time.
     #[inline(always)]
     fn tile<P: Panel<Self>, T: Output>(
         &mut self,

@@ -1,4 +1,4 @@
-//! Dot steps by instructions of `x86_64` that the compiler does not derive from plain Rust.
+//! Dot steps with instructions of `x86_64` that the compiler does not generate from plain Rust.
 
 use std::arch::x86_64::{
     __m256i, __m512, __m512bh, __m512i, _mm256_abs_epi8, _mm256_add_epi32, _mm256_madd_epi16, _mm256_maddubs_epi16,
@@ -12,8 +12,8 @@ use crate::bf16::Pair;
 use crate::layout::{ByteLayout, Group, Quad};
 use crate::lines::Line;
 
-/// `vpmaddubsw`, one operand of which is unsigned: it takes the magnitudes of the weights, and the inputs with the
-/// signs of the weights. Two products of at most 127² stay below 2¹⁵, so that nothing saturates.
+/// `vpmaddubsw`, one operand of which is unsigned: its operands are the magnitudes of the weights, and the inputs with
+/// the signs of the weights. Two products of at most 127² stay below 2¹⁵, so no sum saturates.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
@@ -71,8 +71,8 @@ impl Dot for Avx2 {
     }
 }
 
-/// `vpdpbusd`, whose inputs are unsigned: they are stored 128 higher, and the sums start correspondingly lower. It
-/// wraps at 32 bits, so that only the last sum must fit.
+/// `vpdpbusd`, whose inputs are unsigned: they are stored with an offset of 128, which the start values of the sums
+/// cancel. Sums wrap at 32 bits, so only the final sum must fit.
 #[derive(Clone, Copy)]
 pub(crate) struct Vnni(());
 
@@ -124,8 +124,8 @@ impl Dot for Vnni {
     }
 }
 
-/// `vdpbf16ps`: it adds the product of the second values of each pair, then that of the first, with one rounding each,
-/// and takes subnormal numbers for zero.
+/// `vdpbf16ps`: it adds the product of the second values of each pair, then that of the first values, rounds after each
+/// addition, and treats subnormal numbers as zero.
 #[derive(Clone, Copy)]
 pub(crate) struct Bf16(());
 
