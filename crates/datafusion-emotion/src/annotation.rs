@@ -13,7 +13,7 @@ use emotion_classifier::{Classifier, Prediction, ProblemType};
 /// What a row gets of its prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Output {
-    /// The most probable label; of a multi-label model NULL if not even that one holds.
+    /// The most probable label; NULL if not even that one holds.
     Label,
     /// All labels that hold, as a list.
     Labels,
@@ -27,15 +27,22 @@ pub(crate) enum Output {
     Annotation,
 }
 
+/// The field of an annotation that holds the label.
+const LABEL: &str = "label";
+
 /// How the predictions of one model are written.
 pub(crate) struct Writer {
     classifier: Arc<Classifier>,
-    threshold: f32,
+    threshold: Option<f32>,
+    label_nullable: bool,
 }
 
 impl Writer {
-    pub(crate) fn new(classifier: Arc<Classifier>, threshold: f32) -> Self {
-        Self { classifier, threshold }
+    /// `label_nullable` is what the plan says of labels: see [`is_nullable`]. Where they cannot be NULL, as in a view
+    /// that was made before a threshold was set, every label holds.
+    pub(crate) fn new(classifier: Arc<Classifier>, threshold: Option<f32>, label_nullable: bool) -> Self {
+        let threshold = threshold.filter(|_| is_nullable(Output::Label, &classifier, label_nullable));
+        Self { classifier, threshold, label_nullable }
     }
 
     /// The column of each row's result, NULL where there is no prediction.
@@ -83,7 +90,11 @@ impl Writer {
             Arc::new(tokens),
             Arc::new(truncated),
         ];
-        Ok(StructArray::try_new(annotation_fields(&self.classifier), columns, Some(validity(rows)))?)
+        Ok(StructArray::try_new(
+            annotation_fields(&self.classifier, self.label_nullable),
+            columns,
+            Some(validity(rows)),
+        )?)
     }
 }
 
@@ -95,29 +106,39 @@ fn validity(rows: &[Option<&Prediction>]) -> NullBuffer {
     rows.iter().map(Option::is_some).collect()
 }
 
-/// The type of an output, which depends on the model's labels.
-pub(crate) fn data_type(output: Output, classifier: &Classifier) -> DataType {
+/// The type of an output, which depends on the model's labels, and on whether these may be NULL.
+pub(crate) fn data_type(output: Output, classifier: &Classifier, label_nullable: bool) -> DataType {
     match output {
         Output::Label => DataType::Utf8,
         Output::Labels => DataType::new_list(DataType::Utf8, true),
         Output::Score | Output::ScoreOf(_) => DataType::Float32,
         Output::Scores => DataType::Struct(score_fields(classifier)),
-        Output::Annotation => DataType::Struct(annotation_fields(classifier)),
+        Output::Annotation => DataType::Struct(annotation_fields(classifier, label_nullable)),
     }
 }
 
 /// Whether an output can be NULL although there is a text.
-pub(crate) fn is_nullable(output: Output, classifier: &Classifier) -> bool {
-    output == Output::Label && classifier.config().problem_type == ProblemType::MultiLabel
+///
+/// `label_nullable` says whether a threshold can leave a text without a label where the model has one for each.
+pub(crate) fn is_nullable(output: Output, classifier: &Classifier, label_nullable: bool) -> bool {
+    output == Output::Label && (label_nullable || classifier.config().problem_type == ProblemType::MultiLabel)
+}
+
+/// Whether the label in a column of annotations can be NULL although there is a text.
+pub(crate) fn label_is_nullable(annotation: &DataType) -> bool {
+    match annotation {
+        DataType::Struct(fields) => fields.find(LABEL).is_none_or(|(_, label)| label.is_nullable()),
+        _ => true,
+    }
 }
 
 fn score_fields(classifier: &Classifier) -> Fields {
     classifier.labels().iter().map(|label| Field::new(&**label, DataType::Float32, false)).collect()
 }
 
-fn annotation_fields(classifier: &Classifier) -> Fields {
+fn annotation_fields(classifier: &Classifier, label_nullable: bool) -> Fields {
     Fields::from(vec![
-        Field::new("label", DataType::Utf8, is_nullable(Output::Label, classifier)),
+        Field::new(LABEL, DataType::Utf8, is_nullable(Output::Label, classifier, label_nullable)),
         Field::new("score", DataType::Float32, false),
         Field::new("scores", DataType::Struct(score_fields(classifier)), false),
         Field::new("tokens", DataType::Int32, false),

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
-use emotion_classifier::{Classifier, DEFAULT_THRESHOLD, Prediction};
+use emotion_classifier::{Classifier, Prediction};
 use emotion_label::format::Format;
 
 use super::format::is_separated;
@@ -97,12 +97,18 @@ impl Columns {
         Schema::new(fields.collect::<Vec<_>>())
     }
 
-    /// The columns' values for rows of these predictions.
-    pub fn arrays(&self, classifier: &Classifier, format: Format, rows: &[Option<Arc<Prediction>>]) -> Vec<ArrayRef> {
+    /// The columns' values for rows of these predictions, whose labels hold from `threshold` on.
+    pub fn arrays(
+        &self,
+        classifier: &Classifier,
+        format: Format,
+        threshold: Option<f32>,
+        rows: &[Option<Arc<Prediction>>],
+    ) -> Vec<ArrayRef> {
         let column = |kind: Kind| -> Vec<ArrayRef> {
             match kind {
                 Kind::Label => {
-                    let held = |row| classifier.held_label(row, DEFAULT_THRESHOLD).map(|label| &**label);
+                    let held = |row| classifier.held_label(row, threshold).map(|label| &**label);
                     let labels = rows.iter().map(|row| row.as_deref().and_then(held));
                     vec![Arc::new(labels.collect::<StringArray>())]
                 }
