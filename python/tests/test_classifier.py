@@ -49,6 +49,21 @@ def test_a_multi_label_model():
         Classifier().labels_of(["I like you."])
 
 
+def test_a_threshold_leaves_texts_without_a_label():
+    texts = ["I like you.", "The meeting is on Tuesday.", None]
+    classifier = Classifier()
+    assert None not in classifier.classify(texts[:2])
+    assert classifier.classify(texts, threshold=0.6) == ["love", None, None]
+    assert Classifier(threshold=0.6).classify(texts) == ["love", None, None]
+    assert Classifier(threshold=0.6).classify(texts[1:2], threshold=0) == classifier.classify(texts[1:2])
+    assert datafusion_emotion.classify(texts, threshold=0.6) == ["love", None, None]
+    (row,) = classifier.annotate(texts[1:2], threshold=0.6)
+    assert row["label"] is None
+    assert row["score"] == classifier.score(texts[1:2])[0]
+    with pytest.raises(ValueError, match="probability"):
+        classifier.classify(texts, threshold=1.5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

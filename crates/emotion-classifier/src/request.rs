@@ -113,8 +113,8 @@ impl<'a> ClassifyRequest<'a> {
     /// # #[cfg(feature = "default-model")]
     /// # fn main() -> emotion_classifier::Result<()> {
     /// let classifier = emotion_classifier::Classifier::default_model()?;
-    /// let texts = ["I like you.", "The flight leaves at noon."];
-    /// let answer = classifier.request(&texts).threshold(0.95).run()?;
+    /// let texts = ["I like you.", "The meeting is on Tuesday."];
+    /// let answer = classifier.request(&texts).threshold(0.6).run()?;
     /// let labels: Vec<_> = answer.labels().map(|label| label.map(|label| &**label)).collect();
     /// assert_eq!(labels, [Some("love"), None]);
     /// # Ok(())

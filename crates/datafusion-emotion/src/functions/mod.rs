@@ -24,10 +24,10 @@ use text_function::{Takes, TextFunction};
 /// Every scalar function of this crate; those that may name a model use `model` if they don't.
 pub(crate) fn scalar_udfs(shared: &Arc<Shared>, model: &Arc<Model>) -> Vec<Arc<ScalarUDF>> {
     vec![
-        Arc::new(emotion_classify::udf(shared, model)),
-        Arc::new(emotion_score::udf(shared, model)),
-        Arc::new(emotion_scores::udf(shared, model)),
-        Arc::new(emotion_annotate::udf(shared, model)),
+        Arc::new(emotion_classify::function(shared, model).into()),
+        Arc::new(emotion_score::function(shared, model).into()),
+        Arc::new(emotion_scores::function(shared, model).into()),
+        Arc::new(emotion_annotate::function(shared, model).into()),
         Arc::new(emotion_stats_reset::EmotionStatsReset::new(shared).into()),
     ]
 }

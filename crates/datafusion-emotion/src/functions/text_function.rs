@@ -29,8 +29,7 @@ pub(crate) struct TextFunction {
     /// The model where the arguments name none.
     model: Arc<Model>,
     shared: Arc<Shared>,
-    /// Whether a label may be NULL although the model has one for each text: unless the options are known to have no
-    /// threshold.
+    /// Whether a label may be NULL although the model has one for each text, because of a threshold.
     label_nullable: bool,
     documentation: Option<Documentation>,
     signature: Signature,
@@ -89,7 +88,7 @@ impl TextFunction {
             takes,
             model: Arc::clone(model),
             shared: Arc::clone(shared),
-            label_nullable: shared.options.as_ref().is_none_or(EmotionOptions::may_leave_no_label),
+            label_nullable: shared.options.as_ref().is_some_and(EmotionOptions::may_leave_no_label),
             documentation,
             signature: Signature::one_of(signatures, Volatility::Immutable),
         }

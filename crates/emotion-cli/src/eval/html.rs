@@ -19,7 +19,8 @@ pub fn page(summary: &Summary) -> Markup {
             (summary.test_samples) " texts in " (format!("{:.1}", summary.test_runtime)) " s, "
             (format!("{:.0}", summary.test_samples_per_second)) " texts/s; "
             (summary.skipped_rows) " rows left out for lack of a text or label, "
-            (summary.truncated_texts) " texts cut to " (model.max_length) " tokens; " (model.precision) "."
+            (summary.truncated_texts) " texts cut to " (model.max_length) " tokens; " (model.precision)
+            @if let Some(threshold) = model.threshold { "; labels from " (threshold) " on" } "."
         }
         p.small { "weights " (model.weights_sha256) " · tokenizer " (model.tokenizer_sha256) }
     };

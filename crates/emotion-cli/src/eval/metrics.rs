@@ -1,14 +1,15 @@
 use std::sync::Arc;
 
-use emotion_classifier::Prediction;
-
 /// Predictions beside the labels that they should have been, counted.
 pub struct Tally {
+    /// The model's labels, and after them perhaps a class for texts of no label.
     pub labels: Vec<Arc<str>>,
     /// How many texts of one label (the row) the model gave another (the column).
     pub confusion: Vec<Vec<u64>>,
     /// The negative logarithms of the right labels' probabilities, added up.
     loss: f64,
+    /// Texts whose right label has a probability.
+    with_loss: u64,
 }
 
 /// How well one label is told from the others.
@@ -24,15 +25,18 @@ pub struct LabelScores {
 }
 
 impl Tally {
-    pub fn new(labels: &[Arc<str>]) -> Self {
-        Self { labels: labels.to_vec(), confusion: vec![vec![0; labels.len()]; labels.len()], loss: 0.0 }
+    pub fn new(labels: Vec<Arc<str>>) -> Self {
+        Self { confusion: vec![vec![0; labels.len()]; labels.len()], labels, loss: 0.0, with_loss: 0 }
     }
 
-    /// Counts a text by the id of its label.
-    pub fn add(&mut self, label_id: usize, prediction: &Prediction) {
-        self.confusion[label_id][prediction.label_id] += 1;
-        let probability = prediction.probabilities[label_id].max(f32::MIN_POSITIVE);
-        self.loss -= f64::from(probability).ln();
+    /// Counts a text by the classes of its label and of the one that it was given, with the probabilities of the
+    /// model's labels.
+    pub fn add(&mut self, label: usize, given: usize, probabilities: &[f32]) {
+        self.confusion[label][given] += 1;
+        if let Some(probability) = probabilities.get(label) {
+            self.loss -= f64::from(probability.max(f32::MIN_POSITIVE)).ln();
+            self.with_loss += 1;
+        }
     }
 
     pub fn texts(&self) -> u64 {
@@ -45,9 +49,9 @@ impl Tally {
         ratio(right as f64, self.texts() as f64)
     }
 
-    /// The mean cross-entropy, in nats.
+    /// The mean cross-entropy, in nats, of the texts that have one of the model's labels.
     pub fn loss(&self) -> f64 {
-        ratio(self.loss, self.texts() as f64)
+        ratio(self.loss, self.with_loss as f64)
     }
 
     /// For each label, in the order of the model's.
@@ -92,12 +96,12 @@ mod tests {
     use super::*;
 
     fn tally(pairs: &[(usize, usize)]) -> Tally {
-        let labels: Vec<Arc<str>> = ["a", "b", "c"].map(Arc::from).to_vec();
-        let mut tally = Tally::new(&labels);
+        let labels = ["a", "b", "c"].map(Arc::from).to_vec();
+        let mut tally = Tally::new(labels);
         for &(truth, given) in pairs {
             let mut probabilities = vec![0.25; 3];
             probabilities[given] = 0.5;
-            tally.add(truth, &Prediction::from_probabilities(&labels, probabilities, 3, false));
+            tally.add(truth, given, &probabilities);
         }
         tally
     }
@@ -121,6 +125,18 @@ mod tests {
         close(scores[1].recall, 0.5);
         close(scores[2].f1, 0.0);
         close(tally.loss(), -(3.0 * 0.5_f64.ln() + 2.0 * 0.25_f64.ln()) / 5.0);
+    }
+
+    #[test]
+    fn texts_of_no_label_have_no_loss() {
+        let mut tally = Tally::new(["a", "b", "none"].map(Arc::from).to_vec());
+        tally.add(0, 0, &[0.5, 0.5]);
+        tally.add(1, 2, &[0.25, 0.25]);
+        tally.add(2, 2, &[0.25, 0.25]);
+        close(tally.accuracy(), 2.0 / 3.0);
+        close(tally.label_scores()[2].precision, 0.5);
+        close(tally.label_scores()[2].recall, 1.0);
+        close(tally.loss(), -(0.5_f64.ln() + 0.25_f64.ln()) / 2.0);
     }
 
     #[test]

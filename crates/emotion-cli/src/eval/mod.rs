@@ -14,19 +14,23 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use clap::{Args, ValueEnum};
-use emotion_classifier::{Classifier, ProblemType, Statistics};
+use emotion_classifier::{Classifier, ClassifyOptions, ProblemType, Statistics};
 use futures::StreamExt;
 
 use crate::atomic_file;
-use crate::model::ModelArguments;
+use crate::model::{ModelArguments, NO_LABEL};
 use crate::table::{TableArguments, strings};
 use metrics::Tally;
 use summary::Summary;
 
+/// What files call the label of a text that has none of the model's labels.
+const NAMES_OF_NO_LABEL: [&str; 3] = ["neutral", NO_LABEL, ""];
+
 /// Measure a model on texts whose labels are known
 ///
 /// Prints accuracy, F1, loss, precision and recall of each label, the confusion matrix, and texts a second.
-/// Rows without a text or a label are left out and counted.
+/// Rows without a text or a label are left out and counted. With --threshold, rows without a label, or whose label is
+/// 'neutral' or 'none' and not one of the model's, are texts of no label: the model is right if it gives them none.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -68,7 +72,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     if arguments.text == arguments.label {
         bail!("--text and --label name the same column, '{}'", arguments.text);
     }
-    let mut evaluation = Evaluation::new(classifier);
+    let mut evaluation = Evaluation::new(classifier, arguments.model.threshold());
     for file in arguments.table.files() {
         let mut batches = arguments.table.columns(file, &[&arguments.text, &arguments.label]).await?;
         let mut rows_before = 0;
@@ -92,6 +96,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
 
 struct Evaluation {
     classifier: Arc<Classifier>,
+    options: ClassifyOptions,
     tally: Tally,
     rows: u64,
     time: Duration,
@@ -99,31 +104,42 @@ struct Evaluation {
 }
 
 impl Evaluation {
-    fn new(classifier: Arc<Classifier>) -> Self {
-        let tally = Tally::new(classifier.labels());
-        Self { classifier, tally, rows: 0, time: Duration::ZERO, statistics: Statistics::default() }
+    fn new(classifier: Arc<Classifier>, threshold: Option<f32>) -> Self {
+        let mut classes = classifier.labels().to_vec();
+        classes.extend(threshold.map(|_| NO_LABEL.into()));
+        let mut options = ClassifyOptions::default().cache(false);
+        options.threshold = threshold;
+        let tally = Tally::new(classes);
+        Self { classifier, options, tally, rows: 0, time: Duration::ZERO, statistics: Statistics::default() }
+    }
+
+    /// The class of texts of no label, if there is one.
+    fn no_label(&self) -> Option<usize> {
+        self.options.threshold.map(|_| self.classifier.labels().len())
     }
 
     /// Classifies a batch of two columns, texts and labels.
     fn add(&mut self, batch: &RecordBatch, rows_before: usize) -> Result<()> {
         let [texts, labels] = batch.columns() else { bail!("a batch of {} columns", batch.num_columns()) };
         let texts = strings(texts, batch.schema_ref().field(0).name())?;
-        let ids = self.label_ids(labels, batch.schema_ref().field(1).name(), rows_before)?;
-        let known = texts.iter().zip(ids).filter_map(|(text, id)| Some((text?, id?)));
-        let (texts, ids): (Vec<&str>, Vec<usize>) = known.unzip();
+        let classes = self.classes(labels, batch.schema_ref().field(1).name(), rows_before)?;
+        let known = texts.iter().zip(classes).filter_map(|(text, class)| Some((text?, class?)));
+        let (texts, classes): (Vec<&str>, Vec<usize>) = known.unzip();
         let started = Instant::now();
-        let answer = self.classifier.request(&texts).cache(false).statistics(&self.statistics).run()?;
+        let answer = self.classifier.request(&texts).options(&self.options).statistics(&self.statistics).run()?;
         self.time += started.elapsed();
-        for (id, prediction) in ids.into_iter().zip(answer.predictions) {
-            self.tally.add(id, &prediction);
+        for ((class, prediction), label) in classes.into_iter().zip(&answer.predictions).zip(answer.labels()) {
+            let given = if label.is_some() { Some(prediction.label_id) } else { self.no_label() };
+            let given = given.context("without a threshold, a label holds")?;
+            self.tally.add(class, given, &prediction.probabilities);
         }
         self.rows += batch.num_rows() as u64;
         Ok(())
     }
 
-    /// For each row the id of its label, which stands there by name or as the id itself.
-    fn label_ids(&self, column: &ArrayRef, name: &str, rows_before: usize) -> Result<Vec<Option<usize>>> {
-        let known = self.classifier.labels();
+    /// For each row the class of its label, which stands there by name or by its number; `None` if it is to be left out.
+    fn classes(&self, column: &ArrayRef, name: &str, rows_before: usize) -> Result<Vec<Option<usize>>> {
+        let (known, no_label) = (self.classifier.labels(), self.no_label());
         let unknown = |row: usize, label: String| {
             let row = rows_before + row + 1;
             anyhow!("row {row} has the label '{label}', which the model does not know: it has {}", known.join(", "))
@@ -131,7 +147,7 @@ impl Evaluation {
         if column.data_type().is_integer() {
             let ids = cast(column, &DataType::Int64)?;
             let id = |(row, id): (usize, Option<i64>)| match id {
-                None => Ok(None),
+                None => Ok(no_label),
                 Some(id) => match usize::try_from(id) {
                     Ok(id) if id < known.len() => Ok(Some(id)),
                     _ => Err(unknown(row, id.to_string())),
@@ -140,9 +156,10 @@ impl Evaluation {
             return ids.as_primitive::<Int64Type>().iter().enumerate().map(id).collect();
         }
         let id = |(row, label): (usize, Option<&str>)| match label {
-            None => Ok(None),
+            None => Ok(no_label),
             Some(label) => match known.iter().position(|known| **known == *label) {
                 Some(id) => Ok(Some(id)),
+                None if no_label.is_some() && NAMES_OF_NO_LABEL.contains(&label) => Ok(no_label),
                 None => Err(unknown(row, label.to_string())),
             },
         };
@@ -156,6 +173,7 @@ impl Evaluation {
         Ok(Summary::new(
             files.to_vec(),
             &self.classifier,
+            self.options.threshold,
             &self.tally,
             self.rows,
             self.time,

@@ -41,6 +41,9 @@ pub struct ModelFacts {
     pub parameters: usize,
     pub precision: String,
     pub max_length: usize,
+    /// The probability from which a label holds, if one was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
 }
 
 #[derive(Serialize)]
@@ -56,6 +59,7 @@ impl Summary {
     pub fn new(
         files: Vec<String>,
         model: &Classifier,
+        threshold: Option<f32>,
         tally: &Tally,
         rows: u64,
         time: Duration,
@@ -71,7 +75,7 @@ impl Summary {
         let seconds = time.as_secs_f64();
         Self {
             files,
-            model: ModelFacts::of(model),
+            model: ModelFacts::of(model, threshold),
             test_samples: tally.texts(),
             skipped_rows: rows - tally.texts(),
             truncated_texts: counts.truncated,
@@ -96,8 +100,9 @@ impl Summary {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        let ModelFacts { origin, precision, max_length, .. } = &self.model;
-        writeln!(out, "{} by {origin} ({precision}, at most {max_length} tokens)", self.files.join(", "))?;
+        let ModelFacts { origin, precision, max_length, threshold, .. } = &self.model;
+        let threshold = threshold.map_or_else(String::new, |threshold| format!(", labels from {threshold} on"));
+        writeln!(out, "{} by {origin} ({precision}, at most {max_length} tokens{threshold})", self.files.join(", "))?;
         write!(
             out,
             "{} texts in {:.1} s: {:.0} texts/s, {:.0} tokens/s",
@@ -151,7 +156,7 @@ impl Summary {
 }
 
 impl ModelFacts {
-    fn of(model: &Classifier) -> Self {
+    fn of(model: &Classifier, threshold: Option<f32>) -> Self {
         Self {
             origin: model.origin().to_string(),
             weights_sha256: model.weights_sha256(),
@@ -159,6 +164,7 @@ impl ModelFacts {
             parameters: model.parameters(),
             precision: model.precision().to_string(),
             max_length: model.max_length(),
+            threshold,
         }
     }
 }
