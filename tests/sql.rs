@@ -224,10 +224,11 @@ async fn partitions_and_batch_sizes_change_no_bit() -> Result<()> {
 #[tokio::test]
 async fn the_dataframe_api_agrees_with_sql() -> Result<()> {
     let context = with_texts(Arc::new(StringArray::from_iter(TEXTS)));
-    let select = "SELECT emotion_classify(text) AS label, emotion_scores(text) AS scores FROM texts";
+    let select = "SELECT emotion_classify(text) AS label, emotion_labels(text) AS labels, emotion_scores(text) AS scores FROM texts";
     let expected = rows(&context, select).await?;
     let frame = context.table("texts").await?.select(vec![
         expr_fn::emotion_classify(col("text")).alias("label"),
+        expr_fn::emotion_labels(col("text")).alias("labels"),
         expr_fn::emotion_scores(col("text")).alias("scores"),
     ])?;
     let batches = frame.collect().await?;

@@ -101,9 +101,10 @@ class Classifier:
     @overload
     def labels_of(self, texts: Column, *, threshold: float | None = None) -> Column: ...
     def labels_of(self, texts: Any, *, threshold: float | None = None) -> Any:
-        """All labels that hold for each text; only of a multi-label model."""
-        if "labels" not in self._functions:
-            raise ValueError("a single-label model has one label for each text: use classify")
+        """All labels that hold for each text, the most probable first; ``None`` for ``None``.
+
+        A list may be empty. Of a single-label model it holds at most one label, that of :meth:`classify`.
+        """
         return self._run("labels", texts, threshold=threshold)
 
     @overload
@@ -177,9 +178,9 @@ def _shared(options: frozenset[tuple[str, Any]]) -> Classifier:
 def register(ctx: SessionContext, *, prefix: str = "emotion", **options: Unpack[Options]) -> None:
     """Register the functions of a model in a session of DataFusion.
 
-    They are ``emotion_classify(text)``, ``emotion_score(text)``, ``emotion_score(text, label)``,
-    ``emotion_scores(text)`` and ``emotion_annotate(text)``, with another ``prefix`` if one is given;
-    of a multi-label model also ``emotion_labels(text)``. File names are tables in the session from then on.
+    They are ``emotion_classify(text)``, ``emotion_labels(text)``, ``emotion_score(text)``,
+    ``emotion_score(text, label)``, ``emotion_scores(text)`` and ``emotion_annotate(text)``, with another
+    ``prefix`` if one is given. File names are tables in the session from then on.
 
     >>> from datafusion import SessionContext
     >>> import datafusion_emotion

@@ -1,12 +1,13 @@
-//! Predictions as Arrow arrays, and the types of these.
+//! Predictions as Arrow arrays and back, and the types of these.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float32Array, Int32Array, ListBuilder, StringArray, StringBuilder, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Float32Array, Int32Array, ListBuilder, StringArray, StringBuilder,
+    StructArray,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{DataType, Field, Fields, Float32Type, Int32Type};
 use datafusion::error::Result;
 use emotion_classifier::{Classifier, Prediction, ProblemType};
 
@@ -15,7 +16,7 @@ use emotion_classifier::{Classifier, Prediction, ProblemType};
 pub(crate) enum Output {
     /// The most probable label; NULL if not even that one holds.
     Label,
-    /// All labels that hold, as a list.
+    /// All labels that hold, the most probable first, as a list.
     Labels,
     /// The most probable label's probability.
     Score,
@@ -98,6 +99,30 @@ impl Writer {
     }
 }
 
+/// The predictions that a column of annotations holds; `None` if they are not of this model.
+pub(crate) fn predictions(annotations: &StructArray, classifier: &Classifier) -> Option<Vec<Option<Prediction>>> {
+    let labels = classifier.labels();
+    let names = annotations.column_by_name(LABEL)?.as_string_opt::<i32>()?;
+    let tokens = annotations.column_by_name("tokens")?.as_primitive_opt::<Int32Type>()?;
+    let truncated = annotations.column_by_name("truncated")?.as_boolean_opt()?;
+    let scores = annotations.column_by_name("scores")?.as_struct_opt()?.columns().iter();
+    let scores: Vec<_> = scores.map(|scores| scores.as_primitive_opt::<Float32Type>()).collect::<Option<_>>()?;
+    if scores.len() != labels.len() {
+        return None;
+    }
+    let prediction = |row: usize| {
+        let probabilities: Vec<f32> = scores.iter().map(|scores| scores.value(row)).collect();
+        let (tokens, truncated) = (usize::try_from(tokens.value(row)).ok()?, truncated.value(row));
+        if names.is_null(row) {
+            return Some(Prediction::from_probabilities(labels, probabilities, tokens, truncated));
+        }
+        let label_id = labels.iter().position(|label| **label == *names.value(row))?;
+        Some(Prediction::with_label(labels, label_id, probabilities, tokens, truncated))
+    };
+    let rows = 0..annotations.len();
+    rows.map(|row| if annotations.is_null(row) { Some(None) } else { prediction(row).map(Some) }).collect()
+}
+
 fn floats(rows: &[Option<&Prediction>], value: impl Fn(&Prediction) -> f32) -> Float32Array {
     rows.iter().map(|row| row.map(&value)).collect()
 }
@@ -110,11 +135,16 @@ fn validity(rows: &[Option<&Prediction>]) -> NullBuffer {
 pub(crate) fn data_type(output: Output, classifier: &Classifier, label_nullable: bool) -> DataType {
     match output {
         Output::Label => DataType::Utf8,
-        Output::Labels => DataType::new_list(DataType::Utf8, true),
+        Output::Labels => label_list(),
         Output::Score | Output::ScoreOf(_) => DataType::Float32,
         Output::Scores => DataType::Struct(score_fields(classifier)),
         Output::Annotation => DataType::Struct(annotation_fields(classifier, label_nullable)),
     }
+}
+
+/// The type of a list of labels.
+pub(crate) fn label_list() -> DataType {
+    DataType::new_list(DataType::Utf8, true)
 }
 
 /// Whether an output can be NULL although there is a text.

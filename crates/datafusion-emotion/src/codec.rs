@@ -29,6 +29,7 @@ use prost::Message;
 
 use crate::annotation::Output;
 use crate::error::Error;
+use crate::functions::labels_of_annotation::LabelsOfAnnotation;
 use crate::functions::text_function::{Takes, TextFunction};
 use crate::model::{Model, ReceivedModel};
 use crate::planner::inference_exec::InferenceExec;
@@ -213,6 +214,9 @@ impl Receiver {
 
     fn function(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
         let message: FunctionMessage = read(bytes)?;
+        if message.takes == OF_ANNOTATION {
+            return Ok(Arc::new(LabelsOfAnnotation::new(self.model(message.model)).into()));
+        }
         let takes = takes_of(&message.takes).ok_or_else(|| malformed(name))?;
         let (model, shared) = (self.model(message.model), self.shared(message.models));
         let function = TextFunction::new(name, takes, None, &shared, &model);
@@ -222,7 +226,13 @@ impl Receiver {
 
 /// Writes a function if it is one of this crate.
 fn write_function(function: &ScalarUDF, buffer: &mut Vec<u8>) -> Option<Result<()>> {
-    let function = (function.inner().as_ref() as &dyn std::any::Any).downcast_ref::<TextFunction>()?;
+    let function = function.inner().as_ref() as &dyn std::any::Any;
+    if let Some(function) = function.downcast_ref::<LabelsOfAnnotation>() {
+        let model = ModelMessage::of(function.model()).map_err(DataFusionError::from);
+        let message = |model| FunctionMessage { takes: OF_ANNOTATION.into(), model, ..FunctionMessage::default() };
+        return Some(model.map(|model| write(&message(model), buffer)));
+    }
+    let function = function.downcast_ref::<TextFunction>()?;
     let message = || {
         let named = function.shared().models.all();
         let models = named.iter().filter(|model| model.name() != Model::BUILT_IN);
@@ -236,8 +246,9 @@ fn write_function(function: &ScalarUDF, buffer: &mut Vec<u8>) -> Option<Result<(
     Some(message().map(|message| write(&message, buffer)))
 }
 
-const TAKES: [(Takes, &str); 9] = [
+const TAKES: [(Takes, &str); 10] = [
     (Takes::Model(Output::Label), "label by model"),
+    (Takes::Model(Output::Labels), "labels by model"),
     (Takes::Model(Output::Scores), "scores by model"),
     (Takes::Model(Output::Annotation), "annotation by model"),
     (Takes::LabelAndModel, "score by label and model"),
@@ -247,6 +258,9 @@ const TAKES: [(Takes, &str); 9] = [
     (Takes::Fixed(Output::Scores), "scores"),
     (Takes::Fixed(Output::Annotation), "annotation"),
 ];
+
+/// What stands for the kind of a [`LabelsOfAnnotation`].
+const OF_ANNOTATION: &str = "labels of annotation";
 
 fn name_of(takes: Takes) -> Option<&'static str> {
     TAKES.iter().find(|(known, _)| *known == takes).map(|(_, name)| *name)

@@ -22,7 +22,7 @@ use std::sync::{Arc, LazyLock};
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::functions::text_function::TextFunction;
-use crate::functions::{emotion_annotate, emotion_classify, emotion_score, emotion_scores};
+use crate::functions::{emotion_annotate, emotion_classify, emotion_labels, emotion_score, emotion_scores};
 use crate::model::Model;
 use crate::shared::Shared;
 
@@ -30,6 +30,13 @@ use crate::shared::Shared;
 #[must_use]
 pub fn emotion_classify_udf() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| built_in(emotion_classify::function));
+    Arc::clone(&UDF)
+}
+
+/// `emotion_labels(text [, model]) -> List(Utf8)`: the labels of a text that hold, the most probable first.
+#[must_use]
+pub fn emotion_labels_udf() -> Arc<ScalarUDF> {
+    static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| built_in(emotion_labels::function));
     Arc::clone(&UDF)
 }
 
@@ -54,10 +61,16 @@ pub fn emotion_annotate_udf() -> Arc<ScalarUDF> {
     Arc::clone(&UDF)
 }
 
-/// The four functions of this module.
+/// The five functions of this module.
 #[must_use]
 pub fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![emotion_classify_udf(), emotion_score_udf(), emotion_scores_udf(), emotion_annotate_udf()]
+    vec![
+        emotion_classify_udf(),
+        emotion_labels_udf(),
+        emotion_score_udf(),
+        emotion_scores_udf(),
+        emotion_annotate_udf(),
+    ]
 }
 
 /// The function, whose label may be NULL: the session whose options it heeds is not known yet.

@@ -298,14 +298,14 @@ impl Classifier {
         self.config.problem_type.held_label(prediction, threshold)
     }
 
-    /// The labels that hold, in id order: see [`Self::holds`].
+    /// The labels that hold, the most probable first: see [`Self::holds`]. Of a single-label model there is one at most.
     ///
     /// # Panics
     ///
     /// If the prediction has another number of probabilities than the model has labels.
     pub fn held_labels(&self, prediction: &Prediction, threshold: Option<f32>) -> impl Iterator<Item = &Arc<str>> {
-        let labels = self.labels().iter().enumerate();
-        labels.filter(move |(id, _)| self.holds(*id, prediction, threshold)).map(|(_, label)| label)
+        let ids = self.config.problem_type.held_ids(prediction, threshold);
+        ids.into_iter().map(|id| &self.labels()[id])
     }
 }
 
@@ -361,7 +361,7 @@ mod tests {
     fn any_number_of_labels_of_a_multi_label_model_hold() {
         let classifier = golden("multi-label");
         assert_eq!(held(&classifier, &[0.4, 0.2], None), (None, vec![]));
-        assert_eq!(held(&classifier, &[0.5, 0.9], None), (Some(1), vec![0, 1]));
+        assert_eq!(held(&classifier, &[0.5, 0.9], None), (Some(1), vec![1, 0]));
         assert_eq!(held(&classifier, &[0.5, 0.9], 0.6), (Some(1), vec![1]));
     }
 

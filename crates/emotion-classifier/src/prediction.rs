@@ -115,6 +115,16 @@ impl ProblemType {
         is_candidate && prediction.probabilities[label_id] >= self.threshold(threshold)
     }
 
+    /// The ids of the labels that hold, the most probable first.
+    pub(crate) fn held_ids(self, prediction: &Prediction, threshold: Option<f32>) -> Vec<usize> {
+        let Prediction { label_id, probabilities, .. } = prediction;
+        let mut ids: Vec<_> = (0..probabilities.len()).filter(|id| self.holds(*id, prediction, threshold)).collect();
+        // Of equal probabilities the label's is first: its logit may be larger. The others keep the order of their ids.
+        ids.sort_by_key(|id| id != label_id);
+        ids.sort_by(|one, two| probabilities[*two].total_cmp(&probabilities[*one]));
+        ids
+    }
+
     /// The most probable label if it holds.
     pub(crate) fn held_label(self, prediction: &Prediction, threshold: Option<f32>) -> Option<&Arc<str>> {
         self.holds(prediction.label_id, prediction, threshold).then_some(&prediction.label)
@@ -150,7 +160,7 @@ mod tests {
 
     fn held(problem_type: ProblemType, probabilities: [f32; 3], threshold: Option<f32>) -> Vec<usize> {
         let prediction = Prediction::from_probabilities(&labels(), probabilities.into(), 3, false);
-        (0..3).filter(|&id| problem_type.holds(id, &prediction, threshold)).collect()
+        problem_type.held_ids(&prediction, threshold)
     }
 
     #[test]
@@ -183,6 +193,14 @@ mod tests {
         assert_eq!(held(ProblemType::MultiLabel, [0.9, 0.5, 0.499], None), [0, 1]);
         assert_eq!(held(ProblemType::MultiLabel, [0.9, 0.5, 0.499], Some(0.6)), [0]);
         assert!(held(ProblemType::MultiLabel, [0.3, 0.4, 0.3], None).is_empty());
+    }
+
+    #[test]
+    fn labels_that_hold_are_in_the_order_of_their_probabilities() {
+        assert_eq!(held(ProblemType::MultiLabel, [0.5, 0.9, 0.7], None), [1, 2, 0]);
+        assert_eq!(held(ProblemType::MultiLabel, [0.7, 0.9, 0.7], None), [1, 0, 2]);
+        let prediction = Prediction::with_label(&labels(), 2, vec![1.0; 3], 3, false);
+        assert_eq!(ProblemType::MultiLabel.held_ids(&prediction, None), [2, 0, 1]);
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl TextFunction {
         let literals: Vec<_> = args.iter().map(|arg| arg.as_literal()).collect();
         let call = self.understand(&types.iter().collect::<Vec<_>>(), &literals).ok()?;
         match call.gives {
-            Gives::Output(Output::Labels) | Gives::ScoreOfRow => None,
+            Gives::ScoreOfRow => None,
             Gives::Output(output) => {
                 let annotation = data_type(Output::Annotation, &*call.model.classifier().ok()?, self.label_nullable);
                 Some(PlannedCall { model: call.model, output, annotation })

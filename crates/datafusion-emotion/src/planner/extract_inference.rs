@@ -7,7 +7,7 @@ use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, SubqueryAlias};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, ScalarUDF, SubqueryAlias};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
@@ -15,6 +15,7 @@ use super::defer::defer;
 use super::inference_node::InferenceNode;
 use super::rewrite::over_input;
 use crate::annotation::Output;
+use crate::functions::labels_of_annotation::LabelsOfAnnotation;
 use crate::functions::text_function::{PlannedCall, TextFunction};
 use crate::shared::Shared;
 
@@ -111,7 +112,7 @@ impl ExtractInference {
         for call in calls {
             let Some((annotated, column)) = self.annotate_for(call, &plan)? else { continue };
             plan = annotated;
-            replaced.push((call.expr.clone(), call.field(column)?));
+            replaced.push((call.expr.clone(), call.of_annotation(column)?));
         }
         Ok((!replaced.is_empty()).then_some((plan, replaced)))
     }
@@ -162,8 +163,8 @@ impl Call {
         (!text.column_refs().is_empty()).then_some(Self { expr, text, planned })
     }
 
-    /// The field of the annotation that the call is.
-    fn field(&self, annotation: Column) -> Result<Expr> {
+    /// What the call is of the annotation.
+    fn of_annotation(&self, annotation: Column) -> Result<Expr> {
         let annotation = Expr::Column(annotation);
         Ok(match self.planned.output {
             Output::Label => get_field(annotation, "label"),
@@ -173,7 +174,10 @@ impl Call {
                 let label = self.planned.model.classifier()?.labels()[id].to_string();
                 get_field(get_field(annotation, "scores"), label)
             }
-            Output::Annotation | Output::Labels => annotation,
+            Output::Labels => {
+                ScalarUDF::from(LabelsOfAnnotation::new(Arc::clone(&self.planned.model))).call(vec![annotation])
+            }
+            Output::Annotation => annotation,
         })
     }
 }
