@@ -233,6 +233,61 @@ fn a_threshold_leaves_texts_without_a_label_and_keeps_their_scores() {
 }
 
 #[test]
+fn labels_that_hold_are_a_list_in_every_format() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(40).project(&[0, 1]).unwrap(), 20));
+    let line = ["--text", "Text", "--model", "tests/golden/multi-label", "--columns", "labels,scores"];
+    let label = |input: &str, output: &str, more: &[&str]| {
+        output_of(&run(&[&["label", input, "-o", output, "--quiet"][..], &line, more].concat()));
+    };
+    let threshold = ["--threshold", "0.48"];
+    label(&input, &folder.path("out.parquet"), &threshold);
+    let labeled = read_parquet(&folder.path("out.parquet"));
+    let (lists, scores) = (labeled["labels"].as_list::<i32>(), labeled["scores"].as_struct());
+    let lists: Vec<Option<Vec<String>>> = lists
+        .iter()
+        .map(|list| list.map(|list| list.as_string::<i32>().iter().map(|label| label.unwrap().to_string()).collect()))
+        .collect();
+    let score = |label: &str, row| scores.column_by_name(label).unwrap().as_primitive::<Float32Type>().value(row);
+    for (row, list) in lists.iter().enumerate() {
+        let Some(list) = list else { continue };
+        assert!(list.windows(2).all(|pair| score(&pair[0], row) >= score(&pair[1], row)), "{list:?}");
+        let held = scores.column_names().into_iter().filter(|label| score(label, row) >= 0.48).count();
+        assert_eq!(list.len(), held, "row {row}");
+    }
+    let lengths = || lists.iter().flatten().map(Vec::len);
+    assert!(lengths().max() > lengths().min() && lists.iter().filter(|list| list.is_none()).count() == 4);
+
+    // Encoded and copied, a list is a list, and in CSV the text of a JSON array. There an empty text is NULL.
+    let texts = labeled["Text"].as_string::<i32>().iter();
+    let copied_lists: Vec<_> =
+        texts.zip(&lists).map(|(text, list)| list.clone().filter(|_| text != Some(""))).collect();
+    for ending in ["arrow", "json", "csv"] {
+        let plain = folder.path(&format!("plain.{ending}"));
+        label(&input, &plain, &threshold);
+        assert_eq!(labels_of(&plain), lists, "{ending} of Parquet");
+        let texts = folder.path(&format!("texts.{ending}"));
+        let copy = format!(
+            "COPY (SELECT id, nullif(\"Text\", '') AS \"Text\" FROM '{input}') TO '{texts}' STORED AS {ending}"
+        );
+        output_of(&run(&["sql", "-c", &copy]));
+        let copied = folder.path(&format!("copied.{ending}"));
+        label(&texts, &copied, &threshold);
+        assert_eq!(labels_of(&copied), copied_lists, "{ending} of {ending}");
+    }
+}
+
+/// The lists in the column `labels` of a file.
+fn labels_of(file: &str) -> Vec<Option<Vec<String>>> {
+    let rows = run(&["sql", "--format", "nd-json", "-c", &format!("SELECT labels FROM '{file}'")]);
+    let row = |line: &str| match &serde_json::from_str::<serde_json::Value>(line).unwrap()["labels"] {
+        serde_json::Value::String(array) => serde_json::from_str(array).unwrap(),
+        list => serde_json::from_value(list.clone()).unwrap(),
+    };
+    output_of(&rows).lines().map(row).collect()
+}
+
+#[test]
 fn every_format_is_read_and_written() {
     let folder = Folder::new();
     let csv = "code,Text\n007,I like you.\n1.50,\"Two\nlines\"\n,\n";

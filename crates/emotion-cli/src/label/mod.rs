@@ -95,7 +95,7 @@ pub struct Arguments {
     #[arg(short, long)]
     output: String,
 
-    /// Which columns to add, under which names: label, score, scores (of all labels), truncated
+    /// Which columns to add, under which names: label, labels (all that hold), score, scores (of all labels), truncated
     #[arg(long, value_name = "COLUMN[=NAME],…", default_value = "label,score")]
     columns: Columns,
 
