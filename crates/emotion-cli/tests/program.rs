@@ -266,6 +266,53 @@ fn eval_counts_texts_of_no_label() {
 }
 
 #[test]
+fn eval_measures_several_labels() {
+    let folder = TempDir::new().unwrap();
+    let model = root().join("tests/golden/multi-label").display().to_string();
+    let texts = ["I like you.", "Go away!", "Oh."];
+    let sql = |query: &str| {
+        let output = run(&["sql", "--model", &model, "--threshold", "0.48", "--format", "nd-json", "-c", query]);
+        output_of(&output).to_string()
+    };
+    let values = texts.map(|text| format!("('{text}')")).join(", ");
+    // The model's own labels are all right, and but for the first three of each text the share is known.
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let labeled = format!("SELECT t, emotion_labels(t) AS l FROM (VALUES {values}) AS v(t)");
+    sql(&format!("COPY ({labeled}) TO '{}' STORED AS parquet", path("all.parquet")));
+    let three = format!("SELECT t, array_to_string(l[1:3], ', ') AS l FROM ({labeled})");
+    sql(&format!("COPY ({three}) TO '{}' STORED AS csv", path("three.csv")));
+    let eval = |file: &str, more: &[&str]| {
+        let line = ["eval", file, "--text", "t", "--label", "l", "--model", &model, "--threshold", "0.48"];
+        output_of(&run(&[&line[..], more].concat())).to_string()
+    };
+    let json =
+        |file: &str| serde_json::from_str::<serde_json::Value>(&eval(&path(file), &["--format", "json"])).unwrap();
+
+    let all = json("all.parquet");
+    for key in ["test_accuracy", "test_f1", "test_f1_macro", "test_f1_micro"] {
+        assert_eq!(all[key], 1.0, "{key}");
+    }
+    assert!(all["test_loss"].as_f64().unwrap() > 0.0 && all.get("confusion_matrix").is_none());
+    let three = json("three.csv");
+    let sum = |key: &str, summary: &serde_json::Value| -> f64 {
+        summary["labels"].as_array().unwrap().iter().map(|label| label[key].as_f64().unwrap()).sum()
+    };
+    let (given, gold) = (sum("samples", &all), sum("samples", &three));
+    assert_eq!((gold, &three["test_accuracy"]), (9.0, &0.0.into()));
+    assert_eq!(three["test_f1_micro"], 2.0 * gold / (given + gold));
+
+    let page = path("page.html");
+    let text = eval(&path("three.csv"), &["--html", &page]);
+    assert!(text.contains("(micro)") && !text.contains("Each row is a label"), "{text}");
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("F1, micro") && !page.contains("Confusion"), "{page}");
+    fs::write(path("wrong.csv"), "t,l\nOh.,\"label 1, joy\"\n").unwrap();
+    let wrong = path("wrong.csv");
+    let wrong = run(&["eval", &wrong, "--text", "t", "--label", "l", "--model", &model]);
+    assert_fails(&wrong, &["row 1 has the label 'joy', which the model does not know"]);
+}
+
+#[test]
 fn report_shows_the_share_of_texts_of_no_label() {
     let folder = TempDir::new().unwrap();
     let page = folder.path().join("page.html");

@@ -1,5 +1,6 @@
 //! `emotion eval`: how well a model does on texts whose labels are known.
 
+mod gold;
 mod html;
 mod metrics;
 mod summary;
@@ -9,28 +10,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use anyhow::{Context, Result, bail};
+use arrow::array::RecordBatch;
 use clap::{Args, ValueEnum};
-use emotion_classifier::{Classifier, ClassifyOptions, ProblemType, Statistics};
+use emotion_classifier::{Classifier, ClassifyOptions, Prediction, ProblemType, Statistics};
 use futures::StreamExt;
 
 use crate::atomic_file;
-use crate::model::{ModelArguments, NO_LABEL};
+use crate::model::ModelArguments;
 use crate::table::{TableArguments, strings};
+use gold::Gold;
 use metrics::Tally;
 use summary::Summary;
-
-/// What files call the label of a text that has none of the model's labels.
-const NAMES_OF_NO_LABEL: [&str; 3] = ["neutral", NO_LABEL, ""];
 
 /// Measure a model on texts whose labels are known
 ///
 /// Prints accuracy, F1, loss, precision and recall of each label, the confusion matrix, and texts a second.
 /// Rows without a text or a label are left out and counted. With --threshold, rows without a label, or whose label is
 /// 'neutral' or 'none' and not one of the model's, are texts of no label: the model is right if it gives them none.
+///
+/// Of a multi-label model a text may have several labels: a list, or a text with commas between them. It is right if
+/// it is given these and no others, and F1 is also computed over all labels together.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_name = "COLUMN")]
     text: String,
 
-    /// The column that holds the labels: their names, or their numbers in the model
+    /// The column that holds the labels: their names, or their numbers in the model; of a multi-label model lists of them
     #[arg(long, value_name = "COLUMN")]
     label: String,
 
@@ -66,9 +66,6 @@ enum Format {
 
 pub async fn run(arguments: Arguments) -> Result<()> {
     let classifier = arguments.model.load()?;
-    if classifier.config().problem_type == ProblemType::MultiLabel {
-        bail!("this model gives a text several labels; eval is for models that give one");
-    }
     if arguments.text == arguments.label {
         bail!("--text and --label name the same column, '{}'", arguments.text);
     }
@@ -97,6 +94,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
 struct Evaluation {
     classifier: Arc<Classifier>,
     options: ClassifyOptions,
+    gold: Gold,
     tally: Tally,
     rows: u64,
     time: Duration,
@@ -105,65 +103,38 @@ struct Evaluation {
 
 impl Evaluation {
     fn new(classifier: Arc<Classifier>, threshold: Option<f32>) -> Self {
-        let mut classes = classifier.labels().to_vec();
-        classes.extend(threshold.map(|_| NO_LABEL.into()));
+        let gold = Gold::new(&classifier, threshold.is_some());
+        let tally = match classifier.config().problem_type {
+            ProblemType::MultiLabel => Tally::of_several(gold.classes()),
+            _ => Tally::of_one(gold.classes()),
+        };
         let mut options = ClassifyOptions::default().cache(false);
         options.threshold = threshold;
-        let tally = Tally::new(classes);
-        Self { classifier, options, tally, rows: 0, time: Duration::ZERO, statistics: Statistics::default() }
-    }
-
-    /// The class of texts of no label, if there is one.
-    fn no_label(&self) -> Option<usize> {
-        self.options.threshold.map(|_| self.classifier.labels().len())
+        Self { classifier, options, gold, tally, rows: 0, time: Duration::ZERO, statistics: Statistics::default() }
     }
 
     /// Classifies a batch of two columns, texts and labels.
     fn add(&mut self, batch: &RecordBatch, rows_before: usize) -> Result<()> {
         let [texts, labels] = batch.columns() else { bail!("a batch of {} columns", batch.num_columns()) };
         let texts = strings(texts, batch.schema_ref().field(0).name())?;
-        let classes = self.classes(labels, batch.schema_ref().field(1).name(), rows_before)?;
-        let known = texts.iter().zip(classes).filter_map(|(text, class)| Some((text?, class?)));
-        let (texts, classes): (Vec<&str>, Vec<usize>) = known.unzip();
+        let classes = self.gold.read(labels, batch.schema_ref().field(1).name(), rows_before)?;
+        let known = texts.iter().zip(classes).filter_map(|(text, classes)| Some((text?, classes?)));
+        let (texts, classes): (Vec<&str>, Vec<Vec<usize>>) = known.unzip();
         let started = Instant::now();
         let answer = self.classifier.request(&texts).options(&self.options).statistics(&self.statistics).run()?;
         self.time += started.elapsed();
-        for ((class, prediction), label) in classes.into_iter().zip(&answer.predictions).zip(answer.labels()) {
-            let given = if label.is_some() { Some(prediction.label_id) } else { self.no_label() };
-            let given = given.context("without a threshold, a label holds")?;
-            self.tally.add(class, given, &prediction.probabilities);
+        for (classes, prediction) in classes.iter().zip(&answer.predictions) {
+            self.tally.add(classes, &self.given(prediction), &prediction.probabilities);
         }
         self.rows += batch.num_rows() as u64;
         Ok(())
     }
 
-    /// For each row the class of its label, which stands there by name or by its number; `None` if it is to be left out.
-    fn classes(&self, column: &ArrayRef, name: &str, rows_before: usize) -> Result<Vec<Option<usize>>> {
-        let (known, no_label) = (self.classifier.labels(), self.no_label());
-        let unknown = |row: usize, label: String| {
-            let row = rows_before + row + 1;
-            anyhow!("row {row} has the label '{label}', which the model does not know: it has {}", known.join(", "))
-        };
-        if column.data_type().is_integer() {
-            let ids = cast(column, &DataType::Int64)?;
-            let id = |(row, id): (usize, Option<i64>)| match id {
-                None => Ok(no_label),
-                Some(id) => match usize::try_from(id) {
-                    Ok(id) if id < known.len() => Ok(Some(id)),
-                    _ => Err(unknown(row, id.to_string())),
-                },
-            };
-            return ids.as_primitive::<Int64Type>().iter().enumerate().map(id).collect();
-        }
-        let id = |(row, label): (usize, Option<&str>)| match label {
-            None => Ok(no_label),
-            Some(label) => match known.iter().position(|known| **known == *label) {
-                Some(id) => Ok(Some(id)),
-                None if no_label.is_some() && NAMES_OF_NO_LABEL.contains(&label) => Ok(no_label),
-                None => Err(unknown(row, label.to_string())),
-            },
-        };
-        strings(column, name)?.iter().enumerate().map(id).collect()
+    /// The classes that the model gives a text.
+    fn given(&self, prediction: &Prediction) -> Vec<usize> {
+        let holds = |id: &usize| self.classifier.holds(*id, prediction, self.options.threshold);
+        let given: Vec<usize> = (0..self.classifier.labels().len()).filter(holds).collect();
+        if given.is_empty() { Vec::from_iter(self.gold.no_label()) } else { given }
     }
 
     fn finish(self, files: &[String]) -> Result<Summary> {

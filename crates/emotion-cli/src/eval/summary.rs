@@ -20,6 +20,9 @@ pub struct Summary {
     /// The mean over labels, each as heavy as its texts are many.
     pub test_f1: f64,
     pub test_f1_macro: f64,
+    /// That of all labels together, if a text may have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_f1_micro: Option<f64>,
     pub test_loss: f64,
     /// Seconds for tokenization and inference.
     pub test_runtime: f64,
@@ -28,7 +31,8 @@ pub struct Summary {
     /// The process's largest resident set; where the system does not tell, null.
     pub peak_memory_bytes: Option<u64>,
     pub labels: Vec<LabelFacts>,
-    /// A row for each label that texts have, a column for each that the model gave.
+    /// A row for each label that texts have, a column for each that the model gave; none if a text may have several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub confusion_matrix: Vec<Vec<u64>>,
 }
 
@@ -82,6 +86,7 @@ impl Summary {
             test_accuracy: tally.accuracy(),
             test_f1: tally.weighted_f1(),
             test_f1_macro: tally.macro_f1(),
+            test_f1_micro: tally.is_of_several().then(|| tally.micro_f1()),
             test_loss: tally.loss(),
             test_runtime: seconds,
             test_samples_per_second: tally.texts() as f64 / seconds,
@@ -116,13 +121,14 @@ impl Summary {
             "\n{} rows left out for lack of a text or label, {} texts cut\n",
             self.skipped_rows, self.truncated_texts
         )?;
+        let micro = self.test_f1_micro.map_or_else(String::new, |f1| format!(" {f1:.4} (micro)"));
         writeln!(
             out,
-            "accuracy {:.4}   F1 {:.4} (weighted) {:.4} (macro)   loss {:.4}\n",
+            "accuracy {:.4}   F1 {:.4} (weighted) {:.4} (macro){micro}   loss {:.4}\n",
             self.test_accuracy, self.test_f1, self.test_f1_macro, self.test_loss
         )?;
         self.write_labels(out)?;
-        self.write_confusion(out)
+        if self.confusion_matrix.is_empty() { Ok(()) } else { self.write_confusion(out) }
     }
 
     fn width(&self) -> usize {
