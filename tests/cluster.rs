@@ -299,6 +299,20 @@ fn damaged_files_are_set_aside_as_they_are_here() {
     assert!(labeled(&folder.join("here")) == labeled(&folder.join("there")), "the files differ");
 }
 
+#[test]
+fn a_job_with_a_threshold_gives_the_same_bytes() {
+    let cluster = Cluster::start(1);
+    let folder = cluster.folder.path();
+    write_inputs(&folder.join("in"), 1, 60);
+    let (threshold, address) = (["--threshold", "0.7"], cluster.address());
+    let all = succeeded(&label(folder, "all", &[]).output().unwrap());
+    let here = succeeded(&label(folder, "here", &threshold).output().unwrap());
+    succeeded(&label(folder, "there", &[&threshold[..], &["--cluster", &address]].concat()).output().unwrap());
+    let counts = |summary: &str| summary.split_once("\"labels\"").unwrap().1.split_once('}').unwrap().0.to_string();
+    assert_ne!(counts(&all), counts(&here), "some texts have no label");
+    assert!(labeled(&folder.join("here")) == labeled(&folder.join("there")), "the files differ");
+}
+
 /// Spoils the first page of texts.
 fn damage(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();

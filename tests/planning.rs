@@ -157,6 +157,7 @@ async fn a_limit_without_a_filter_infers_what_it_returns() -> Result<()> {
     let context = in_parquet(&folder, "limited", 2000, 1, false).await?;
     for sql in [
         "SELECT id, emotion_classify(text) FROM t LIMIT 10",
+        "SELECT emotion_labels(text) FROM t WHERE id >= 1500 LIMIT 10",
         "SELECT emotion_classify(text) FROM (SELECT text FROM t WHERE id >= 500) AS s LIMIT 10",
         "SELECT e FROM (SELECT id, emotion_classify(text) AS e FROM t WHERE id >= 1000) AS s LIMIT 10",
     ] {
@@ -299,6 +300,10 @@ async fn functions_of_models_are_extracted_too() -> Result<()> {
     run(&context, &format!("CREATE FUNCTION c(STRING) RETURNS REAL LANGUAGE DISTILBERT AS '{model}'")).await?;
     run(&context, "SET emotion.cache_entries = 0").await?;
     let sql = "SELECT s(text), c(text), emotion_scores(text, 's') FROM t WHERE s(text) IS NOT NULL AND cheap < 100";
+    assert_eq!(rows_and_passes(&context, sql).await, (60, 20), "{}", plan(&context, sql).await);
+    run(&context, &format!("CREATE FUNCTION l(STRING) RETURNS STRING[] LANGUAGE DISTILBERT AS '{model}'")).await?;
+    let sql =
+        "SELECT l(text), emotion_labels(text, 's'), s(text) FROM t WHERE cardinality(emotion_labels(text, 's')) > 0";
     assert_eq!(rows_and_passes(&context, sql).await, (60, 20), "{}", plan(&context, sql).await);
     Ok(())
 }
@@ -473,6 +478,8 @@ async fn planning_changes_no_result() -> Result<()> {
         ),
         ("SELECT count(*) FROM u HAVING min(emotion_classify(text)) = 'anger'", false),
         ("SELECT emotion_classify(text) FROM u WHERE false", false),
+        ("SELECT id, unnest(emotion_labels(text)) FROM u WHERE array_has(emotion_labels(text), 'joy')", false),
+        ("SELECT emotion_labels(text) AS l, emotion_annotate(text)['label'], count(*) FROM t GROUP BY 1, 2", false),
         ("SELECT e FROM (SELECT emotion_classify(text) AS e, unnest([1, 2]) AS n FROM u) WHERE n = 2", false),
         (
             "SELECT a.e FROM (SELECT id, emotion_classify(text) AS e FROM u) a FULL JOIN (SELECT id FROM u WHERE cheap = 1) b USING (id) WHERE a.e = 'joy'",

@@ -224,14 +224,30 @@ async fn partitions_and_batch_sizes_change_no_bit() -> Result<()> {
 #[tokio::test]
 async fn the_dataframe_api_agrees_with_sql() -> Result<()> {
     let context = with_texts(Arc::new(StringArray::from_iter(TEXTS)));
-    let select = "SELECT emotion_classify(text) AS label, emotion_scores(text) AS scores FROM texts";
+    let select = "SELECT emotion_classify(text) AS label, emotion_labels(text) AS labels, emotion_scores(text) AS scores FROM texts";
     let expected = rows(&context, select).await?;
     let frame = context.table("texts").await?.select(vec![
         expr_fn::emotion_classify(col("text")).alias("label"),
+        expr_fn::emotion_labels(col("text")).alias("labels"),
         expr_fn::emotion_scores(col("text")).alias("scores"),
     ])?;
     let batches = frame.collect().await?;
     assert_eq!(pretty_format_batches(&batches)?.to_string(), pretty_format_batches(&[expected])?.to_string());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_dataframe_api_heeds_the_threshold() -> Result<()> {
+    for (threshold, held) in [(None, 5), (Some(0.9), 4), (Some(1.0), 0)] {
+        let mut options = EmotionOptions::default();
+        options.threshold = threshold;
+        let context = SessionContext::new_with_config(SessionConfig::new().with_option_extension(options));
+        let batch = RecordBatch::try_from_iter([("text", Arc::new(StringArray::from_iter(TEXTS)) as ArrayRef)])?;
+        let frame = context.read_batch(batch)?.filter(col("text").is_not_null())?;
+        let label = expr_fn::emotion_classify(col("text")).alias("label");
+        let frame = frame.select(vec![label])?.filter(col("label").is_not_null())?;
+        assert_eq!(frame.count().await?, held, "{threshold:?}");
+    }
     Ok(())
 }
 
@@ -299,9 +315,15 @@ async fn functions_of_a_model_carry_its_options() -> Result<()> {
     let mut options = EmotionOptions::default();
     options.max_length = Some(4);
     let context = SessionContext::new();
-    for function in functions_of("mood", options)? {
+    for function in functions_of("mood", options.clone())? {
         context.register_udf(function.as_ref().clone());
     }
+    options.threshold = Some(1.0);
+    for function in functions_of("sure", options)? {
+        context.register_udf(function.as_ref().clone());
+    }
+    let none = rows(&context, "SELECT sure_classify(text) FROM (VALUES ('I like you very much.')) AS texts (text)");
+    assert_eq!(labels(&none.await?), [None]);
     let sql = "SELECT mood_annotate(text) AS seen, mood_classify(text) = mood_annotate(text)['label'] AS same \
                FROM (VALUES ('I like you very much.'), (NULL)) AS texts (text)";
     let batch = rows(&context, sql).await?;

@@ -36,7 +36,7 @@ class Options(TypedDict, total=False):
     long_text: Literal["truncate", "window"]
     """What becomes of a text with more tokens: it is cut, which is the default, or averaged over windows."""
     threshold: float
-    """Probability from which a label of a multi-label model holds; 0.5 by default."""
+    """Probability from which a label holds; by default 0.5 for a multi-label model and 0 for others."""
     batch_tokens: int
     """Tokens that go through the model together; 512 by default."""
     threads: int
@@ -82,27 +82,30 @@ class Classifier:
         return [field.name for field in scores]
 
     @overload
-    def classify(self, texts: Texts) -> list[str | None]: ...
+    def classify(self, texts: Texts, *, threshold: float | None = None) -> list[str | None]: ...
     @overload
-    def classify(self, texts: Column) -> Column: ...
-    def classify(self, texts: Any) -> Any:
-        """The most probable label of each text; ``None`` for ``None``.
+    def classify(self, texts: Column, *, threshold: float | None = None) -> Column: ...
+    def classify(self, texts: Any, *, threshold: float | None = None) -> Any:
+        """The most probable label of each text; ``None`` for ``None``, and if it is less probable than ``threshold``.
+
+        Without a ``threshold``, that of the classifier's options holds.
 
         ``texts`` is a list, a pyarrow array or chunked array, a pandas or polars series, or anything
         else with the Arrow C data interface. The result is of the same kind, with a series' name and
         index.
         """
-        return self._run("classify", texts)
+        return self._run("classify", texts, threshold=threshold)
 
     @overload
-    def labels_of(self, texts: Texts) -> list[list[str] | None]: ...
+    def labels_of(self, texts: Texts, *, threshold: float | None = None) -> list[list[str] | None]: ...
     @overload
-    def labels_of(self, texts: Column) -> Column: ...
-    def labels_of(self, texts: Any) -> Any:
-        """All labels that hold for each text; only of a multi-label model."""
-        if "labels" not in self._functions:
-            raise ValueError("a single-label model has one label for each text: use classify")
-        return self._run("labels", texts)
+    def labels_of(self, texts: Column, *, threshold: float | None = None) -> Column: ...
+    def labels_of(self, texts: Any, *, threshold: float | None = None) -> Any:
+        """All labels that hold for each text, the most probable first; ``None`` for ``None``.
+
+        A list may be empty. Of a single-label model it holds at most one label, that of :meth:`classify`.
+        """
+        return self._run("labels", texts, threshold=threshold)
 
     @overload
     def score(self, texts: Texts, label: str | None = None) -> list[float | None]: ...
@@ -121,18 +124,19 @@ class Classifier:
         return self._run("scores", texts)
 
     @overload
-    def annotate(self, texts: Texts) -> list[dict[str, Any] | None]: ...
+    def annotate(self, texts: Texts, *, threshold: float | None = None) -> list[dict[str, Any] | None]: ...
     @overload
-    def annotate(self, texts: Any) -> Any: ...
-    def annotate(self, texts: Any) -> Any:
+    def annotate(self, texts: Any, *, threshold: float | None = None) -> Any: ...
+    def annotate(self, texts: Any, *, threshold: float | None = None) -> Any:
         """Label, score, scores, tokens and truncated of each text, as structs: dictionaries, or a pandas frame."""
-        return self._run("annotate", texts)
+        return self._run("annotate", texts, threshold=threshold)
 
-    def _run(self, name: str, texts: Any, label: str | None = None) -> Any:
+    def _run(self, name: str, texts: Any, label: str | None = None, threshold: float | None = None) -> Any:
         column, results = _columns.read(texts)
         chunks = column.chunks or [pa.array([], column.type)]
         function = self._functions[name]
-        return results(pa.chunked_array([function(chunk, label) for chunk in chunks]))
+        limit = None if threshold is None else _text(threshold)
+        return results(pa.chunked_array([function(chunk, label, limit) for chunk in chunks]))
 
     def register(self, ctx: SessionContext, *, prefix: str = "emotion") -> None:
         """Register the functions in a session of DataFusion, as ``{prefix}_classify`` and so on.
@@ -174,9 +178,9 @@ def _shared(options: frozenset[tuple[str, Any]]) -> Classifier:
 def register(ctx: SessionContext, *, prefix: str = "emotion", **options: Unpack[Options]) -> None:
     """Register the functions of a model in a session of DataFusion.
 
-    They are ``emotion_classify(text)``, ``emotion_score(text)``, ``emotion_score(text, label)``,
-    ``emotion_scores(text)`` and ``emotion_annotate(text)``, with another ``prefix`` if one is given;
-    of a multi-label model also ``emotion_labels(text)``. File names are tables in the session from then on.
+    They are ``emotion_classify(text)``, ``emotion_labels(text)``, ``emotion_score(text)``,
+    ``emotion_score(text, label)``, ``emotion_scores(text)`` and ``emotion_annotate(text)``, with another
+    ``prefix`` if one is given. File names are tables in the session from then on.
 
     >>> from datafusion import SessionContext
     >>> import datafusion_emotion

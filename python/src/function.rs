@@ -20,21 +20,25 @@ const ROWS: usize = 1024;
 
 /// One function of a model: a DataFusion scalar function, which Python can call as well.
 #[pyclass(frozen, module = "datafusion_emotion")]
-pub(crate) struct Function(Arc<ScalarUDF>);
+pub(crate) struct Function {
+    udf: Arc<ScalarUDF>,
+    options: EmotionOptions,
+}
 
 /// Makes the functions of one model, whose names start with `prefix`.
 ///
 /// `options` are those of SQL without the `emotion.` before them.
 #[pyfunction]
 pub(crate) fn functions(py: Python<'_>, prefix: &str, options: BTreeMap<String, String>) -> PyResult<Vec<Function>> {
-    let functions = py.detach(|| -> Result<_, DataFusionError> {
+    let functions = py.detach(|| -> Result<Vec<Function>, DataFusionError> {
         let mut all = EmotionOptions::default();
         for (name, value) in &options {
             all.set(name, value)?;
         }
-        Ok(functions_of(prefix, all)?)
+        let functions = functions_of(prefix, all.clone())?.into_iter();
+        Ok(functions.map(|udf| Function { udf, options: all.clone() }).collect())
     });
-    Ok(functions.map_err(to_python)?.into_iter().map(Function).collect())
+    functions.map_err(to_python)
 }
 
 #[pymethods]
@@ -42,24 +46,27 @@ impl Function {
     /// The name it has in SQL.
     #[getter]
     fn name(&self) -> &str {
-        self.0.name()
+        self.udf.name()
     }
 
     /// The function as the capsule that `SessionContext.register_udf` takes.
     fn __datafusion_scalar_udf__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        PyCapsule::new_with_value(py, FFI_ScalarUDF::from(Arc::clone(&self.0)), c"datafusion_scalar_udf")
+        PyCapsule::new_with_value(py, FFI_ScalarUDF::from(Arc::clone(&self.udf)), c"datafusion_scalar_udf")
     }
 
-    /// The result for each text of an array, and of the label if there is one.
-    #[pyo3(signature = (texts, label=None))]
+    /// The result for each text of an array, and of the label if there is one. A threshold replaces that of the
+    /// function's options.
+    #[pyo3(signature = (texts, label=None, threshold=None))]
     fn __call__(
         &self,
         py: Python<'_>,
         texts: PyArrowType<ArrayData>,
         label: Option<&str>,
+        threshold: Option<&str>,
     ) -> PyResult<PyArrowType<ArrayData>> {
         let texts = make_array(texts.0);
-        let call = Call::new(&self.0, &texts, label).map_err(to_python)?;
+        let (udf, config_options) = self.with_threshold(threshold).map_err(to_python)?;
+        let call = Call::new(&udf, config_options, &texts, label).map_err(to_python)?;
         let mut results = vec![];
         // An empty array is one slice, too, so that its result has the right type.
         for start in (0..texts.len().max(1)).step_by(ROWS) {
@@ -73,6 +80,19 @@ impl Function {
     }
 }
 
+impl Function {
+    /// The function under its options, of which the threshold may be another; and the options if it is.
+    fn with_threshold(&self, threshold: Option<&str>) -> Result<(Arc<ScalarUDF>, ConfigOptions), DataFusionError> {
+        let mut config = ConfigOptions::default();
+        let Some(threshold) = threshold else { return Ok((Arc::clone(&self.udf), config)) };
+        let mut options = self.options.clone();
+        options.set("threshold", threshold)?;
+        config.extensions.insert(options);
+        let udf = self.udf.inner().with_updated_config(&config).map_or_else(|| Arc::clone(&self.udf), Arc::new);
+        Ok((udf, config))
+    }
+}
+
 /// A function with the types of its arguments.
 struct Call<'a> {
     udf: &'a ScalarUDF,
@@ -83,14 +103,19 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn new(udf: &'a ScalarUDF, texts: &ArrayRef, label: Option<&str>) -> Result<Self, DataFusionError> {
+    fn new(
+        udf: &'a ScalarUDF,
+        config_options: ConfigOptions,
+        texts: &ArrayRef,
+        label: Option<&str>,
+    ) -> Result<Self, DataFusionError> {
         let label = label.map(ScalarValue::from);
         let types = [texts.data_type().clone()].into_iter().chain(label.as_ref().map(ScalarValue::data_type));
         let arg_fields: Vec<_> = types.map(|of| Arc::new(Field::new("", of, true))).collect();
         let scalar_arguments: Vec<_> = [None, label.as_ref()].into_iter().take(arg_fields.len()).collect();
         let args = ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &scalar_arguments };
         let return_field = udf.return_field_from_args(args)?;
-        Ok(Self { udf, label, arg_fields, return_field, config_options: Arc::default() })
+        Ok(Self { udf, label, arg_fields, return_field, config_options: Arc::new(config_options) })
     }
 
     fn run(&self, texts: ArrayRef) -> Result<ArrayRef, DataFusionError> {

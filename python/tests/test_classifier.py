@@ -43,10 +43,33 @@ def test_options_change_what_the_model_sees():
 def test_a_multi_label_model():
     model = Classifier(model=GOLDEN / "multi-label", threshold=0.0)
     (labels,) = model.labels_of(["I like you."])
-    assert labels == model.labels
+    (scores,) = model.scores(["I like you."])
+    assert labels == sorted(model.labels, key=lambda label: -scores[label])
+    assert labels[0] == model.classify(["I like you."])[0]
     assert Classifier(model=GOLDEN / "multi-label", threshold=1.0).labels_of(["I like you."]) == [[]]
-    with pytest.raises(ValueError, match="use classify"):
-        Classifier().labels_of(["I like you."])
+    assert model.labels_of(["I like you."], threshold=1) == [[]]
+
+
+def test_labels_of_a_single_label_model():
+    texts = ["I like you.", "The meeting is on Tuesday.", None]
+    classifier = Classifier()
+    assert classifier.labels_of(texts) == [label and [label] for label in classifier.classify(texts)]
+    assert classifier.labels_of(texts, threshold=0.6) == [["love"], [], None]
+
+
+def test_a_threshold_leaves_texts_without_a_label():
+    texts = ["I like you.", "The meeting is on Tuesday.", None]
+    classifier = Classifier()
+    assert None not in classifier.classify(texts[:2])
+    assert classifier.classify(texts, threshold=0.6) == ["love", None, None]
+    assert Classifier(threshold=0.6).classify(texts) == ["love", None, None]
+    assert Classifier(threshold=0.6).classify(texts[1:2], threshold=0) == classifier.classify(texts[1:2])
+    assert datafusion_emotion.classify(texts, threshold=0.6) == ["love", None, None]
+    (row,) = classifier.annotate(texts[1:2], threshold=0.6)
+    assert row["label"] is None
+    assert row["score"] == classifier.score(texts[1:2])[0]
+    with pytest.raises(ValueError, match="probability"):
+        classifier.classify(texts, threshold=1.5)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,16 @@ def test_another_model_beside_the_first(ctx):
     assert len(row["l"][0]) > 1
 
 
+def test_a_threshold_in_sql():
+    ctx = SessionContext()
+    datafusion_emotion.register(ctx, threshold=0.6)
+    query = (
+        "SELECT emotion_classify(t) AS e, emotion_score(t) < 0.6 AS low"
+        " FROM (VALUES ('I like you.'), ('The meeting is on Tuesday.')) AS v(t)"
+    )
+    assert ctx.sql(query).to_pydict() == {"e": ["love", None], "low": [False, True]}
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [

@@ -1,21 +1,22 @@
-//! Predictions as Arrow arrays, and the types of these.
+//! Predictions as Arrow arrays and back, and the types of these.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float32Array, Int32Array, ListBuilder, StringArray, StringBuilder, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Float32Array, Int32Array, ListBuilder, StringArray, StringBuilder,
+    StructArray,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{DataType, Field, Fields, Float32Type, Int32Type};
 use datafusion::error::Result;
 use emotion_classifier::{Classifier, Prediction, ProblemType};
 
 /// What a row gets of its prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Output {
-    /// The most probable label; of a multi-label model NULL if not even that one holds.
+    /// The most probable label; NULL if not even that one holds.
     Label,
-    /// All labels that hold, as a list.
+    /// All labels that hold, the most probable first, as a list.
     Labels,
     /// The most probable label's probability.
     Score,
@@ -27,15 +28,22 @@ pub(crate) enum Output {
     Annotation,
 }
 
+/// The field of an annotation that holds the label.
+const LABEL: &str = "label";
+
 /// How the predictions of one model are written.
 pub(crate) struct Writer {
     classifier: Arc<Classifier>,
-    threshold: f32,
+    threshold: Option<f32>,
+    label_nullable: bool,
 }
 
 impl Writer {
-    pub(crate) fn new(classifier: Arc<Classifier>, threshold: f32) -> Self {
-        Self { classifier, threshold }
+    /// `label_nullable` is what the plan says of labels: see [`is_nullable`]. Where they cannot be NULL, as in a view
+    /// that was made before a threshold was set, every label holds.
+    pub(crate) fn new(classifier: Arc<Classifier>, threshold: Option<f32>, label_nullable: bool) -> Self {
+        let threshold = threshold.filter(|_| is_nullable(Output::Label, &classifier, label_nullable));
+        Self { classifier, threshold, label_nullable }
     }
 
     /// The column of each row's result, NULL where there is no prediction.
@@ -83,8 +91,36 @@ impl Writer {
             Arc::new(tokens),
             Arc::new(truncated),
         ];
-        Ok(StructArray::try_new(annotation_fields(&self.classifier), columns, Some(validity(rows)))?)
+        Ok(StructArray::try_new(
+            annotation_fields(&self.classifier, self.label_nullable),
+            columns,
+            Some(validity(rows)),
+        )?)
     }
+}
+
+/// The predictions that a column of annotations holds; `None` if they are not of this model.
+pub(crate) fn predictions(annotations: &StructArray, classifier: &Classifier) -> Option<Vec<Option<Prediction>>> {
+    let labels = classifier.labels();
+    let names = annotations.column_by_name(LABEL)?.as_string_opt::<i32>()?;
+    let tokens = annotations.column_by_name("tokens")?.as_primitive_opt::<Int32Type>()?;
+    let truncated = annotations.column_by_name("truncated")?.as_boolean_opt()?;
+    let scores = annotations.column_by_name("scores")?.as_struct_opt()?.columns().iter();
+    let scores: Vec<_> = scores.map(|scores| scores.as_primitive_opt::<Float32Type>()).collect::<Option<_>>()?;
+    if scores.len() != labels.len() {
+        return None;
+    }
+    let prediction = |row: usize| {
+        let probabilities: Vec<f32> = scores.iter().map(|scores| scores.value(row)).collect();
+        let (tokens, truncated) = (usize::try_from(tokens.value(row)).ok()?, truncated.value(row));
+        if names.is_null(row) {
+            return Some(Prediction::from_probabilities(labels, probabilities, tokens, truncated));
+        }
+        let label_id = labels.iter().position(|label| **label == *names.value(row))?;
+        Some(Prediction::with_label(labels, label_id, probabilities, tokens, truncated))
+    };
+    let rows = 0..annotations.len();
+    rows.map(|row| if annotations.is_null(row) { Some(None) } else { prediction(row).map(Some) }).collect()
 }
 
 fn floats(rows: &[Option<&Prediction>], value: impl Fn(&Prediction) -> f32) -> Float32Array {
@@ -95,29 +131,44 @@ fn validity(rows: &[Option<&Prediction>]) -> NullBuffer {
     rows.iter().map(Option::is_some).collect()
 }
 
-/// The type of an output, which depends on the model's labels.
-pub(crate) fn data_type(output: Output, classifier: &Classifier) -> DataType {
+/// The type of an output, which depends on the model's labels, and on whether these may be NULL.
+pub(crate) fn data_type(output: Output, classifier: &Classifier, label_nullable: bool) -> DataType {
     match output {
         Output::Label => DataType::Utf8,
-        Output::Labels => DataType::new_list(DataType::Utf8, true),
+        Output::Labels => label_list(),
         Output::Score | Output::ScoreOf(_) => DataType::Float32,
         Output::Scores => DataType::Struct(score_fields(classifier)),
-        Output::Annotation => DataType::Struct(annotation_fields(classifier)),
+        Output::Annotation => DataType::Struct(annotation_fields(classifier, label_nullable)),
     }
 }
 
+/// The type of a list of labels.
+pub(crate) fn label_list() -> DataType {
+    DataType::new_list(DataType::Utf8, true)
+}
+
 /// Whether an output can be NULL although there is a text.
-pub(crate) fn is_nullable(output: Output, classifier: &Classifier) -> bool {
-    output == Output::Label && classifier.config().problem_type == ProblemType::MultiLabel
+///
+/// `label_nullable` says whether a threshold can leave a text without a label where the model has one for each.
+pub(crate) fn is_nullable(output: Output, classifier: &Classifier, label_nullable: bool) -> bool {
+    output == Output::Label && (label_nullable || classifier.config().problem_type == ProblemType::MultiLabel)
+}
+
+/// Whether the label in a column of annotations can be NULL although there is a text.
+pub(crate) fn label_is_nullable(annotation: &DataType) -> bool {
+    match annotation {
+        DataType::Struct(fields) => fields.find(LABEL).is_none_or(|(_, label)| label.is_nullable()),
+        _ => true,
+    }
 }
 
 fn score_fields(classifier: &Classifier) -> Fields {
     classifier.labels().iter().map(|label| Field::new(&**label, DataType::Float32, false)).collect()
 }
 
-fn annotation_fields(classifier: &Classifier) -> Fields {
+fn annotation_fields(classifier: &Classifier, label_nullable: bool) -> Fields {
     Fields::from(vec![
-        Field::new("label", DataType::Utf8, is_nullable(Output::Label, classifier)),
+        Field::new(LABEL, DataType::Utf8, is_nullable(Output::Label, classifier, label_nullable)),
         Field::new("score", DataType::Float32, false),
         Field::new("scores", DataType::Struct(score_fields(classifier)), false),
         Field::new("tokens", DataType::Int32, false),

@@ -29,6 +29,7 @@ use prost::Message;
 
 use crate::annotation::Output;
 use crate::error::Error;
+use crate::functions::labels_of_annotation::LabelsOfAnnotation;
 use crate::functions::text_function::{Takes, TextFunction};
 use crate::model::{Model, ReceivedModel};
 use crate::planner::inference_exec::InferenceExec;
@@ -111,6 +112,8 @@ struct FunctionMessage {
     /// All that an argument may name.
     #[prost(message, repeated, tag = "3")]
     models: Vec<ModelMessage>,
+    #[prost(bool, tag = "4")]
+    label_nullable: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -211,15 +214,25 @@ impl Receiver {
 
     fn function(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
         let message: FunctionMessage = read(bytes)?;
+        if message.takes == OF_ANNOTATION {
+            return Ok(Arc::new(LabelsOfAnnotation::new(self.model(message.model)).into()));
+        }
         let takes = takes_of(&message.takes).ok_or_else(|| malformed(name))?;
         let (model, shared) = (self.model(message.model), self.shared(message.models));
-        Ok(Arc::new(TextFunction::new(name, takes, None, &shared, &model).into()))
+        let function = TextFunction::new(name, takes, None, &shared, &model);
+        Ok(Arc::new(function.with_nullable_label(message.label_nullable).into()))
     }
 }
 
 /// Writes a function if it is one of this crate.
 fn write_function(function: &ScalarUDF, buffer: &mut Vec<u8>) -> Option<Result<()>> {
-    let function = (function.inner().as_ref() as &dyn std::any::Any).downcast_ref::<TextFunction>()?;
+    let function = function.inner().as_ref() as &dyn std::any::Any;
+    if let Some(function) = function.downcast_ref::<LabelsOfAnnotation>() {
+        let model = ModelMessage::of(function.model()).map_err(DataFusionError::from);
+        let message = |model| FunctionMessage { takes: OF_ANNOTATION.into(), model, ..FunctionMessage::default() };
+        return Some(model.map(|model| write(&message(model), buffer)));
+    }
+    let function = function.downcast_ref::<TextFunction>()?;
     let message = || {
         let named = function.shared().models.all();
         let models = named.iter().filter(|model| model.name() != Model::BUILT_IN);
@@ -227,13 +240,15 @@ fn write_function(function: &ScalarUDF, buffer: &mut Vec<u8>) -> Option<Result<(
             takes: name_of(function.takes()).ok_or_else(|| unwritable(function))?.into(),
             model: ModelMessage::of(function.model())?,
             models: models.map(|model| ModelMessage::of(model)).collect::<Result<_, Error>>()?,
+            label_nullable: function.label_nullable(),
         })
     };
     Some(message().map(|message| write(&message, buffer)))
 }
 
-const TAKES: [(Takes, &str); 9] = [
+const TAKES: [(Takes, &str); 10] = [
     (Takes::Model(Output::Label), "label by model"),
+    (Takes::Model(Output::Labels), "labels by model"),
     (Takes::Model(Output::Scores), "scores by model"),
     (Takes::Model(Output::Annotation), "annotation by model"),
     (Takes::LabelAndModel, "score by label and model"),
@@ -243,6 +258,9 @@ const TAKES: [(Takes, &str); 9] = [
     (Takes::Fixed(Output::Scores), "scores"),
     (Takes::Fixed(Output::Annotation), "annotation"),
 ];
+
+/// What stands for the kind of a [`LabelsOfAnnotation`].
+const OF_ANNOTATION: &str = "labels of annotation";
 
 fn name_of(takes: Takes) -> Option<&'static str> {
     TAKES.iter().find(|(known, _)| *known == takes).map(|(_, name)| *name)

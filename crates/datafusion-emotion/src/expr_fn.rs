@@ -21,12 +21,20 @@
 
 use datafusion::logical_expr::Expr;
 
-use crate::udfs::{emotion_annotate_udf, emotion_classify_udf, emotion_score_udf, emotion_scores_udf};
+use crate::udfs::{
+    emotion_annotate_udf, emotion_classify_udf, emotion_labels_udf, emotion_score_udf, emotion_scores_udf,
+};
 
 /// The most probable label of a text: `emotion_classify(text)`.
 #[must_use]
 pub fn emotion_classify(text: Expr) -> Expr {
     emotion_classify_udf().call(vec![text])
+}
+
+/// The labels of a text that hold, the most probable first, as a list: `emotion_labels(text)`.
+#[must_use]
+pub fn emotion_labels(text: Expr) -> Expr {
+    emotion_labels_udf().call(vec![text])
 }
 
 /// The most probable label's probability: `emotion_score(text)`.

@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicBool;
 
 use arrow::array::ArrayRef;
 use datafusion::error::Result;
-use emotion_classifier::{Classifier, ClassifyOptions, Counts, DEFAULT_THRESHOLD, Prediction, Statistics};
+use emotion_classifier::{Classifier, ClassifyOptions, Counts, Prediction, Statistics};
 
 use crate::annotation::{Output, Writer};
 use crate::error::Error;
@@ -15,20 +15,25 @@ use crate::usage::Usage;
 pub(crate) struct Inference {
     classifier: Arc<Classifier>,
     classify: ClassifyOptions,
-    threshold: f32,
+    label_nullable: bool,
     usage: Arc<Usage>,
 }
 
 impl Inference {
     /// Loads the model in the precision that the options ask for; without options, as it is.
-    pub(crate) fn new(model: &Model, options: Option<&EmotionOptions>, usage: &Arc<Usage>) -> Result<Self, Error> {
+    /// `label_nullable` is that of the [`Writer`].
+    pub(crate) fn new(
+        model: &Model,
+        options: Option<&EmotionOptions>,
+        label_nullable: bool,
+        usage: &Arc<Usage>,
+    ) -> Result<Self, Error> {
         let usage = Arc::clone(usage);
-        let Some(options) = options else {
-            let (classify, threshold) = (ClassifyOptions::default(), DEFAULT_THRESHOLD);
-            return Ok(Self { classifier: model.classifier()?, classify, threshold, usage });
+        let (classifier, classify) = match options {
+            Some(options) => (model.in_precision(options.precision)?, options.classify()),
+            None => (model.classifier()?, ClassifyOptions::default()),
         };
-        let classifier = model.in_precision(options.precision)?;
-        Ok(Self { classifier, classify: options.classify(), threshold: options.threshold, usage })
+        Ok(Self { classifier, classify, label_nullable, usage })
     }
 
     /// Infers each of these texts, which differ; counts what that took.
@@ -46,6 +51,7 @@ impl Inference {
     }
 
     pub(crate) fn write(&self, output: Output, rows: &[Option<&Prediction>]) -> Result<ArrayRef> {
-        Writer::new(Arc::clone(&self.classifier), self.threshold).write(output, rows)
+        let classifier = Arc::clone(&self.classifier);
+        Writer::new(classifier, self.classify.threshold, self.label_nullable).write(output, rows)
     }
 }

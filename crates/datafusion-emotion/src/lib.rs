@@ -3,6 +3,7 @@
 //! | function | result |
 //! |---|---|
 //! | `emotion_classify(text)` | the most probable label, as `Utf8` |
+//! | `emotion_labels(text)` | the labels that hold, the most probable first, as a list of `Utf8` |
 //! | `emotion_score(text)`, `emotion_score(text, label)` | that label's probability, as `Float32` |
 //! | `emotion_scores(text)` | a struct with the probability of every label |
 //! | `emotion_annotate(text)` | a struct of label, score, scores, tokens and truncated |

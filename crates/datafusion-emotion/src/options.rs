@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
-use emotion_classifier::{ClassifyOptions, DEFAULT_THRESHOLD, LongText, Precision, TextCache};
+use emotion_classifier::{ClassifyOptions, LongText, Precision, TextCache};
 
 use crate::error::Error;
 
@@ -20,7 +20,7 @@ use crate::error::Error;
 /// | `precision` | `float32` | `float32`, `bfloat16` or `int8` |
 /// | `max_length` | 0 | tokens the model sees at once; 0 for as many as it can |
 /// | `long_text` | `truncate` | longer texts: `truncate` them, or average over a `window` that moves |
-/// | `threshold` | `0.5` | probability from which a label of a multi-label model holds |
+/// | `threshold` | `default` | probability from which a label holds; `default` is 0.5 for a multi-label model and 0 for a single-label model |
 /// | `batch_tokens` | `512` | tokens of a micro-batch |
 /// | `threads` | 0 | threads that infer; 0 for all cores |
 /// | `cache_entries` | `100000` | texts that the process remembers; 0 for none in this session |
@@ -51,8 +51,12 @@ pub struct EmotionOptions {
     pub max_length: Option<usize>,
     /// Treatment of a text with more tokens than that.
     pub long_text: LongText,
-    /// Probability from which a label of a multi-label model holds, from 0 to 1.
-    pub threshold: f32,
+    /// Probability from which a label holds, from 0 to 1; `None` for 0.5 in a multi-label model and 0 in a single-label
+    /// model.
+    ///
+    /// A query is planned with a label that cannot be NULL if the model is a single-label model and the threshold is 0.
+    /// It keeps every label if it is executed with another threshold.
+    pub threshold: Option<f32>,
     /// Tokens of a micro-batch, above 0. Changes no result.
     pub batch_tokens: usize,
     /// Threads that infer; `None` for all cores. Changes no result.
@@ -62,14 +66,15 @@ pub struct EmotionOptions {
 
 impl Default for EmotionOptions {
     fn default() -> Self {
-        let ClassifyOptions { max_length, long_text, batch_tokens, threads, .. } = ClassifyOptions::default();
+        let ClassifyOptions { max_length, long_text, threshold, batch_tokens, threads, .. } =
+            ClassifyOptions::default();
         Self {
-            model: DEFAULT_MODEL.into(),
+            model: DEFAULT.into(),
             model_revision: 0,
             precision: Precision::default(),
             max_length,
             long_text,
-            threshold: DEFAULT_THRESHOLD,
+            threshold,
             batch_tokens,
             threads,
             cache_entries: TextCache::DEFAULT_ENTRIES,
@@ -122,10 +127,16 @@ impl EmotionOptions {
         let mut options = ClassifyOptions::default();
         options.max_length = self.max_length;
         options.long_text = self.long_text;
+        options.threshold = self.threshold;
         options.batch_tokens = self.batch_tokens;
         options.threads = self.threads;
         options.cache = self.cache_entries > 0;
         options
+    }
+
+    /// Whether the threshold can leave a text without a label, also if the model has one label for each text.
+    pub(crate) fn may_leave_no_label(&self) -> bool {
+        self.threshold.is_some_and(|threshold| threshold > 0.0)
     }
 
     fn set_checked(&mut self, key: &str, value: &str) -> Result<(), Error> {
@@ -134,13 +145,7 @@ impl EmotionOptions {
             "precision" => self.precision = parse(key, value)?,
             "max_length" => self.max_length = whole(key, value)?.map(NonZeroUsize::get),
             "long_text" => self.long_text = parse(key, value)?,
-            "threshold" => {
-                let threshold: f32 = value.parse().unwrap_or(f32::NAN);
-                if !(0.0..=1.0).contains(&threshold) {
-                    return Err(Error::option(key, value, "it must be a probability from 0 to 1"));
-                }
-                self.threshold = threshold;
-            }
+            "threshold" => self.threshold = threshold(key, value)?,
             "batch_tokens" => {
                 let tokens = whole(key, value)?.ok_or_else(|| Error::option(key, value, "it must be above 0"))?;
                 self.batch_tokens = tokens.get();
@@ -159,8 +164,8 @@ impl EmotionOptions {
     }
 }
 
-/// The name of the built-in model.
-const DEFAULT_MODEL: &str = "default";
+/// The name of the built-in model, and of the threshold that depends on the model.
+const DEFAULT: &str = "default";
 
 /// More than any machine has, and few enough to start.
 const MOST_THREADS: usize = 1024;
@@ -173,6 +178,16 @@ fn parse<T: FromStr<Err: Display>>(option: &str, value: &str) -> Result<T, Error
 fn whole(option: &str, value: &str) -> Result<Option<NonZeroUsize>, Error> {
     let number = value.parse().map_err(|_| Error::option(option, value, "it must be a whole number"))?;
     Ok(NonZeroUsize::new(number))
+}
+
+/// A probability; `None` for `default`.
+fn threshold(option: &str, value: &str) -> Result<Option<f32>, Error> {
+    if value.eq_ignore_ascii_case(DEFAULT) {
+        return Ok(None);
+    }
+    let threshold = value.parse().ok().filter(|threshold| (0.0..=1.0).contains(threshold));
+    let threshold = threshold.ok_or_else(|| Error::option(option, value, "it must be a probability from 0 to 1"))?;
+    Ok(Some(threshold))
 }
 
 const DESCRIPTIONS: [(&str, &str); 8] = [
@@ -188,7 +203,11 @@ const DESCRIPTIONS: [(&str, &str); 8] = [
         "What becomes of a text with more tokens than that: 'truncate' cuts it, 'window' averages the probabilities \
          over windows that overlap by a quarter",
     ),
-    ("threshold", "Probability from which a label of a multi-label model holds"),
+    (
+        "threshold",
+        "Probability from which a label holds, from 0 to 1; 'default' is 0.5 for a multi-label model and 0 for a \
+         single-label model",
+    ),
     ("batch_tokens", "Tokens that go through the model together, unless a single text has more; changes no result"),
     ("threads", "Threads that infer; 0 for all cores; changes no result"),
     (
@@ -229,7 +248,7 @@ impl ExtensionOptions for EmotionOptions {
             self.precision.to_string(),
             self.max_length.unwrap_or(0).to_string(),
             self.long_text.to_string(),
-            self.threshold.to_string(),
+            self.threshold.map_or_else(|| DEFAULT.into(), |threshold| threshold.to_string()),
             self.batch_tokens.to_string(),
             self.threads.map_or(0, NonZeroUsize::get).to_string(),
             self.cache_entries.to_string(),

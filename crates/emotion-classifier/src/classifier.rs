@@ -274,16 +274,16 @@ impl Classifier {
 
     /// Whether the label with id `label_id` holds for a text with this prediction.
     ///
-    /// In a single-label model the most probable label holds, whatever its probability. In a
-    /// multi-label model every label holds whose probability is at least `threshold` (by default
-    /// [`DEFAULT_THRESHOLD`](crate::DEFAULT_THRESHOLD)), which may be none.
+    /// In a single-label model the most probable label holds if its probability is at least `threshold`; without a
+    /// threshold it always holds. In a multi-label model every label holds whose probability is at least `threshold`,
+    /// by default [`DEFAULT_THRESHOLD`](crate::DEFAULT_THRESHOLD). In either case there may be none.
     ///
     /// # Panics
     ///
     /// If `label_id` is not an index of [`Self::labels`], or the prediction has another number of
     /// probabilities.
     #[must_use]
-    pub fn holds(&self, label_id: usize, prediction: &Prediction, threshold: f32) -> bool {
+    pub fn holds(&self, label_id: usize, prediction: &Prediction, threshold: Option<f32>) -> bool {
         assert!(label_id < self.labels().len(), "the model has {} labels, not {label_id}", self.labels().len());
         self.config.problem_type.holds(label_id, prediction, threshold)
     }
@@ -294,18 +294,18 @@ impl Classifier {
     ///
     /// If the prediction has another number of probabilities than the model has labels.
     #[must_use]
-    pub fn held_label<'a>(&self, prediction: &'a Prediction, threshold: f32) -> Option<&'a Arc<str>> {
-        self.holds(prediction.label_id, prediction, threshold).then_some(&prediction.label)
+    pub fn held_label<'a>(&self, prediction: &'a Prediction, threshold: Option<f32>) -> Option<&'a Arc<str>> {
+        self.config.problem_type.held_label(prediction, threshold)
     }
 
-    /// The labels that hold, in id order: see [`Self::holds`].
+    /// The labels that hold, the most probable first: see [`Self::holds`]. Of a single-label model there is one at most.
     ///
     /// # Panics
     ///
     /// If the prediction has another number of probabilities than the model has labels.
-    pub fn held_labels(&self, prediction: &Prediction, threshold: f32) -> impl Iterator<Item = &Arc<str>> {
-        let labels = self.labels().iter().enumerate();
-        labels.filter(move |(id, _)| self.holds(*id, prediction, threshold)).map(|(_, label)| label)
+    pub fn held_labels(&self, prediction: &Prediction, threshold: Option<f32>) -> impl Iterator<Item = &Arc<str>> {
+        let ids = self.config.problem_type.held_ids(prediction, threshold);
+        ids.into_iter().map(|id| &self.labels()[id])
     }
 }
 
@@ -334,7 +334,12 @@ mod tests {
     }
 
     /// The first label that holds and all that do, of a prediction with these probabilities.
-    fn held(classifier: &Classifier, probabilities: &[f32], threshold: f32) -> (Option<usize>, Vec<usize>) {
+    fn held(
+        classifier: &Classifier,
+        probabilities: &[f32],
+        threshold: impl Into<Option<f32>>,
+    ) -> (Option<usize>, Vec<usize>) {
+        let threshold = threshold.into();
         let labels = classifier.labels();
         let mut probabilities = probabilities.to_vec();
         probabilities.resize(labels.len(), 0.0);
@@ -345,17 +350,18 @@ mod tests {
     }
 
     #[test]
-    fn one_label_of_a_single_label_model_holds() {
+    fn at_most_one_label_of_a_single_label_model_holds() {
         let classifier = golden("gelu-json");
-        assert_eq!(held(&classifier, &[0.2, 0.4, 0.4], 0.5), (Some(1), vec![1]));
+        assert_eq!(held(&classifier, &[0.2, 0.4, 0.4], None), (Some(1), vec![1]));
         assert_eq!(held(&classifier, &[0.2, 0.4, 0.4], 0.1), (Some(1), vec![1]));
+        assert_eq!(held(&classifier, &[0.2, 0.4, 0.4], 0.5), (None, vec![]));
     }
 
     #[test]
     fn any_number_of_labels_of_a_multi_label_model_hold() {
         let classifier = golden("multi-label");
-        assert_eq!(held(&classifier, &[0.4, 0.2], 0.5), (None, vec![]));
-        assert_eq!(held(&classifier, &[0.5, 0.9], 0.5), (Some(1), vec![0, 1]));
+        assert_eq!(held(&classifier, &[0.4, 0.2], None), (None, vec![]));
+        assert_eq!(held(&classifier, &[0.5, 0.9], None), (Some(1), vec![1, 0]));
         assert_eq!(held(&classifier, &[0.5, 0.9], 0.6), (Some(1), vec![1]));
     }
 

@@ -58,7 +58,7 @@ pub enum Activation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ProblemType {
-    /// Exactly one label holds: probabilities are the softmax of the logits.
+    /// At most one label holds, the most probable: probabilities are the softmax of the logits.
     #[default]
     SingleLabel,
     /// Any number of labels hold: probabilities are the sigmoids of the logits. A model with a single label is of this

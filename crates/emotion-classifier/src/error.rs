@@ -89,6 +89,10 @@ pub enum Error {
         most: usize,
     },
 
+    /// The threshold is no probability.
+    #[error("threshold {0} is out of range: it must be a probability from 0 to 1")]
+    Threshold(f32),
+
     /// A model could not be loaded from the hub.
     #[error("cannot load '{id}' from the Hugging Face hub: {reason}")]
     Hub {

@@ -11,7 +11,7 @@ use std::str::FromStr;
 /// let options = ClassifyOptions::default().long_text(LongText::Window).cache(false);
 /// assert_eq!(options.max_length, None);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ClassifyOptions {
     /// The most tokens the model sees at once, special tokens included; `None` for the length the
@@ -19,6 +19,9 @@ pub struct ClassifyOptions {
     pub max_length: Option<usize>,
     /// How texts with more tokens than that are treated.
     pub long_text: LongText,
+    /// The probability from which a label holds, from 0 to 1; `None` for 0.5 in a multi-label model and 0 in a
+    /// single-label model. Changes no prediction, only [`Predictions::labels`](crate::Predictions::labels).
+    pub threshold: Option<f32>,
     /// The most tokens in a micro-batch, unless a single text has more. Changes no result.
     pub batch_tokens: usize,
     /// The number of threads that infer; `None` for those of the current rayon pool. Changes no result.
@@ -43,6 +46,13 @@ impl ClassifyOptions {
     #[must_use]
     pub fn long_text(mut self, long_text: LongText) -> Self {
         self.long_text = long_text;
+        self
+    }
+
+    /// Sets [`Self::threshold`].
+    #[must_use]
+    pub fn threshold(mut self, probability: f32) -> Self {
+        self.threshold = Some(probability);
         self
     }
 
@@ -73,6 +83,7 @@ impl Default for ClassifyOptions {
         Self {
             max_length: None,
             long_text: LongText::default(),
+            threshold: None,
             batch_tokens: Self::BATCH_TOKENS,
             threads: None,
             cache: true,
@@ -158,12 +169,14 @@ mod tests {
         let options = ClassifyOptions::default()
             .max_length(7)
             .long_text(LongText::Window)
+            .threshold(0.25)
             .batch_tokens(9)
             .threads(threads)
             .cache(false);
         let expected = ClassifyOptions {
             max_length: Some(7),
             long_text: LongText::Window,
+            threshold: Some(0.25),
             batch_tokens: 9,
             threads: Some(threads),
             cache: false,

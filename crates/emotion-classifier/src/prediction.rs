@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::config::ProblemType;
 
-/// The probability from which a label of a multi-label model holds, unless another is given.
+/// The probability from which a label of a multi-label model holds, unless a threshold is given.
 pub const DEFAULT_THRESHOLD: f32 = 0.5;
 
 /// What the model says of one text.
@@ -93,15 +93,41 @@ impl Prediction {
 }
 
 impl ProblemType {
+    /// The threshold that applies if `given` is the one that was asked for: without one, 0 for a single-label model
+    /// and [`DEFAULT_THRESHOLD`](crate::DEFAULT_THRESHOLD) for a multi-label model.
+    #[must_use]
+    pub fn threshold(self, given: Option<f32>) -> f32 {
+        given.unwrap_or(match self {
+            Self::SingleLabel => 0.0,
+            Self::MultiLabel => DEFAULT_THRESHOLD,
+        })
+    }
+
     /// Whether the label with this id holds for a text.
     ///
-    /// In a single-label model the most probable label holds, whatever its probability; in a
-    /// multi-label model, every label whose probability is at least `threshold`.
-    pub(crate) fn holds(self, label_id: usize, prediction: &Prediction, threshold: f32) -> bool {
-        match self {
+    /// A label holds if its probability is at least the threshold and, in a single-label model, no
+    /// label is more probable.
+    pub(crate) fn holds(self, label_id: usize, prediction: &Prediction, threshold: Option<f32>) -> bool {
+        let is_candidate = match self {
             Self::SingleLabel => label_id == prediction.label_id,
-            Self::MultiLabel => prediction.probabilities[label_id] >= threshold,
-        }
+            Self::MultiLabel => true,
+        };
+        is_candidate && prediction.probabilities[label_id] >= self.threshold(threshold)
+    }
+
+    /// The ids of the labels that hold, the most probable first.
+    pub(crate) fn held_ids(self, prediction: &Prediction, threshold: Option<f32>) -> Vec<usize> {
+        let Prediction { label_id, probabilities, .. } = prediction;
+        let mut ids: Vec<_> = (0..probabilities.len()).filter(|id| self.holds(*id, prediction, threshold)).collect();
+        // Of equal probabilities the label's is first: its logit may be larger. The others keep the order of their ids.
+        ids.sort_by_key(|id| id != label_id);
+        ids.sort_by(|one, two| probabilities[*two].total_cmp(&probabilities[*one]));
+        ids
+    }
+
+    /// The most probable label if it holds.
+    pub(crate) fn held_label(self, prediction: &Prediction, threshold: Option<f32>) -> Option<&Arc<str>> {
+        self.holds(prediction.label_id, prediction, threshold).then_some(&prediction.label)
     }
 }
 
@@ -132,9 +158,9 @@ mod tests {
         ["a", "b", "c"].map(Arc::from)
     }
 
-    fn held(problem_type: ProblemType, probabilities: [f32; 3]) -> Vec<usize> {
+    fn held(problem_type: ProblemType, probabilities: [f32; 3], threshold: Option<f32>) -> Vec<usize> {
         let prediction = Prediction::from_probabilities(&labels(), probabilities.into(), 3, false);
-        (0..3).filter(|&id| problem_type.holds(id, &prediction, DEFAULT_THRESHOLD)).collect()
+        problem_type.held_ids(&prediction, threshold)
     }
 
     #[test]
@@ -151,14 +177,30 @@ mod tests {
 
     #[test]
     fn the_most_probable_label_of_a_single_label_model_holds() {
-        assert_eq!(held(ProblemType::SingleLabel, [0.3, 0.4, 0.3]), [1]);
-        assert_eq!(held(ProblemType::SingleLabel, [0.5, 0.5, 0.0]), [0]);
+        assert_eq!(held(ProblemType::SingleLabel, [0.3, 0.4, 0.3], None), [1]);
+        assert_eq!(held(ProblemType::SingleLabel, [0.5, 0.5, 0.0], None), [0]);
+    }
+
+    #[test]
+    fn a_label_of_a_single_label_model_holds_from_the_threshold_on() {
+        assert_eq!(held(ProblemType::SingleLabel, [0.3, 0.4, 0.3], Some(0.4)), [1]);
+        assert_eq!(held(ProblemType::SingleLabel, [0.3, 0.4, 0.3], Some(0.0)), [1]);
+        assert!(held(ProblemType::SingleLabel, [0.3, 0.4, 0.3], Some(0.41)).is_empty());
     }
 
     #[test]
     fn labels_of_a_multi_label_model_hold_from_the_threshold_on() {
-        assert_eq!(held(ProblemType::MultiLabel, [0.9, 0.5, 0.499]), [0, 1]);
-        assert!(held(ProblemType::MultiLabel, [0.3, 0.4, 0.3]).is_empty());
+        assert_eq!(held(ProblemType::MultiLabel, [0.9, 0.5, 0.499], None), [0, 1]);
+        assert_eq!(held(ProblemType::MultiLabel, [0.9, 0.5, 0.499], Some(0.6)), [0]);
+        assert!(held(ProblemType::MultiLabel, [0.3, 0.4, 0.3], None).is_empty());
+    }
+
+    #[test]
+    fn labels_that_hold_are_in_the_order_of_their_probabilities() {
+        assert_eq!(held(ProblemType::MultiLabel, [0.5, 0.9, 0.7], None), [1, 2, 0]);
+        assert_eq!(held(ProblemType::MultiLabel, [0.7, 0.9, 0.7], None), [1, 0, 2]);
+        let prediction = Prediction::with_label(&labels(), 2, vec![1.0; 3], 3, false);
+        assert_eq!(ProblemType::MultiLabel.held_ids(&prediction, None), [2, 0, 1]);
     }
 
     #[test]

@@ -7,9 +7,8 @@ use foldhash::fast::RandomState;
 
 use crate::cache::TextCache;
 use crate::classifier::Classifier;
-#[cfg(doc)]
-use crate::error::Error;
-use crate::error::Result;
+use crate::config::ProblemType;
+use crate::error::{Error, Result};
 use crate::inference::{Job, NEVER};
 use crate::options::{ClassifyOptions, LongText};
 use crate::prediction::Prediction;
@@ -50,6 +49,15 @@ pub struct Predictions {
     pub predictions: Vec<Arc<Prediction>>,
     /// What the request did.
     pub counts: Counts,
+    problem_type: ProblemType,
+    threshold: Option<f32>,
+}
+
+impl Predictions {
+    /// For each text the most probable label, or `None` if that does not hold: see [`ClassifyRequest::threshold`].
+    pub fn labels(&self) -> impl Iterator<Item = Option<&Arc<str>>> {
+        self.predictions.iter().map(|prediction| self.problem_type.held_label(prediction, self.threshold))
+    }
 }
 
 impl Classifier {
@@ -98,6 +106,27 @@ impl<'a> ClassifyRequest<'a> {
         self
     }
 
+    /// Sets the probability from which a label holds, from 0 to 1; the default is 0.5 for a multi-label model and 0 for
+    /// a single-label model. Changes no prediction, only [`Predictions::labels`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "default-model")]
+    /// # fn main() -> emotion_classifier::Result<()> {
+    /// let classifier = emotion_classifier::Classifier::default_model()?;
+    /// let texts = ["I like you.", "The meeting is on Tuesday."];
+    /// let answer = classifier.request(&texts).threshold(0.6).run()?;
+    /// let labels: Vec<_> = answer.labels().map(|label| label.map(|label| &**label)).collect();
+    /// assert_eq!(labels, [Some("love"), None]);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "default-model"))]
+    /// # fn main() {}
+    /// ```
+    pub fn threshold(mut self, probability: f32) -> Self {
+        self.options.threshold = Some(probability);
+        self
+    }
+
     /// Sets the most tokens in a micro-batch, unless a single text has more; the default is
     /// [`ClassifyOptions::BATCH_TOKENS`]. Changes no prediction.
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
@@ -139,6 +168,7 @@ impl<'a> ClassifyRequest<'a> {
     /// # Errors
     ///
     /// - [`Error::MaxLength`] if [`Self::max_length`] is outside the range that the model takes;
+    /// - [`Error::Threshold`] if [`Self::threshold`] is no probability;
     /// - [`Error::Threads`] if the threads of [`Self::threads`] cannot be started;
     /// - [`Error::Cancelled`] if the flag of [`Self::cancelled`] is set;
     /// - [`Error::Tokenize`] if a text cannot be tokenized;
@@ -152,12 +182,21 @@ impl<'a> ClassifyRequest<'a> {
             live: self.statistics,
         };
         job.check()?;
+        let threshold = self.checked_threshold()?;
         let (texts, indices) = distinct(self.texts);
         job.count(&Counts { repeated: (self.texts.len() - texts.len()) as u64, ..Counts::default() });
         let inferred =
             if self.options.cache { self.look_up(&texts, &job)? } else { self.classifier.infer(&texts, &job)? };
         let predictions = indices.into_iter().map(|index| Arc::clone(&inferred[index])).collect();
-        Ok(Predictions { predictions, counts: job.counts.snapshot() })
+        let problem_type = self.classifier.config().problem_type;
+        Ok(Predictions { predictions, counts: job.counts.snapshot(), problem_type, threshold })
+    }
+
+    fn checked_threshold(&self) -> Result<Option<f32>> {
+        match self.options.threshold {
+            Some(threshold) if !(0.0..=1.0).contains(&threshold) => Err(Error::Threshold(threshold)),
+            threshold => Ok(threshold),
+        }
     }
 
     fn checked_length(&self) -> Result<usize> {

@@ -182,3 +182,26 @@ fn max_length_is_checked() {
     let error = classifier.request(&["a"]).max_length(1000).run().unwrap_err();
     assert!(matches!(error, Error::MaxLength { given: 1000, least: 3, most: 64 }), "{error}");
 }
+
+#[test]
+fn a_threshold_decides_which_labels_hold_and_changes_no_prediction() {
+    let classifier = model("gelu-json");
+    let without = classifier.request(&["a", "b"]).run().unwrap();
+    assert!(without.labels().all(|label| label.is_some()));
+    let highest = without.predictions[0].score.max(without.predictions[1].score);
+    let answer = classifier.request(&["a", "b"]).threshold(highest).run().unwrap();
+    assert_eq!(answer.predictions, without.predictions);
+    assert_eq!(work(&answer.counts), (2, 0, 0), "the cache holds for every threshold");
+    let expected: Vec<_> = answer.predictions.iter().map(|row| (row.score >= highest).then_some(&row.label)).collect();
+    assert_eq!(answer.labels().collect::<Vec<_>>(), expected);
+    assert_eq!(expected.iter().flatten().count(), 1);
+}
+
+#[test]
+fn the_threshold_is_checked() {
+    let classifier = model("gelu-json");
+    for wrong in [-0.1, 1.1, f32::NAN] {
+        let error = classifier.request(&["a"]).threshold(wrong).run().unwrap_err();
+        assert!(matches!(error, Error::Threshold(_)), "{error}");
+    }
+}

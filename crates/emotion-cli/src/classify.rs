@@ -10,7 +10,7 @@ use arrow::json::writer::LineDelimited;
 use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 use clap::{Args, ValueEnum};
-use emotion_classifier::{Classifier, DEFAULT_THRESHOLD, Prediction};
+use emotion_classifier::{Classifier, ClassifyOptions, Prediction};
 
 use crate::model::ModelArguments;
 
@@ -43,7 +43,9 @@ enum Format {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let classifier = arguments.model.load()?;
-    let mut printer = Printer::new(arguments.format, io::stdout().lock());
+    let mut options = ClassifyOptions::default();
+    options.threshold = arguments.model.threshold();
+    let mut printer = Printer::new(arguments.format, options, io::stdout().lock());
     if arguments.texts.is_empty() {
         for texts in batches_of_lines(io::stdin().lock()) {
             printer.print(&classifier, &texts?)?;
@@ -75,22 +77,23 @@ fn batches_of_lines(input: impl BufRead) -> impl Iterator<Item = Result<Vec<Stri
 /// Prints predictions as they come; a table only at the end, when its widths are known.
 struct Printer<W: Write> {
     format: Format,
+    options: ClassifyOptions,
     out: BufWriter<W>,
     table: Vec<RecordBatch>,
     has_header: bool,
 }
 
 impl<W: Write> Printer<W> {
-    fn new(format: Format, out: W) -> Self {
-        Self { format, out: BufWriter::new(out), table: Vec::new(), has_header: false }
+    fn new(format: Format, options: ClassifyOptions, out: W) -> Self {
+        Self { format, options, out: BufWriter::new(out), table: Vec::new(), has_header: false }
     }
 
     fn print(&mut self, classifier: &Classifier, texts: &[String]) -> Result<()> {
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let predictions = classifier.classify(&borrowed)?;
-        let labels = predictions.iter().map(|row| classifier.held_label(row, DEFAULT_THRESHOLD).map(|label| &**label));
-        let leading = leading(texts, labels.collect(), &predictions);
-        let scores = scores(classifier.labels(), &predictions);
+        let answer = classifier.request(&borrowed).options(&self.options).run()?;
+        let labels = answer.labels().map(|label| label.map(|label| &**label)).collect();
+        let leading = leading(texts, labels, &answer.predictions);
+        let scores = scores(classifier.labels(), &answer.predictions);
         match self.format {
             Format::Table => self.table.push(rounded(&flat(leading, scores)?)?),
             Format::Csv => {

@@ -4,6 +4,9 @@ use std::sync::Arc;
 use clap::Args;
 use emotion_classifier::{Classifier, Precision};
 
+/// What figures and pages call the label of texts whose most probable label does not hold.
+pub const NO_LABEL: &str = "none";
+
 /// Which model to use, and how.
 #[derive(Args)]
 pub struct ModelArguments {
@@ -19,6 +22,15 @@ pub struct ModelArguments {
     /// Compute in float32, bfloat16 or int8 [default: float32]
     #[arg(long)]
     precision: Option<Precision>,
+
+    /// Give a text no label that is less probable [default: 0.5 for models of several labels a text, 0 for others]
+    #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
+    threshold: Option<f32>,
+}
+
+fn probability(value: &str) -> Result<f32, &'static str> {
+    let probability = value.parse().ok().filter(|probability| (0.0..=1.0).contains(probability));
+    probability.ok_or("it must be a probability from 0 to 1")
 }
 
 impl ModelArguments {
@@ -38,12 +50,18 @@ impl ModelArguments {
         Ok(Arc::new(classifier))
     }
 
+    /// The probability from which a label holds, if one was chosen.
+    pub fn threshold(&self) -> Option<f32> {
+        self.threshold
+    }
+
     /// The choices as options of a session.
     pub fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
         let options = [
             ("emotion.precision", self.precision.map(|precision| precision.to_string())),
             ("emotion.model", self.model.clone()),
             ("emotion.max_length", self.max_length.map(|tokens| tokens.to_string())),
+            ("emotion.threshold", self.threshold.map(|threshold| threshold.to_string())),
         ];
         options.into_iter().filter_map(|(option, value)| Some((option, value?)))
     }

@@ -187,6 +187,104 @@ fn a_footer_says_what_made_the_labels() {
     assert_eq!(entries["emotion.version"], env!("CARGO_PKG_VERSION"));
     assert_eq!((entries["emotion.model_sha256"].len(), entries["emotion.tokenizer_sha256"].len()), (64, 64));
     assert!(entries["emotion.max_length"].parse::<usize>().is_ok());
+    assert!(!entries.contains_key("emotion.threshold"), "none was given");
+}
+
+#[test]
+fn a_threshold_leaves_texts_without_a_label_and_keeps_their_scores() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(40), 20));
+    let columns = ["--columns", "label,score,scores"];
+    output_of(&label(&input, &folder.path("all.parquet"), &columns));
+    let all = read_parquet(&folder.path("all.parquet"));
+    let scores = all["score"].as_primitive::<Float32Type>();
+    let threshold = scores.iter().flatten().fold(0.0, f32::max);
+    let more = ["--threshold", &threshold.to_string()];
+    let more = [&columns[..], &more[..]].concat();
+
+    let output = folder.path("some.parquet");
+    let summary = label(&input, &output, &more);
+    let some = read_parquet(&output);
+    for name in ["score", "scores"] {
+        assert_eq!(some[name].as_ref(), all[name].as_ref());
+    }
+    let (labels, expected) = (some["label"].as_string::<i32>(), all["label"].as_string::<i32>());
+    for row in 0..40 {
+        let holds = scores.is_valid(row) && scores.value(row) >= threshold;
+        assert_eq!(labels.is_valid(row).then(|| labels.value(row)), holds.then(|| expected.value(row)), "row {row}");
+    }
+    let held = labels.len() - labels.null_count();
+    assert!(held > 0 && labels.null_count() > scores.null_count(), "{held} of 40 labels hold");
+    assert!(output_of(&summary).contains(&format!("{held:>13}")), "{}", output_of(&summary));
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&output).unwrap()).unwrap();
+    let entries = reader.metadata().file_metadata().key_value_metadata().unwrap();
+    let entry = entries.iter().find(|entry| entry.key == "emotion.threshold").unwrap();
+    assert_eq!(entry.value.as_deref(), Some(&*threshold.to_string()));
+
+    // An empty field of CSV, and a null of JSON.
+    let csv = folder.write("in.csv", "Text\nI like you.\n");
+    output_of(&label(&csv, &folder.path("out.csv"), &["--threshold", "1"]));
+    let line = fs::read_to_string(folder.path("out.csv")).unwrap();
+    assert!(line.starts_with("Text,label,score\nI like you.,,0."), "{line}");
+    let json = folder.write("in.json", "{\"Text\": \"I like you.\"}\n");
+    output_of(&label(&json, &folder.path("out.json"), &["--threshold", "1"]));
+    let line: serde_json::Value = serde_json::from_str(&fs::read_to_string(folder.path("out.json")).unwrap()).unwrap();
+    assert!(line["label"].is_null() && line["score"].as_f64().unwrap() > 0.0, "{line}");
+}
+
+#[test]
+fn labels_that_hold_are_a_list_in_every_format() {
+    let folder = Folder::new();
+    let input = folder.write("in.parquet", parquet(&rows(40).project(&[0, 1]).unwrap(), 20));
+    let line = ["--text", "Text", "--model", "tests/golden/multi-label", "--columns", "labels,scores"];
+    let label = |input: &str, output: &str, more: &[&str]| {
+        output_of(&run(&[&["label", input, "-o", output, "--quiet"][..], &line, more].concat()));
+    };
+    let threshold = ["--threshold", "0.48"];
+    label(&input, &folder.path("out.parquet"), &threshold);
+    let labeled = read_parquet(&folder.path("out.parquet"));
+    let (lists, scores) = (labeled["labels"].as_list::<i32>(), labeled["scores"].as_struct());
+    let lists: Vec<Option<Vec<String>>> = lists
+        .iter()
+        .map(|list| list.map(|list| list.as_string::<i32>().iter().map(|label| label.unwrap().to_string()).collect()))
+        .collect();
+    let score = |label: &str, row| scores.column_by_name(label).unwrap().as_primitive::<Float32Type>().value(row);
+    for (row, list) in lists.iter().enumerate() {
+        let Some(list) = list else { continue };
+        assert!(list.windows(2).all(|pair| score(&pair[0], row) >= score(&pair[1], row)), "{list:?}");
+        let held = scores.column_names().into_iter().filter(|label| score(label, row) >= 0.48).count();
+        assert_eq!(list.len(), held, "row {row}");
+    }
+    let lengths = || lists.iter().flatten().map(Vec::len);
+    assert!(lengths().max() > lengths().min() && lists.iter().filter(|list| list.is_none()).count() == 4);
+
+    // Encoded and copied, a list is a list, and in CSV the text of a JSON array. There an empty text is NULL.
+    let texts = labeled["Text"].as_string::<i32>().iter();
+    let copied_lists: Vec<_> =
+        texts.zip(&lists).map(|(text, list)| list.clone().filter(|_| text != Some(""))).collect();
+    for ending in ["arrow", "json", "csv"] {
+        let plain = folder.path(&format!("plain.{ending}"));
+        label(&input, &plain, &threshold);
+        assert_eq!(labels_of(&plain), lists, "{ending} of Parquet");
+        let texts = folder.path(&format!("texts.{ending}"));
+        let copy = format!(
+            "COPY (SELECT id, nullif(\"Text\", '') AS \"Text\" FROM '{input}') TO '{texts}' STORED AS {ending}"
+        );
+        output_of(&run(&["sql", "-c", &copy]));
+        let copied = folder.path(&format!("copied.{ending}"));
+        label(&texts, &copied, &threshold);
+        assert_eq!(labels_of(&copied), copied_lists, "{ending} of {ending}");
+    }
+}
+
+/// The lists in the column `labels` of a file.
+fn labels_of(file: &str) -> Vec<Option<Vec<String>>> {
+    let rows = run(&["sql", "--format", "nd-json", "-c", &format!("SELECT labels FROM '{file}'")]);
+    let row = |line: &str| match &serde_json::from_str::<serde_json::Value>(line).unwrap()["labels"] {
+        serde_json::Value::String(array) => serde_json::from_str(array).unwrap(),
+        list => serde_json::from_value(list.clone()).unwrap(),
+    };
+    output_of(&rows).lines().map(row).collect()
 }
 
 #[test]
@@ -629,6 +727,8 @@ fn what_was_made_otherwise_is_refused_until_restarted() {
 
     let refused = label(&inputs, &output, &["--precision", "int8"]);
     assert_fails(&refused, &["--precision was float32, is int8", "--restart"]);
+    let refused = label(&inputs, &output, &["--threshold", "0.6"]);
+    assert_fails(&refused, &["--threshold was 0, is 0.6", "--restart"]);
     fs::write(&input, parquet(&rows(60), 20)).unwrap();
     assert_fails(&label(&inputs, &output, &[]), &["a.parquet' has changed since labels were made of it", "--restart"]);
     assert_eq!(folder.files("out"), before);

@@ -141,6 +141,23 @@ fn max_length_is_checked_and_used() {
 }
 
 #[test]
+fn a_threshold_is_checked_and_used() {
+    for command in [&["classify", "x"][..], &["sql", "-c", "SELECT 1"], &["report", "x.csv", "--label", "y"]] {
+        let wrong = run(&[command, &["--threshold", "1.5"]].concat());
+        assert_eq!(wrong.status.code(), Some(2));
+        assert!(text(&wrong.stderr).contains("it must be a probability from 0 to 1"), "{}", text(&wrong.stderr));
+    }
+    let texts = ["I am so happy for you!", "The meeting is on Tuesday."];
+    let csv = run(&["classify", "--format", "csv", "--threshold", "0.6", texts[0], texts[1]]);
+    let csv: Vec<_> = output_of(&csv).lines().collect();
+    assert!(csv[1].starts_with(&format!("{},joy,0.9", texts[0])), "{}", csv[1]);
+    assert!(csv[2].starts_with(&format!("{},,0.", texts[1])), "{}", csv[2]);
+    let query = format!("SELECT emotion_classify('{}') AS a, emotion_classify('{}') AS b", texts[0], texts[1]);
+    let sql = run(&["sql", "--threshold", "0.6", "--format", "csv", "-c", &query]);
+    assert_eq!(output_of(&sql), "a,b\njoy,\n");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let mut child = emotion(&["sql", "--format", "csv", "-c", "SELECT value FROM range(1000000)"])
         .stdout(Stdio::piped())
@@ -199,6 +216,131 @@ fn eval_measures_a_model() {
     let page = folder.path().join("nowhere/page.html");
     let page = [&arguments[..], &["--html", page.to_str().unwrap()]].concat();
     assert_fails(&run(&page), &["cannot write", "nowhere/page.html"]);
+}
+
+#[test]
+fn eval_counts_texts_of_no_label() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("labeled.csv");
+    let rows = "text,feeling\nI am so happy for you!,joy\nThe meeting is on Tuesday.,neutral\n\
+                The meeting is on Tuesday.,none\nThe meeting is on Tuesday.,\nI like you.,\n\
+                The meeting is on Tuesday.,sadness\n,neutral\n";
+    fs::write(&file, rows).unwrap();
+    let (file, page) = (file.display().to_string(), folder.path().join("page.html"));
+    let arguments = ["eval", &file, "--text", "text", "--label", "feeling", "--format", "json"];
+    assert_fails(&run(&arguments), &["row 2 has the label 'neutral', which the model does not know"]);
+
+    let json = run(&[&arguments[..], &["--threshold", "0.6", "--html", page.to_str().unwrap()]].concat());
+    let json: serde_json::Value = serde_json::from_str(output_of(&json)).unwrap();
+    assert_eq!((&json["test_samples"], &json["skipped_rows"]), (&6.into(), &1.into()));
+    assert_eq!(json["test_accuracy"], 4.0 / 6.0);
+    assert_eq!(json["model"]["threshold"], 0.6);
+    let none = &json["labels"][6];
+    assert_eq!((&none["label"], &none["samples"]), (&"none".into(), &4.into()));
+    assert_eq!((&none["precision"], &none["recall"]), (&0.75.into(), &0.75.into()));
+    assert_eq!(json["confusion_matrix"][0][6], 1, "a text of sadness was given no label");
+    assert_eq!(json["confusion_matrix"][6][2], 1, "a text of no label was given love");
+    assert!(fs::read_to_string(page).unwrap().contains(">none<"));
+
+    // A label of that name that the model has is that label.
+    let named = folder.path().join("named.csv");
+    fs::write(&named, "text,feeling\nI like you.,neutral\n").unwrap();
+    let (named, model) = (named.display().to_string(), root().join("tests/golden/gelu-json").display().to_string());
+    let json = run(&[
+        "eval",
+        &named,
+        "--text",
+        "text",
+        "--label",
+        "feeling",
+        "--format",
+        "json",
+        "--model",
+        &model,
+        "--threshold",
+        "0",
+    ]);
+    let json: serde_json::Value = serde_json::from_str(output_of(&json)).unwrap();
+    assert_eq!((&json["labels"][1]["label"], &json["labels"][1]["samples"]), (&"neutral".into(), &1.into()));
+    assert_eq!(json["labels"][3]["samples"], 0);
+}
+
+#[test]
+fn eval_measures_several_labels() {
+    let folder = TempDir::new().unwrap();
+    let model = root().join("tests/golden/multi-label").display().to_string();
+    let texts = ["I like you.", "Go away!", "Oh."];
+    let sql = |query: &str| {
+        let output = run(&["sql", "--model", &model, "--threshold", "0.48", "--format", "nd-json", "-c", query]);
+        output_of(&output).to_string()
+    };
+    let values = texts.map(|text| format!("('{text}')")).join(", ");
+    // The model's own labels are all right, and but for the first three of each text the share is known.
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let labeled = format!("SELECT t, emotion_labels(t) AS l FROM (VALUES {values}) AS v(t)");
+    sql(&format!("COPY ({labeled}) TO '{}' STORED AS parquet", path("all.parquet")));
+    let three = format!("SELECT t, array_to_string(l[1:3], ', ') AS l FROM ({labeled})");
+    sql(&format!("COPY ({three}) TO '{}' STORED AS csv", path("three.csv")));
+    let eval = |file: &str, more: &[&str]| {
+        let line = ["eval", file, "--text", "t", "--label", "l", "--model", &model, "--threshold", "0.48"];
+        output_of(&run(&[&line[..], more].concat())).to_string()
+    };
+    let json =
+        |file: &str| serde_json::from_str::<serde_json::Value>(&eval(&path(file), &["--format", "json"])).unwrap();
+
+    let all = json("all.parquet");
+    for key in ["test_accuracy", "test_f1", "test_f1_macro", "test_f1_micro"] {
+        assert_eq!(all[key], 1.0, "{key}");
+    }
+    assert!(all["test_loss"].as_f64().unwrap() > 0.0 && all.get("confusion_matrix").is_none());
+    let three = json("three.csv");
+    let sum = |key: &str, summary: &serde_json::Value| -> f64 {
+        summary["labels"].as_array().unwrap().iter().map(|label| label[key].as_f64().unwrap()).sum()
+    };
+    let (given, gold) = (sum("samples", &all), sum("samples", &three));
+    assert_eq!((gold, &three["test_accuracy"]), (9.0, &0.0.into()));
+    assert_eq!(three["test_f1_micro"], 2.0 * gold / (given + gold));
+
+    let page = path("page.html");
+    let text = eval(&path("three.csv"), &["--html", &page]);
+    assert!(text.contains("(micro)") && !text.contains("Each row is a label"), "{text}");
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("F1, micro") && !page.contains("Confusion"), "{page}");
+    fs::write(path("wrong.csv"), "t,l\nOh.,\"label 1, joy\"\n").unwrap();
+    let wrong = path("wrong.csv");
+    let wrong = run(&["eval", &wrong, "--text", "t", "--label", "l", "--model", &model]);
+    assert_fails(&wrong, &["row 1 has the label 'joy', which the model does not know"]);
+}
+
+#[test]
+fn report_shows_the_share_of_texts_of_no_label() {
+    let folder = TempDir::new().unwrap();
+    let page = folder.path().join("page.html");
+    let output = page.to_str().unwrap();
+    let texts = folder.path().join("texts.csv");
+    let lines = "text\nI am so happy for you!\nThe meeting is on Tuesday.\nI like you.\nIt is a table.\n\"\"\n";
+    fs::write(&texts, lines).unwrap();
+    let arguments = ["report", texts.to_str().unwrap(), "--text", "text", "-o", output];
+    let shares = |more: &[&str]| {
+        output_of(&run(&[&arguments[..], more].concat()));
+        let html = fs::read_to_string(&page).unwrap();
+        let rows = html.split("<th scope=\"row\">").skip(1);
+        let row = |row: &str| (row.split('<').next().unwrap().to_string(), row.contains("50.0 %"));
+        (rows.map(row).collect::<Vec<_>>(), html)
+    };
+    let (labels, _) = shares(&[]);
+    assert!(labels.iter().all(|(label, _)| label != "none"), "{labels:?}");
+    let (labels, html) = shares(&["--threshold", "0.6"]);
+    assert_eq!(labels[0], ("none".to_string(), true), "{html}");
+    assert_eq!(labels.iter().filter(|(label, _)| label == "none").count(), 1, "no example has no label: {html}");
+    assert!(html.contains("4 labeled texts, 1 rows without a label"), "{html}");
+
+    // So it does of a file that was labeled with a threshold.
+    let labeled = folder.path().join("labeled.csv");
+    fs::write(&labeled, "feeling,sure\njoy,0.9\n,0.5\n,\n").unwrap();
+    output_of(&run(&["report", labeled.to_str().unwrap(), "--label", "feeling", "--score", "sure", "-o", output]));
+    let html = fs::read_to_string(&page).unwrap();
+    assert!(html.contains("2 labeled texts, 1 rows without a label") && html.contains(">none<"), "{html}");
 }
 
 #[test]

@@ -78,6 +78,9 @@ fn spark_type(data_type: &DataType) -> Option<Value> {
         DataType::Boolean => json!("boolean"),
         DataType::Int32 => json!("integer"),
         DataType::Int64 => json!("long"),
+        DataType::List(item) => {
+            json!({"type": "array", "elementType": spark_type(item.data_type())?, "containsNull": true})
+        }
         DataType::Struct(fields) => {
             let fields = fields.iter().map(|field| spark_field(field)).collect::<Option<Vec<_>>>()?;
             json!({"type": "struct", "fields": fields})
@@ -93,6 +96,7 @@ fn pandas(value: &str, added: &Fields) -> Option<String> {
             DataType::Float32 => ("float32", "float32"),
             DataType::Float64 => ("float64", "float64"),
             DataType::Boolean => ("bool", "object"),
+            DataType::List(item) if item.data_type().is_string() => ("list[unicode]", "object"),
             _ => ("object", "object"),
         };
         let name = field.name();
@@ -122,6 +126,7 @@ fn feature(data_type: &DataType) -> Option<Value> {
         DataType::Boolean => "bool",
         DataType::Int32 => "int32",
         DataType::Int64 => "int64",
+        DataType::List(item) => return Some(json!({"feature": feature(item.data_type())?, "_type": "Sequence"})),
         DataType::Struct(fields) => {
             let features = fields.iter().map(|field| Some((field.name().clone(), feature(field.data_type())?)));
             return Some(Value::Object(features.collect::<Option<_>>()?));
@@ -143,7 +148,12 @@ mod tests {
 
     fn added() -> SchemaRef {
         let scores = DataType::Struct(vec![Field::new("joy", DataType::Float32, true)].into());
-        Arc::new(Schema::new(vec![Field::new("label", DataType::Utf8, true), Field::new("scores", scores, true)]))
+        let labels = DataType::new_list(DataType::Utf8, true);
+        Arc::new(Schema::new(vec![
+            Field::new("label", DataType::Utf8, true),
+            Field::new("scores", scores, true),
+            Field::new("labels", labels, true),
+        ]))
     }
 
     #[test]
@@ -154,6 +164,8 @@ mod tests {
         let after: Value = serde_json::from_str(&after).unwrap();
         assert_eq!(after["fields"][1]["type"], "string");
         assert_eq!(after["fields"][2]["type"]["fields"][0]["name"], "joy");
+        let labels = json!({"type": "array", "elementType": "string", "containsNull": true});
+        assert_eq!(after["fields"][3]["type"], labels);
     }
 
     #[test]
@@ -179,6 +191,7 @@ mod tests {
         let after: Value = serde_json::from_str(&extended("huggingface", before, &added()).unwrap()).unwrap();
         assert_eq!(after["info"]["features"]["a"]["names"][0], "x");
         assert_eq!(after["info"]["features"]["scores"]["joy"]["dtype"], "float32");
+        assert_eq!(after["info"]["features"]["labels"]["feature"]["dtype"], "string");
         let after = extended("pandas", r#"{"columns":[],"index_columns":[]}"#, &added()).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&after).unwrap()["columns"][0]["pandas_type"], "unicode");
     }

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use datafusion::logical_expr::ScalarUDF;
 use datafusion_macros::user_doc;
 
 use super::text_function::{Takes, TextFunction};
@@ -33,7 +32,7 @@ pub(crate) const NAME: &str = "emotion_annotate";
 )]
 struct EmotionAnnotate;
 
-pub(crate) fn udf(shared: &Arc<Shared>, model: &Arc<Model>) -> ScalarUDF {
+pub(crate) fn function(shared: &Arc<Shared>, model: &Arc<Model>) -> TextFunction {
     let documentation = EmotionAnnotate.doc().cloned();
-    TextFunction::new(NAME, Takes::Model(Output::Annotation), documentation, shared, model).into()
+    TextFunction::new(NAME, Takes::Model(Output::Annotation), documentation, shared, model)
 }

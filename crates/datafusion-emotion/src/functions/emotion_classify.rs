@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use datafusion::logical_expr::ScalarUDF;
 use datafusion_macros::user_doc;
 
 use super::text_function::{Takes, TextFunction};
@@ -12,8 +11,8 @@ use crate::shared::Shared;
 #[user_doc(
     doc_section(label = "Emotion Functions"),
     description = "Returns the emotion that a text expresses: of the model's labels the most probable one. \
-                   The built-in model knows sadness, joy, love, anger, fear and surprise. Of a multi-label model \
-                   NULL if not even that label reaches emotion.threshold.",
+                   The built-in model knows sadness, joy, love, anger, fear and surprise. NULL if the probability of \
+                   that label is below emotion.threshold.",
     syntax_example = "emotion_classify(text [, model])",
     sql_example = r#"```sql
 > SELECT emotion_classify('I like you.');
@@ -31,7 +30,7 @@ use crate::shared::Shared;
 )]
 struct EmotionClassify;
 
-pub(crate) fn udf(shared: &Arc<Shared>, model: &Arc<Model>) -> ScalarUDF {
+pub(crate) fn function(shared: &Arc<Shared>, model: &Arc<Model>) -> TextFunction {
     let documentation = EmotionClassify.doc().cloned();
-    TextFunction::new("emotion_classify", Takes::Model(Output::Label), documentation, shared, model).into()
+    TextFunction::new("emotion_classify", Takes::Model(Output::Label), documentation, shared, model)
 }

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use datafusion::logical_expr::ScalarUDF;
 use datafusion_macros::user_doc;
 
 use super::text_function::{Takes, TextFunction};
@@ -34,7 +33,7 @@ use crate::shared::Shared;
 )]
 struct EmotionScore;
 
-pub(crate) fn udf(shared: &Arc<Shared>, model: &Arc<Model>) -> ScalarUDF {
+pub(crate) fn function(shared: &Arc<Shared>, model: &Arc<Model>) -> TextFunction {
     let documentation = EmotionScore.doc().cloned();
-    TextFunction::new("emotion_score", Takes::LabelAndModel, documentation, shared, model).into()
+    TextFunction::new("emotion_score", Takes::LabelAndModel, documentation, shared, model)
 }

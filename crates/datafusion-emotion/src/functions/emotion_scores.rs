@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use datafusion::logical_expr::ScalarUDF;
 use datafusion_macros::user_doc;
 
 use super::text_function::{Takes, TextFunction};
@@ -30,7 +29,7 @@ use crate::shared::Shared;
 )]
 struct EmotionScores;
 
-pub(crate) fn udf(shared: &Arc<Shared>, model: &Arc<Model>) -> ScalarUDF {
+pub(crate) fn function(shared: &Arc<Shared>, model: &Arc<Model>) -> TextFunction {
     let documentation = EmotionScores.doc().cloned();
-    TextFunction::new("emotion_scores", Takes::Model(Output::Scores), documentation, shared, model).into()
+    TextFunction::new("emotion_scores", Takes::Model(Output::Scores), documentation, shared, model)
 }

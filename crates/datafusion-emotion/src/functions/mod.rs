@@ -2,17 +2,18 @@
 
 pub(crate) mod emotion_annotate;
 pub(crate) mod emotion_classify;
+pub(crate) mod emotion_labels;
 pub(crate) mod emotion_models;
 pub(crate) mod emotion_score;
 pub(crate) mod emotion_scores;
 pub(crate) mod emotion_stats;
 pub(crate) mod emotion_stats_reset;
+pub(crate) mod labels_of_annotation;
 pub(crate) mod text_function;
 
 use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
-use emotion_classifier::ProblemType;
 
 use crate::annotation::Output;
 use crate::error::Error;
@@ -24,10 +25,11 @@ use text_function::{Takes, TextFunction};
 /// Every scalar function of this crate; those that may name a model use `model` if they don't.
 pub(crate) fn scalar_udfs(shared: &Arc<Shared>, model: &Arc<Model>) -> Vec<Arc<ScalarUDF>> {
     vec![
-        Arc::new(emotion_classify::udf(shared, model)),
-        Arc::new(emotion_score::udf(shared, model)),
-        Arc::new(emotion_scores::udf(shared, model)),
-        Arc::new(emotion_annotate::udf(shared, model)),
+        Arc::new(emotion_classify::function(shared, model).into()),
+        Arc::new(emotion_labels::function(shared, model).into()),
+        Arc::new(emotion_score::function(shared, model).into()),
+        Arc::new(emotion_scores::function(shared, model).into()),
+        Arc::new(emotion_annotate::function(shared, model).into()),
         Arc::new(emotion_stats_reset::EmotionStatsReset::new(shared).into()),
     ]
 }
@@ -43,7 +45,7 @@ pub(crate) fn scalar_udfs(shared: &Arc<Shared>, model: &Arc<Model>) -> Vec<Arc<S
 /// | `{prefix}_score(text [, label])` | that label's probability, as `Float32` |
 /// | `{prefix}_scores(text)` | a struct with the probability of every label |
 /// | `{prefix}_annotate(text)` | a struct of label, score, scores, tokens and truncated |
-/// | `{prefix}_labels(text)` | of a multi-label model only: all labels that hold, as a list |
+/// | `{prefix}_labels(text)` | the labels that hold, the most probable first, as a list |
 ///
 /// ```
 /// # #[cfg(feature = "default-model")]
@@ -68,15 +70,14 @@ pub(crate) fn scalar_udfs(shared: &Arc<Shared>, model: &Arc<Model>) -> Vec<Arc<S
 pub fn functions_of(prefix: &str, options: EmotionOptions) -> Result<Vec<Arc<ScalarUDF>>, Error> {
     let shared = Shared::default();
     let model = shared.models.resolve(&options);
-    let mut outputs = vec![
+    model.classifier()?;
+    let outputs = [
         ("classify", Output::Label),
         ("score", Output::Score),
         ("scores", Output::Scores),
         ("annotate", Output::Annotation),
+        ("labels", Output::Labels),
     ];
-    if model.classifier()?.config().problem_type == ProblemType::MultiLabel {
-        outputs.push(("labels", Output::Labels));
-    }
     let shared = Arc::new(Shared { options: Some(options), ..shared });
     let function =
         |(verb, output)| TextFunction::new(format!("{prefix}_{verb}"), Takes::Fixed(output), None, &shared, &model);

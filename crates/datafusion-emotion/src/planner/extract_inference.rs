@@ -7,7 +7,7 @@ use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, SubqueryAlias};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, ScalarUDF, SubqueryAlias};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
@@ -15,8 +15,8 @@ use super::defer::defer;
 use super::inference_node::InferenceNode;
 use super::rewrite::over_input;
 use crate::annotation::Output;
-use crate::functions::text_function::TextFunction;
-use crate::model::Model;
+use crate::functions::labels_of_annotation::LabelsOfAnnotation;
+use crate::functions::text_function::{PlannedCall, TextFunction};
 use crate::shared::Shared;
 
 /// Moves calls of this crate's functions out of expressions into an [`InferenceNode`] below them.
@@ -112,7 +112,7 @@ impl ExtractInference {
         for call in calls {
             let Some((annotated, column)) = self.annotate_for(call, &plan)? else { continue };
             plan = annotated;
-            replaced.push((call.expr.clone(), call.field(column)?));
+            replaced.push((call.expr.clone(), call.of_annotation(column)?));
         }
         Ok((!replaced.is_empty()).then_some((plan, replaced)))
     }
@@ -120,11 +120,12 @@ impl ExtractInference {
     /// The plan with the column that a call needs, which the plan may already have; `None` if another column has its
     /// name.
     fn annotate_for(&self, call: &Call, plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Column)>> {
-        if let Some(found) = exposed(plan, &call.text, &call.model)? {
+        if let Some(found) = exposed(plan, &call.text, &call.planned)? {
             return Ok(Some(found));
         }
-        let (text, model) = (call.text.clone(), Arc::clone(&call.model));
-        let node = InferenceNode::try_new(plan.clone(), text, model, Arc::clone(&self.shared))?;
+        let PlannedCall { model, annotation, .. } = &call.planned;
+        let (model, shared) = (Arc::clone(model), Arc::clone(&self.shared));
+        let node = InferenceNode::try_new(plan.clone(), call.text.clone(), model, shared, annotation.clone())?;
         Ok(node.map(|node| {
             let column = node.column();
             (node.into_plan(), column)
@@ -150,31 +151,33 @@ impl OptimizerRule for ExtractInference {
 struct Call {
     expr: Expr,
     text: Expr,
-    model: Arc<Model>,
-    output: Output,
+    planned: PlannedCall,
 }
 
 impl Call {
     fn of(function: &ScalarFunction, schema: &DFSchema) -> Option<Self> {
-        let (model, output) = text_function(function)?.planned(&function.args, schema)?;
+        let planned = text_function(function)?.planned(&function.args, schema)?;
         let text = function.args[0].clone();
         let expr = Expr::ScalarFunction(function.clone());
         // Without a column it is folded, or costs one inference.
-        (!text.column_refs().is_empty()).then_some(Self { expr, text, model, output })
+        (!text.column_refs().is_empty()).then_some(Self { expr, text, planned })
     }
 
-    /// The field of the annotation that the call is.
-    fn field(&self, annotation: Column) -> Result<Expr> {
+    /// What the call is of the annotation.
+    fn of_annotation(&self, annotation: Column) -> Result<Expr> {
         let annotation = Expr::Column(annotation);
-        Ok(match self.output {
+        Ok(match self.planned.output {
             Output::Label => get_field(annotation, "label"),
             Output::Score => get_field(annotation, "score"),
             Output::Scores => get_field(annotation, "scores"),
             Output::ScoreOf(id) => {
-                let label = self.model.classifier()?.labels()[id].to_string();
+                let label = self.planned.model.classifier()?.labels()[id].to_string();
                 get_field(get_field(annotation, "scores"), label)
             }
-            Output::Annotation | Output::Labels => annotation,
+            Output::Labels => {
+                ScalarUDF::from(LabelsOfAnnotation::new(Arc::clone(&self.planned.model))).call(vec![annotation])
+            }
+            Output::Annotation => annotation,
         })
     }
 }
@@ -232,24 +235,24 @@ fn only(schema: &DFSchema, plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?))
 }
 
-/// The plan with the column of an inference that it does already, let through to the top.
-fn exposed(plan: &LogicalPlan, text: &Expr, model: &Arc<Model>) -> Result<Option<(LogicalPlan, Column)>> {
+/// The plan with the column of an inference that it does already, let through to the top; of a call over this text.
+fn exposed(plan: &LogicalPlan, text: &Expr, call: &PlannedCall) -> Result<Option<(LogicalPlan, Column)>> {
     match plan {
         LogicalPlan::Extension(extension) => {
             let Some(node) = InferenceNode::of(extension.node.as_ref()) else { return Ok(None) };
-            if node.text == *text && node.model == *model {
+            if node.text == *text && node.model == call.model && *node.annotation() == call.annotation {
                 return Ok(Some((plan.clone(), node.column())));
             }
-            let Some((input, column)) = exposed(&node.input, text, model)? else { return Ok(None) };
+            let Some((input, column)) = exposed(&node.input, text, call)? else { return Ok(None) };
             Ok(Some((node.with_input(node.text.clone(), input)?.into_plan(), column)))
         }
         LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => {
-            let Some((input, column)) = exposed(plan.inputs()[0], text, model)? else { return Ok(None) };
+            let Some((input, column)) = exposed(plan.inputs()[0], text, call)? else { return Ok(None) };
             Ok(Some((plan.with_new_exprs(plan.expressions(), vec![input])?, column)))
         }
         LogicalPlan::Projection(projection) => {
             let Some(text) = over_input(text, projection.schema.as_ref(), &projection.expr)? else { return Ok(None) };
-            let Some((input, column)) = exposed(&projection.input, &text, model)? else { return Ok(None) };
+            let Some((input, column)) = exposed(&projection.input, &text, call)? else { return Ok(None) };
             let is_column = |expr: &Expr| expr.clone().unalias_nested().data == Expr::Column(column.clone());
             if let Some(index) = projection.expr.iter().position(is_column) {
                 return Ok(Some((plan.clone(), Column::from(projection.schema.qualified_field(index)))));
@@ -263,7 +266,7 @@ fn exposed(plan: &LogicalPlan, text: &Expr, model: &Arc<Model>) -> Result<Option
         LogicalPlan::SubqueryAlias(alias) => {
             let columns: Vec<_> = alias.input.schema().columns().into_iter().map(Expr::Column).collect();
             let Some(text) = over_input(text, alias.schema.as_ref(), &columns)? else { return Ok(None) };
-            let Some((input, column)) = exposed(&alias.input, &text, model)? else { return Ok(None) };
+            let Some((input, column)) = exposed(&alias.input, &text, call)? else { return Ok(None) };
             let plan = SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?;
             let column = Column::new(Some(alias.alias.clone()), column.name);
             Ok(Some((LogicalPlan::SubqueryAlias(plan), column)))

@@ -21,7 +21,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Exe
 use emotion_classifier::{Classifier, Counts, Prediction};
 use futures::StreamExt;
 
-use crate::annotation::{Output, data_type};
+use crate::annotation::{Output, data_type, label_is_nullable};
 use crate::inference::Inference;
 use crate::model::Model;
 use crate::options::EmotionOptions;
@@ -50,7 +50,7 @@ pub fn annotated(
     classifier: &Arc<Classifier>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let model = Model::given(column, Arc::clone(classifier));
-    let annotation = data_type(Output::Annotation, classifier);
+    let annotation = data_type(Output::Annotation, classifier, true);
     let column = Arc::new(Field::new(column, annotation, text.nullable(&input.schema())?));
     Ok(Arc::new(InferenceExec::adding(input, text, column, &model, &Arc::default())))
 }
@@ -91,6 +91,12 @@ impl InferenceExec {
         }
     }
 
+    /// The column that is added.
+    pub(crate) fn column(&self) -> &Field {
+        let schema = self.properties.eq_properties.schema();
+        schema.field(schema.fields().len() - 1)
+    }
+
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Self {
         Self {
             properties: Arc::new(properties(&input, self.schema())),
@@ -116,12 +122,6 @@ impl InferenceExec {
 
     pub(crate) fn model(&self) -> &Model {
         &self.model
-    }
-
-    /// The column that is added.
-    pub(crate) fn column(&self) -> &Field {
-        let schema = self.properties.eq_properties.schema();
-        schema.field(schema.fields().len() - 1)
     }
 }
 
@@ -207,7 +207,8 @@ impl ExecutionPlan for InferenceExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let options = EmotionOptions::of(context.session_config().options());
-        let inference = Inference::new(&self.model, options, &self.shared.usage)?;
+        let label_nullable = label_is_nullable(self.column().data_type());
+        let inference = Inference::new(&self.model, options, label_nullable, &self.shared.usage)?;
         let pieces = Pieces {
             input: self.input.execute(partition, context)?,
             text: Arc::clone(&self.text),

@@ -11,7 +11,6 @@ use datafusion::logical_expr::{
     Expr, ExprSchemable, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
 };
 
-use crate::annotation::{Output, data_type};
 use crate::functions::emotion_annotate;
 use crate::model::Model;
 use crate::shared::Shared;
@@ -29,12 +28,14 @@ pub(crate) struct InferenceNode {
 }
 
 impl InferenceNode {
-    /// The node over `input`; `None` if that has a column of the same name already.
+    /// The node over `input`, whose column has the type `annotation`; `None` if `input` has a column of the same name
+    /// already.
     pub(crate) fn try_new(
         input: LogicalPlan,
         text: Expr,
         model: Arc<Model>,
         shared: Arc<Shared>,
+        annotation: DataType,
     ) -> Result<Option<Self>> {
         let text_name = text.schema_name().to_string();
         let name = match model.name() {
@@ -44,7 +45,6 @@ impl InferenceNode {
         if input.schema().fields().iter().any(|field| *field.name() == name) {
             return Ok(None);
         }
-        let annotation = data_type(Output::Annotation, &*model.classifier()?);
         Ok(Some(Self::named(input, text, model, shared, name, annotation)?))
     }
 

@@ -11,15 +11,18 @@ pub fn page(summary: &Summary) -> Markup {
         (figures(summary))
         h2 { "Labels" }
         (labels(&summary.labels))
-        h2 { "Confusion" }
-        p { "Each row is a label of the file; the columns are what the model gave its texts." }
-        (confusion(summary))
+        @if !summary.confusion_matrix.is_empty() {
+            h2 { "Confusion" }
+            p { "Each row is a label of the file; the columns are what the model gave its texts." }
+            (confusion(summary))
+        }
         h2 { "Measured" }
         p {
             (summary.test_samples) " texts in " (format!("{:.1}", summary.test_runtime)) " s, "
             (format!("{:.0}", summary.test_samples_per_second)) " texts/s; "
             (summary.skipped_rows) " rows left out for lack of a text or label, "
-            (summary.truncated_texts) " texts cut to " (model.max_length) " tokens; " (model.precision) "."
+            (summary.truncated_texts) " texts cut to " (model.max_length) " tokens; " (model.precision)
+            @if let Some(threshold) = model.threshold { "; labels from " (threshold) " on" } "."
         }
         p.small { "weights " (model.weights_sha256) " · tokenizer " (model.tokenizer_sha256) }
     };
@@ -27,12 +30,10 @@ pub fn page(summary: &Summary) -> Markup {
 }
 
 fn figures(summary: &Summary) -> Markup {
-    let figures = [
-        ("accuracy", summary.test_accuracy),
-        ("F1, weighted", summary.test_f1),
-        ("F1, macro", summary.test_f1_macro),
-        ("loss", summary.test_loss),
-    ];
+    let micro = summary.test_f1_micro.map(|f1| ("F1, micro", f1));
+    let figures =
+        [("accuracy", summary.test_accuracy), ("F1, weighted", summary.test_f1), ("F1, macro", summary.test_f1_macro)];
+    let figures = figures.into_iter().chain(micro).chain([("loss", summary.test_loss)]);
     html! {
         dl.figures {
             @for (name, value) in figures {

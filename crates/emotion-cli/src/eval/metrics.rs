@@ -1,14 +1,29 @@
 use std::sync::Arc;
 
-use emotion_classifier::Prediction;
-
 /// Predictions beside the labels that they should have been, counted.
 pub struct Tally {
+    /// The classes: the model's labels, and after them perhaps a class for texts of no label.
     pub labels: Vec<Arc<str>>,
-    /// How many texts of one label (the row) the model gave another (the column).
+    /// How many texts of one class (the row) the model gave another (the column); nothing if a text may have several.
     pub confusion: Vec<Vec<u64>>,
-    /// The negative logarithms of the right labels' probabilities, added up.
+    counts: Vec<Counts>,
+    texts: u64,
+    /// Texts that were given exactly the classes they have.
+    exact: u64,
     loss: f64,
+    /// Texts that have a loss.
+    with_loss: u64,
+}
+
+/// Texts of one class.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    /// Texts that have it.
+    texts: u64,
+    /// Texts that were given it.
+    given: u64,
+    /// Texts that have it and were given it.
+    right: u64,
 }
 
 /// How well one label is told from the others.
@@ -24,63 +39,120 @@ pub struct LabelScores {
 }
 
 impl Tally {
-    pub fn new(labels: &[Arc<str>]) -> Self {
-        Self { labels: labels.to_vec(), confusion: vec![vec![0; labels.len()]; labels.len()], loss: 0.0 }
+    /// Of a model that gives a text one class.
+    pub fn of_one(labels: Vec<Arc<str>>) -> Self {
+        let confusion = vec![vec![0; labels.len()]; labels.len()];
+        Self { confusion, ..Self::of_several(labels) }
     }
 
-    /// Counts a text by the id of its label.
-    pub fn add(&mut self, label_id: usize, prediction: &Prediction) {
-        self.confusion[label_id][prediction.label_id] += 1;
-        let probability = prediction.probabilities[label_id].max(f32::MIN_POSITIVE);
-        self.loss -= f64::from(probability).ln();
+    /// Of a model that gives a text any number of classes.
+    pub fn of_several(labels: Vec<Arc<str>>) -> Self {
+        let counts = vec![Counts::default(); labels.len()];
+        Self { labels, confusion: Vec::new(), counts, texts: 0, exact: 0, loss: 0.0, with_loss: 0 }
     }
 
-    pub fn texts(&self) -> u64 {
-        self.confusion.iter().flatten().sum()
+    /// Whether a text may have several classes.
+    pub fn is_of_several(&self) -> bool {
+        self.confusion.is_empty()
     }
 
-    /// The share of texts that were given the label they have.
-    pub fn accuracy(&self) -> f64 {
-        let right: u64 = (0..self.labels.len()).map(|id| self.confusion[id][id]).sum();
-        ratio(right as f64, self.texts() as f64)
-    }
-
-    /// The mean cross-entropy, in nats.
-    pub fn loss(&self) -> f64 {
-        ratio(self.loss, self.texts() as f64)
-    }
-
-    /// For each label, in the order of the model's.
-    pub fn label_scores(&self) -> Vec<LabelScores> {
-        (0..self.labels.len()).map(|id| self.scores_of(id)).collect()
-    }
-
-    fn scores_of(&self, id: usize) -> LabelScores {
-        let texts: u64 = self.confusion[id].iter().sum();
-        let given: u64 = self.confusion.iter().map(|row| row[id]).sum();
-        let right = self.confusion[id][id] as f64;
-        LabelScores {
-            precision: ratio(right, given as f64),
-            recall: ratio(right, texts as f64),
-            f1: ratio(2.0 * right, (texts + given) as f64),
-            texts,
+    /// Counts a text by the classes that it has and those that it was given, with the probabilities of the model's
+    /// labels.
+    pub fn add(&mut self, labels: &[usize], given: &[usize], probabilities: &[f32]) {
+        self.texts += 1;
+        let classes = 0..self.counts.len();
+        let differ = classes.filter(|id| labels.contains(id) != given.contains(id)).count();
+        self.exact += u64::from(differ == 0);
+        for (id, counts) in self.counts.iter_mut().enumerate() {
+            let (has, is_given) = (labels.contains(&id), given.contains(&id));
+            counts.texts += u64::from(has);
+            counts.given += u64::from(is_given);
+            counts.right += u64::from(has && is_given);
+        }
+        let loss =
+            if self.is_of_several() { Some(binary_loss(labels, probabilities)) } else { loss(labels, probabilities) };
+        if let (false, [label], [given]) = (self.is_of_several(), labels, given) {
+            self.confusion[*label][*given] += 1;
+        }
+        if let Some(loss) = loss {
+            self.loss += loss;
+            self.with_loss += 1;
         }
     }
 
-    /// The mean of the labels' F1, each as heavy as its texts are many.
-    pub fn weighted_f1(&self) -> f64 {
-        let weighted = self.label_scores().iter().map(|scores| scores.f1 * scores.texts as f64).sum();
-        ratio(weighted, self.texts() as f64)
+    pub fn texts(&self) -> u64 {
+        self.texts
     }
 
-    /// The mean of the labels' F1, of those that occur in texts or answers, each as heavy.
+    /// The share of texts that were given the classes they have, and no others.
+    pub fn accuracy(&self) -> f64 {
+        ratio(self.exact as f64, self.texts as f64)
+    }
+
+    /// The mean cross-entropy, in nats, of the texts that have one of the model's labels; if a text may have several,
+    /// that of a label of any text.
+    pub fn loss(&self) -> f64 {
+        ratio(self.loss, self.with_loss as f64)
+    }
+
+    /// For each class, in their order.
+    pub fn label_scores(&self) -> Vec<LabelScores> {
+        self.counts.iter().map(Counts::scores).collect()
+    }
+
+    /// The mean of the classes' F1, each as heavy as its texts are many.
+    pub fn weighted_f1(&self) -> f64 {
+        let weighted = self.counts.iter().map(|counts| counts.f1() * counts.texts as f64).sum();
+        ratio(weighted, self.counts.iter().map(|counts| counts.texts).sum::<u64>() as f64)
+    }
+
+    /// The mean of the classes' F1, of those that occur in texts or answers, each as heavy.
     pub fn macro_f1(&self) -> f64 {
-        let occurs = |id: &usize| {
-            self.confusion[*id].iter().sum::<u64>() + self.confusion.iter().map(|row| row[*id]).sum::<u64>() > 0
-        };
-        let f1: Vec<f64> = (0..self.labels.len()).filter(occurs).map(|id| self.scores_of(id).f1).collect();
+        let f1: Vec<f64> =
+            self.counts.iter().filter(|counts| counts.texts + counts.given > 0).map(Counts::f1).collect();
         ratio(f1.iter().sum(), f1.len() as f64)
     }
+
+    /// The F1 of all classes together, each decision as heavy.
+    pub fn micro_f1(&self) -> f64 {
+        let sum = |of: fn(&Counts) -> u64| self.counts.iter().map(of).sum();
+        let (texts, given, right) =
+            (sum(|counts| counts.texts), sum(|counts| counts.given), sum(|counts| counts.right));
+        Counts { texts, given, right }.f1()
+    }
+}
+
+impl Counts {
+    fn f1(&self) -> f64 {
+        ratio(2.0 * self.right as f64, (self.texts + self.given) as f64)
+    }
+
+    fn scores(&self) -> LabelScores {
+        LabelScores {
+            precision: ratio(self.right as f64, self.given as f64),
+            recall: ratio(self.right as f64, self.texts as f64),
+            f1: self.f1(),
+            texts: self.texts,
+        }
+    }
+}
+
+/// The negative logarithm of the right label's probability, if it has one.
+fn loss(labels: &[usize], probabilities: &[f32]) -> Option<f64> {
+    let [label] = labels else { return None };
+    Some(surprise(*probabilities.get(*label)?))
+}
+
+/// The mean of the labels' binary cross-entropies.
+fn binary_loss(labels: &[usize], probabilities: &[f32]) -> f64 {
+    let of_label = |(id, probability): (usize, &f32)| {
+        surprise(if labels.contains(&id) { *probability } else { 1.0 - probability })
+    };
+    ratio(probabilities.iter().enumerate().map(of_label).sum(), probabilities.len() as f64)
+}
+
+fn surprise(probability: f32) -> f64 {
+    -f64::from(probability.max(f32::MIN_POSITIVE)).ln()
 }
 
 fn ratio(value: f64, of: f64) -> f64 {
@@ -91,17 +163,21 @@ fn ratio(value: f64, of: f64) -> f64 {
 mod tests {
     use super::*;
 
+    fn labels() -> Vec<Arc<str>> {
+        ["a", "b", "c"].map(Arc::from).to_vec()
+    }
+
     fn tally(pairs: &[(usize, usize)]) -> Tally {
-        let labels: Vec<Arc<str>> = ["a", "b", "c"].map(Arc::from).to_vec();
-        let mut tally = Tally::new(&labels);
+        let mut tally = Tally::of_one(labels());
         for &(truth, given) in pairs {
             let mut probabilities = vec![0.25; 3];
             probabilities[given] = 0.5;
-            tally.add(truth, &Prediction::from_probabilities(&labels, probabilities, 3, false));
+            tally.add(&[truth], &[given], &probabilities);
         }
         tally
     }
 
+    #[track_caller]
     fn close(value: f64, expected: f64) {
         assert!((value - expected).abs() < 1e-9, "{value} instead of {expected}");
     }
@@ -123,9 +199,40 @@ mod tests {
         close(tally.loss(), -(3.0 * 0.5_f64.ln() + 2.0 * 0.25_f64.ln()) / 5.0);
     }
 
+    /// The figures are scikit-learn's for `y_true = [[1, 1, 0], [0, 0, 0], [1, 0, 0]]` and
+    /// `y_pred = [[1, 0, 0], [0, 0, 0], [1, 1, 0]]`, of the labels that occur.
+    #[test]
+    fn figures_of_scikit_learn_for_several_labels() {
+        let mut tally = Tally::of_several(labels());
+        tally.add(&[1, 0], &[0], &[0.5, 0.25, 0.25]);
+        tally.add(&[], &[], &[0.5, 0.25, 0.25]);
+        tally.add(&[0], &[0, 1], &[0.5, 0.5, 0.25]);
+        assert!(tally.is_of_several());
+        assert_eq!(tally.texts(), 3);
+        close(tally.accuracy(), 1.0 / 3.0);
+        close(tally.micro_f1(), 2.0 / 3.0);
+        close(tally.macro_f1(), 0.5);
+        close(tally.weighted_f1(), 2.0 / 3.0);
+        close(tally.label_scores()[1].precision, 0.0);
+        let (half, quarter, rest) = (0.5_f64.ln(), 0.25_f64.ln(), 0.75_f64.ln());
+        close(tally.loss(), -(4.0 * half + quarter + 4.0 * rest) / 9.0);
+    }
+
+    #[test]
+    fn texts_of_no_label_have_no_loss() {
+        let mut tally = Tally::of_one(["a", "b", "none"].map(Arc::from).to_vec());
+        tally.add(&[0], &[0], &[0.5, 0.5]);
+        tally.add(&[1], &[2], &[0.25, 0.25]);
+        tally.add(&[2], &[2], &[0.25, 0.25]);
+        close(tally.accuracy(), 2.0 / 3.0);
+        close(tally.label_scores()[2].precision, 0.5);
+        close(tally.label_scores()[2].recall, 1.0);
+        close(tally.loss(), -(0.5_f64.ln() + 0.25_f64.ln()) / 2.0);
+    }
+
     #[test]
     fn no_text_at_all() {
         let tally = tally(&[]);
-        close(tally.accuracy() + tally.weighted_f1() + tally.macro_f1() + tally.loss(), 0.0);
+        close(tally.accuracy() + tally.weighted_f1() + tally.macro_f1() + tally.micro_f1() + tally.loss(), 0.0);
     }
 }

@@ -1,5 +1,6 @@
 //! `emotion eval`: how well a model does on texts whose labels are known.
 
+mod gold;
 mod html;
 mod metrics;
 mod summary;
@@ -9,24 +10,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use anyhow::{Context, Result, bail};
+use arrow::array::RecordBatch;
 use clap::{Args, ValueEnum};
-use emotion_classifier::{Classifier, ProblemType, Statistics};
+use emotion_classifier::{Classifier, ClassifyOptions, Prediction, ProblemType, Statistics};
 use futures::StreamExt;
 
 use crate::atomic_file;
 use crate::model::ModelArguments;
 use crate::table::{TableArguments, strings};
+use gold::Gold;
 use metrics::Tally;
 use summary::Summary;
 
 /// Measure a model on texts whose labels are known
 ///
 /// Prints accuracy, F1, loss, precision and recall of each label, the confusion matrix, and texts a second.
-/// Rows without a text or a label are left out and counted.
+/// Rows without a text or a label are left out and counted. With --threshold, rows without a label, or whose label is
+/// 'neutral' or 'none' and not one of the model's, are texts of no label: the model is right if it gives them none.
+///
+/// Of a multi-label model a text may have several labels: a list, or a text with commas between them. It is right if
+/// it is given these and no others, and F1 is also computed over all labels together.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -36,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_name = "COLUMN")]
     text: String,
 
-    /// The column that holds the labels: their names, or their numbers in the model
+    /// The column that holds the labels: their names, or their numbers in the model; of a multi-label model lists of them
     #[arg(long, value_name = "COLUMN")]
     label: String,
 
@@ -62,13 +66,10 @@ enum Format {
 
 pub async fn run(arguments: Arguments) -> Result<()> {
     let classifier = arguments.model.load()?;
-    if classifier.config().problem_type == ProblemType::MultiLabel {
-        bail!("this model gives a text several labels; eval is for models that give one");
-    }
     if arguments.text == arguments.label {
         bail!("--text and --label name the same column, '{}'", arguments.text);
     }
-    let mut evaluation = Evaluation::new(classifier);
+    let mut evaluation = Evaluation::new(classifier, arguments.model.threshold());
     for file in arguments.table.files() {
         let mut batches = arguments.table.columns(file, &[&arguments.text, &arguments.label]).await?;
         let mut rows_before = 0;
@@ -92,6 +93,8 @@ pub async fn run(arguments: Arguments) -> Result<()> {
 
 struct Evaluation {
     classifier: Arc<Classifier>,
+    options: ClassifyOptions,
+    gold: Gold,
     tally: Tally,
     rows: u64,
     time: Duration,
@@ -99,54 +102,39 @@ struct Evaluation {
 }
 
 impl Evaluation {
-    fn new(classifier: Arc<Classifier>) -> Self {
-        let tally = Tally::new(classifier.labels());
-        Self { classifier, tally, rows: 0, time: Duration::ZERO, statistics: Statistics::default() }
+    fn new(classifier: Arc<Classifier>, threshold: Option<f32>) -> Self {
+        let gold = Gold::new(&classifier, threshold.is_some());
+        let tally = match classifier.config().problem_type {
+            ProblemType::MultiLabel => Tally::of_several(gold.classes()),
+            _ => Tally::of_one(gold.classes()),
+        };
+        let mut options = ClassifyOptions::default().cache(false);
+        options.threshold = threshold;
+        Self { classifier, options, gold, tally, rows: 0, time: Duration::ZERO, statistics: Statistics::default() }
     }
 
     /// Classifies a batch of two columns, texts and labels.
     fn add(&mut self, batch: &RecordBatch, rows_before: usize) -> Result<()> {
         let [texts, labels] = batch.columns() else { bail!("a batch of {} columns", batch.num_columns()) };
         let texts = strings(texts, batch.schema_ref().field(0).name())?;
-        let ids = self.label_ids(labels, batch.schema_ref().field(1).name(), rows_before)?;
-        let known = texts.iter().zip(ids).filter_map(|(text, id)| Some((text?, id?)));
-        let (texts, ids): (Vec<&str>, Vec<usize>) = known.unzip();
+        let classes = self.gold.read(labels, batch.schema_ref().field(1).name(), rows_before)?;
+        let known = texts.iter().zip(classes).filter_map(|(text, classes)| Some((text?, classes?)));
+        let (texts, classes): (Vec<&str>, Vec<Vec<usize>>) = known.unzip();
         let started = Instant::now();
-        let answer = self.classifier.request(&texts).cache(false).statistics(&self.statistics).run()?;
+        let answer = self.classifier.request(&texts).options(&self.options).statistics(&self.statistics).run()?;
         self.time += started.elapsed();
-        for (id, prediction) in ids.into_iter().zip(answer.predictions) {
-            self.tally.add(id, &prediction);
+        for (classes, prediction) in classes.iter().zip(&answer.predictions) {
+            self.tally.add(classes, &self.given(prediction), &prediction.probabilities);
         }
         self.rows += batch.num_rows() as u64;
         Ok(())
     }
 
-    /// For each row the id of its label, which stands there by name or as the id itself.
-    fn label_ids(&self, column: &ArrayRef, name: &str, rows_before: usize) -> Result<Vec<Option<usize>>> {
-        let known = self.classifier.labels();
-        let unknown = |row: usize, label: String| {
-            let row = rows_before + row + 1;
-            anyhow!("row {row} has the label '{label}', which the model does not know: it has {}", known.join(", "))
-        };
-        if column.data_type().is_integer() {
-            let ids = cast(column, &DataType::Int64)?;
-            let id = |(row, id): (usize, Option<i64>)| match id {
-                None => Ok(None),
-                Some(id) => match usize::try_from(id) {
-                    Ok(id) if id < known.len() => Ok(Some(id)),
-                    _ => Err(unknown(row, id.to_string())),
-                },
-            };
-            return ids.as_primitive::<Int64Type>().iter().enumerate().map(id).collect();
-        }
-        let id = |(row, label): (usize, Option<&str>)| match label {
-            None => Ok(None),
-            Some(label) => match known.iter().position(|known| **known == *label) {
-                Some(id) => Ok(Some(id)),
-                None => Err(unknown(row, label.to_string())),
-            },
-        };
-        strings(column, name)?.iter().enumerate().map(id).collect()
+    /// The classes that the model gives a text.
+    fn given(&self, prediction: &Prediction) -> Vec<usize> {
+        let holds = |id: &usize| self.classifier.holds(*id, prediction, self.options.threshold);
+        let given: Vec<usize> = (0..self.classifier.labels().len()).filter(holds).collect();
+        if given.is_empty() { Vec::from_iter(self.gold.no_label()) } else { given }
     }
 
     fn finish(self, files: &[String]) -> Result<Summary> {
@@ -156,6 +144,7 @@ impl Evaluation {
         Ok(Summary::new(
             files.to_vec(),
             &self.classifier,
+            self.options.threshold,
             &self.tally,
             self.rows,
             self.time,

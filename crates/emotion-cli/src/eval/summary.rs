@@ -20,6 +20,9 @@ pub struct Summary {
     /// The mean over labels, each as heavy as its texts are many.
     pub test_f1: f64,
     pub test_f1_macro: f64,
+    /// That of all labels together, if a text may have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_f1_micro: Option<f64>,
     pub test_loss: f64,
     /// Seconds for tokenization and inference.
     pub test_runtime: f64,
@@ -28,7 +31,8 @@ pub struct Summary {
     /// The process's largest resident set; where the system does not tell, null.
     pub peak_memory_bytes: Option<u64>,
     pub labels: Vec<LabelFacts>,
-    /// A row for each label that texts have, a column for each that the model gave.
+    /// A row for each label that texts have, a column for each that the model gave; none if a text may have several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub confusion_matrix: Vec<Vec<u64>>,
 }
 
@@ -41,6 +45,9 @@ pub struct ModelFacts {
     pub parameters: usize,
     pub precision: String,
     pub max_length: usize,
+    /// The probability from which a label holds, if one was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
 }
 
 #[derive(Serialize)]
@@ -56,6 +63,7 @@ impl Summary {
     pub fn new(
         files: Vec<String>,
         model: &Classifier,
+        threshold: Option<f32>,
         tally: &Tally,
         rows: u64,
         time: Duration,
@@ -71,13 +79,14 @@ impl Summary {
         let seconds = time.as_secs_f64();
         Self {
             files,
-            model: ModelFacts::of(model),
+            model: ModelFacts::of(model, threshold),
             test_samples: tally.texts(),
             skipped_rows: rows - tally.texts(),
             truncated_texts: counts.truncated,
             test_accuracy: tally.accuracy(),
             test_f1: tally.weighted_f1(),
             test_f1_macro: tally.macro_f1(),
+            test_f1_micro: tally.is_of_several().then(|| tally.micro_f1()),
             test_loss: tally.loss(),
             test_runtime: seconds,
             test_samples_per_second: tally.texts() as f64 / seconds,
@@ -96,8 +105,9 @@ impl Summary {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        let ModelFacts { origin, precision, max_length, .. } = &self.model;
-        writeln!(out, "{} by {origin} ({precision}, at most {max_length} tokens)", self.files.join(", "))?;
+        let ModelFacts { origin, precision, max_length, threshold, .. } = &self.model;
+        let threshold = threshold.map_or_else(String::new, |threshold| format!(", labels from {threshold} on"));
+        writeln!(out, "{} by {origin} ({precision}, at most {max_length} tokens{threshold})", self.files.join(", "))?;
         write!(
             out,
             "{} texts in {:.1} s: {:.0} texts/s, {:.0} tokens/s",
@@ -111,13 +121,14 @@ impl Summary {
             "\n{} rows left out for lack of a text or label, {} texts cut\n",
             self.skipped_rows, self.truncated_texts
         )?;
+        let micro = self.test_f1_micro.map_or_else(String::new, |f1| format!(" {f1:.4} (micro)"));
         writeln!(
             out,
-            "accuracy {:.4}   F1 {:.4} (weighted) {:.4} (macro)   loss {:.4}\n",
+            "accuracy {:.4}   F1 {:.4} (weighted) {:.4} (macro){micro}   loss {:.4}\n",
             self.test_accuracy, self.test_f1, self.test_f1_macro, self.test_loss
         )?;
         self.write_labels(out)?;
-        self.write_confusion(out)
+        if self.confusion_matrix.is_empty() { Ok(()) } else { self.write_confusion(out) }
     }
 
     fn width(&self) -> usize {
@@ -151,7 +162,7 @@ impl Summary {
 }
 
 impl ModelFacts {
-    fn of(model: &Classifier) -> Self {
+    fn of(model: &Classifier, threshold: Option<f32>) -> Self {
         Self {
             origin: model.origin().to_string(),
             weights_sha256: model.weights_sha256(),
@@ -159,6 +170,7 @@ impl ModelFacts {
             parameters: model.parameters(),
             precision: model.precision().to_string(),
             max_length: model.max_length(),
+            threshold,
         }
     }
 }

@@ -4,10 +4,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, StructArray};
+use arrow::array::{ArrayRef, BooleanArray, Float32Array, ListBuilder, StringArray, StringBuilder, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
-use emotion_classifier::{Classifier, DEFAULT_THRESHOLD, Prediction};
+use emotion_classifier::{Classifier, Prediction};
 use emotion_label::format::Format;
 
 use super::format::is_separated;
@@ -15,14 +15,20 @@ use super::format::is_separated;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Label,
+    Labels,
     Score,
     Scores,
     Truncated,
 }
 
 impl Kind {
-    const ALL: [(Self, &str); 4] =
-        [(Self::Label, "label"), (Self::Score, "score"), (Self::Scores, "scores"), (Self::Truncated, "truncated")];
+    const ALL: [(Self, &str); 5] = [
+        (Self::Label, "label"),
+        (Self::Labels, "labels"),
+        (Self::Score, "score"),
+        (Self::Scores, "scores"),
+        (Self::Truncated, "truncated"),
+    ];
 }
 
 /// Which columns are added, and under which names.
@@ -40,7 +46,7 @@ impl FromStr for Columns {
             match (found, name.trim()) {
                 (Some(_), "") => Err(format!("'{item}' gives no name")),
                 (Some((kind, _)), name) => Ok((*kind, name.to_string())),
-                (None, _) => Err(format!("'{kind}' is none of label, score, scores and truncated")),
+                (None, _) => Err(format!("'{kind}' is none of label, labels, score, scores and truncated")),
             }
         };
         let columns: Vec<_> = list.split(',').map(column).collect::<Result<_, String>>()?;
@@ -86,6 +92,8 @@ impl Columns {
     pub fn schema(&self, classifier: &Classifier, format: Format) -> Schema {
         let fields = self.0.iter().flat_map(|(kind, name)| match kind {
             Kind::Label => vec![Field::new(name, DataType::Utf8, true)],
+            Kind::Labels if is_separated(format) => vec![Field::new(name, DataType::Utf8, true)],
+            Kind::Labels => vec![Field::new(name, DataType::new_list(DataType::Utf8, true), true)],
             Kind::Score => vec![Field::new(name, DataType::Float32, true)],
             Kind::Truncated => vec![Field::new(name, DataType::Boolean, true)],
             Kind::Scores if is_separated(format) => {
@@ -97,14 +105,25 @@ impl Columns {
         Schema::new(fields.collect::<Vec<_>>())
     }
 
-    /// The columns' values for rows of these predictions.
-    pub fn arrays(&self, classifier: &Classifier, format: Format, rows: &[Option<Arc<Prediction>>]) -> Vec<ArrayRef> {
+    /// The columns' values for rows of these predictions, whose labels hold from `threshold` on.
+    pub fn arrays(
+        &self,
+        classifier: &Classifier,
+        format: Format,
+        threshold: Option<f32>,
+        rows: &[Option<Arc<Prediction>>],
+    ) -> Vec<ArrayRef> {
         let column = |kind: Kind| -> Vec<ArrayRef> {
             match kind {
                 Kind::Label => {
-                    let held = |row| classifier.held_label(row, DEFAULT_THRESHOLD).map(|label| &**label);
+                    let held = |row| classifier.held_label(row, threshold).map(|label| &**label);
                     let labels = rows.iter().map(|row| row.as_deref().and_then(held));
                     vec![Arc::new(labels.collect::<StringArray>())]
+                }
+                Kind::Labels => {
+                    let held = |row| classifier.held_labels(row, threshold).map(|label| &**label);
+                    let lists = rows.iter().map(|row| row.as_deref().map(held));
+                    if is_separated(format) { vec![json_arrays(lists)] } else { vec![lists_of(lists)] }
                 }
                 Kind::Score => {
                     let scores = rows.iter().map(|row| row.as_deref().map(|row| row.score));
@@ -124,6 +143,19 @@ impl Columns {
         };
         self.0.iter().flat_map(|(kind, _)| column(*kind)).collect()
     }
+}
+
+fn lists_of<'a>(rows: impl Iterator<Item = Option<impl Iterator<Item = &'a str>>>) -> ArrayRef {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        lists.append_option(row.map(|labels| labels.map(Some)));
+    }
+    Arc::new(lists.finish())
+}
+
+fn json_arrays<'a>(rows: impl Iterator<Item = Option<impl Iterator<Item = &'a str>>>) -> ArrayRef {
+    let arrays = rows.map(|row| row.map(|labels| labels.collect::<serde_json::Value>().to_string()));
+    Arc::new(arrays.collect::<StringArray>())
 }
 
 fn score_fields(classifier: &Classifier) -> Fields {
@@ -150,7 +182,7 @@ mod tests {
     fn columns_and_their_names_are_read() {
         let columns: Columns = "label, score=confidence".parse().unwrap();
         assert_eq!(columns.to_string(), "label=label,score=confidence");
-        assert_eq!(refusal("label,feeling"), "'feeling' is none of label, score, scores and truncated");
+        assert_eq!(refusal("label,feeling"), "'feeling' is none of label, labels, score, scores and truncated");
         assert_eq!(refusal("label="), "'label=' gives no name");
         assert_eq!(refusal("label=a,score=A"), "'A' stands there twice");
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
-use emotion_classifier::{Classifier, ClassifyOptions, DEFAULT_THRESHOLD, Prediction};
+use emotion_classifier::{Classifier, ClassifyOptions, Prediction};
 use emotion_label::format::Format;
 
 use super::columns::Columns;
@@ -62,10 +62,11 @@ impl Labeler {
         counts.rows = rows.len() as u64;
         counts.null = counts.rows - predictions().count() as u64;
         counts.truncated = predictions().filter(|prediction| prediction.truncated).count() as u64;
-        for label in predictions().filter_map(|prediction| self.classifier.held_label(prediction, DEFAULT_THRESHOLD)) {
+        let threshold = self.options.threshold;
+        for label in predictions().filter_map(|prediction| self.classifier.held_label(prediction, threshold)) {
             *counts.labels.entry(label.to_string()).or_default() += 1;
         }
-        let arrays = self.columns.arrays(&self.classifier, self.format, rows);
+        let arrays = self.columns.arrays(&self.classifier, self.format, threshold, rows);
         Ok((RecordBatch::try_new(Arc::clone(&self.schema), arrays)?, counts))
     }
 }

@@ -95,7 +95,7 @@ pub struct Arguments {
     #[arg(short, long)]
     output: String,
 
-    /// Which columns to add, under which names: label, score, scores (of all labels), truncated
+    /// Which columns to add, under which names: label, labels (all that hold), score, scores (of all labels), truncated
     #[arg(long, value_name = "COLUMN[=NAME],…", default_value = "label,score")]
     columns: Columns,
 
@@ -194,7 +194,8 @@ async fn run_in(
     let format = arguments.output_format(&inputs, storage.file_type())?;
     let choices = arguments.choices(&classifier);
     let key = arguments.key(&classifier, format);
-    let options = ClassifyOptions::default().long_text(arguments.long_text);
+    let mut options = ClassifyOptions::default().long_text(arguments.long_text);
+    options.threshold = arguments.model.threshold();
     let labeler = Arc::new(Labeler::new(classifier, options, arguments.columns.clone(), format));
     let targets = targets(&inputs, format, &storage)?;
     let planned = inputs.into_iter().zip(targets);
@@ -249,7 +250,7 @@ impl Arguments {
             encoding: self.encoding,
             codec: self.compression,
             row_group_rows: self.row_group_rows.map(NonZeroUsize::get),
-            model: footer(classifier),
+            model: footer(classifier, self.model.threshold()),
             keep_going: self.keep_going,
             commit_every: Duration::from_secs(self.commit_every),
             threads: cores(),
@@ -267,6 +268,7 @@ impl Arguments {
                 ("--precision", classifier.precision().to_string()),
                 ("--max-length", classifier.max_length().to_string()),
                 ("--long-text", self.long_text.to_string()),
+                ("--threshold", classifier.config().problem_type.threshold(self.model.threshold()).to_string()),
                 ("--text", self.text.clone()),
                 ("--columns", self.columns.to_string()),
                 ("--format", format.name().to_lowercase()),
@@ -371,8 +373,8 @@ async fn plan(
     futures::stream::iter(files.map(look)).buffered(LOOKED_AT).try_collect().await
 }
 
-/// What a Parquet footer tells of the model.
-fn footer(classifier: &Classifier) -> Vec<(String, String)> {
+/// What a Parquet footer tells of the model, and of the threshold if one was given.
+fn footer(classifier: &Classifier, threshold: Option<f32>) -> Vec<(String, String)> {
     let entries = [
         ("emotion.model", classifier.origin().to_string()),
         ("emotion.model_sha256", classifier.weights_sha256()),
@@ -382,7 +384,8 @@ fn footer(classifier: &Classifier) -> Vec<(String, String)> {
         ("emotion.max_length", classifier.max_length().to_string()),
         ("emotion.version", env!("CARGO_PKG_VERSION").to_string()),
     ];
-    entries.map(|(key, value)| (key.to_string(), value)).into()
+    let threshold = threshold.map(|threshold| ("emotion.threshold", threshold.to_string()));
+    entries.into_iter().chain(threshold).map(|(key, value)| (key.to_string(), value)).collect()
 }
 
 /// Writes down what was set aside, a JSON object a line; nothing if that is nothing.

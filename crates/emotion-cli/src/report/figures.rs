@@ -16,6 +16,7 @@ const MOST_GROUPS: usize = 20;
 const EXAMPLES: usize = 5;
 
 /// What a report shows, drawn from a table `labeled` of `label` and perhaps `score`, `text`, `time` and `group`.
+/// Beside `score` it has `holds`, whether the score is that of the label.
 pub struct Figures {
     pub rows: u64,
     pub unlabeled: u64,
@@ -165,7 +166,7 @@ impl Table<'_> {
             "SELECT label, score, text FROM (SELECT label, score, text, \
              row_number() OVER (PARTITION BY label ORDER BY score {order}, text) AS place \
              FROM (SELECT DISTINCT label, score, text FROM labeled \
-             WHERE label IS NOT NULL AND score IS NOT NULL AND text <> '')) WHERE place <= {EXAMPLES} ORDER BY label, place"
+             WHERE holds AND score IS NOT NULL AND text <> '')) WHERE place <= {EXAMPLES} ORDER BY label, place"
         );
         let rows = self.rows(&sql).await?;
         let cells = rows.texts(0)?.into_iter().zip(rows.floats(1)?).zip(rows.texts(2)?);

@@ -27,7 +27,7 @@ pub fn page(title: &str, files: &[String], figures: &Figures) -> Markup {
             @if figures.other_groups > 0 { p.small { (figures.other_groups) " smaller groups are not shown." } }
         }
         @if !figures.scores.is_empty() {
-            h2 { "How sure: texts by the score of their label" }
+            h2 { "How sure: texts by the score of their most probable label" }
             (histogram(&figures.scores))
         }
         @if !figures.confident.is_empty() {

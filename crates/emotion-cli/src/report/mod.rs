@@ -11,20 +11,21 @@ use arrow::datatypes::{DataType, TimeUnit};
 use clap::Args;
 use datafusion::common::Column;
 use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::{Expr, cast, lit};
+use datafusion::logical_expr::{Expr, cast, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext, coalesce};
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 
 use crate::atomic_file;
-use crate::model::ModelArguments;
+use crate::model::{ModelArguments, NO_LABEL};
 use crate::session::session;
 use crate::table::{TableArguments, check_column};
 use figures::Figures;
 
 /// Draw a page of the emotions in texts: how many, when, where, and how sure
 ///
-/// The labels are in a column of the file, or, without --label, are found on the way for the texts of --text. The
-/// page is one file that needs no network.
+/// The labels are in a column of the file, or, without --label, are found on the way for the texts of --text. Texts
+/// with a score and no label, whose most probable label is below the threshold, are shown as 'none'. The page is one
+/// file that needs no network.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -102,9 +103,9 @@ impl Arguments {
         columns.extend(self.by.as_deref().map(|name| coalesce(vec![text(name), lit("(none)")]).alias("group")));
         let labeled = table.select(columns)?;
         if self.label.is_some() {
-            return Ok(labeled);
+            return named(labeled);
         }
-        labeled.cache().await.context("cannot label the texts")
+        named(labeled.cache().await.context("cannot label the texts")?)
     }
 
     fn check_time(&self, table: &DataFrame) -> Result<()> {
@@ -115,6 +116,16 @@ impl Arguments {
         }
         bail!("the column '{name}' holds {data_type}, not times or dates: name another with --time")
     }
+}
+
+/// The table with a label for the texts whose most probable label does not hold: they have a score and no label.
+fn named(labeled: DataFrame) -> Result<DataFrame> {
+    if !labeled.schema().has_column_with_unqualified_name("score") {
+        return Ok(labeled);
+    }
+    let is_none = column("label").is_null().and(column("score").is_not_null());
+    let label = when(is_none, lit(NO_LABEL)).otherwise(column("label"))?;
+    Ok(labeled.with_column("holds", column("label").is_not_null())?.with_column("label", label)?)
 }
 
 fn column(name: &str) -> Expr {

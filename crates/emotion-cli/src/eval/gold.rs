@@ -1,0 +1,175 @@
+//! The labels that the texts of a file have, as it gives them.
+
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use emotion_classifier::{Classifier, ProblemType};
+
+use crate::model::NO_LABEL;
+use crate::table::strings;
+
+/// What files call the label of a text that has none of the model's labels.
+const NAMES_OF_NO_LABEL: [&str; 3] = ["neutral", NO_LABEL, ""];
+
+/// Reads columns of labels as classes: the ids of the model's labels, and perhaps one more for texts of no label.
+pub struct Gold {
+    labels: Vec<Arc<str>>,
+    problem_type: ProblemType,
+    /// Whether a text may have none of the model's labels.
+    with_none: bool,
+}
+
+/// The class of a label, `None` for no label; or a label that is not the model's.
+type Class = Result<Option<usize>, String>;
+
+/// The classes of a row; or a label that is not the model's.
+type Classes = Result<Vec<usize>, String>;
+
+impl Gold {
+    pub fn new(classifier: &Classifier, with_none: bool) -> Self {
+        Self { labels: classifier.labels().to_vec(), problem_type: classifier.config().problem_type, with_none }
+    }
+
+    /// The class of texts of no label, if there is one. A text of a multi-label model has no class then.
+    pub fn no_label(&self) -> Option<usize> {
+        let has_class = self.with_none && self.problem_type == ProblemType::SingleLabel;
+        has_class.then_some(self.labels.len())
+    }
+
+    /// The names of all classes.
+    pub fn classes(&self) -> Vec<Arc<str>> {
+        self.labels.iter().cloned().chain(self.no_label().map(|_| NO_LABEL.into())).collect()
+    }
+
+    /// For each row its classes, of a single-label model one; `None` if the row is to be left out.
+    pub fn read(&self, column: &ArrayRef, name: &str, rows_before: usize) -> Result<Vec<Option<Vec<usize>>>> {
+        let rows = if self.problem_type == ProblemType::MultiLabel && !column.data_type().is_integer() {
+            self.sets(column, name)?
+        } else {
+            let classes = self.items(column, name)?;
+            classes.into_iter().map(|class| Some(class?.map(Vec::from_iter))).collect()
+        };
+        let missing = || self.with_none.then(|| Vec::from_iter(self.no_label()));
+        let row = |(row, classes): (usize, Option<Classes>)| match classes {
+            None => Ok(missing()),
+            Some(Ok(classes)) => Ok(Some(classes)),
+            Some(Err(label)) => Err(anyhow!(
+                "row {} has the label '{label}', which the model does not know: it has {}",
+                rows_before + row + 1,
+                self.labels.join(", ")
+            )),
+        };
+        rows.into_iter().enumerate().map(row).collect()
+    }
+
+    /// The labels of each row, in a list or a text.
+    fn sets(&self, column: &ArrayRef, name: &str) -> Result<Vec<Option<Classes>>> {
+        let lists = match column.data_type() {
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                cast(column, &DataType::List(Arc::clone(item)))?
+            }
+            _ => return self.sets_in_texts(column, name),
+        };
+        let classes = |list: ArrayRef| -> Result<_> {
+            Ok(self.items(&list, name)?.into_iter().flatten().filter_map(Result::transpose).collect())
+        };
+        lists.as_list::<i32>().iter().map(|list| list.map(classes).transpose()).collect()
+    }
+
+    fn sets_in_texts(&self, column: &ArrayRef, name: &str) -> Result<Vec<Option<Classes>>> {
+        let texts = strings(column, name)?;
+        let classes = |text| names(text).iter().map(|name| self.class(name)).filter_map(Result::transpose).collect();
+        Ok(texts.iter().map(|text| text.map(classes)).collect())
+    }
+
+    /// The class of each label of a column, which stands there by name or as its id; `None` for NULL.
+    fn items(&self, column: &ArrayRef, name: &str) -> Result<Vec<Option<Class>>> {
+        if column.data_type().is_integer() {
+            let ids = cast(column, &DataType::Int64)?;
+            let ids = ids.as_primitive::<Int64Type>().iter();
+            return Ok(ids.map(|id| id.map(|id| self.class_of_id(id))).collect());
+        }
+        let labels = strings(column, name)?;
+        Ok(labels.iter().map(|label| label.map(|label| self.class(label))).collect())
+    }
+
+    fn class(&self, label: &str) -> Class {
+        match self.labels.iter().position(|known| **known == *label) {
+            Some(id) => Ok(Some(id)),
+            None if self.with_none && NAMES_OF_NO_LABEL.contains(&label) => Ok(self.no_label()),
+            None => Err(label.into()),
+        }
+    }
+
+    fn class_of_id(&self, id: i64) -> Class {
+        let known = usize::try_from(id).ok().filter(|id| *id < self.labels.len());
+        known.map(Some).ok_or_else(|| id.to_string())
+    }
+}
+
+/// The labels in a text, which is a JSON array as `emotion label` writes it, or has commas between them.
+fn names(text: &str) -> Vec<String> {
+    if let Ok(names) = serde_json::from_str(text) {
+        return names;
+    }
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(String::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int32Array, ListArray, StringArray};
+    use arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    fn gold(problem_type: ProblemType, with_none: bool) -> Gold {
+        Gold { labels: ["a", "b", "c"].map(Arc::from).to_vec(), problem_type, with_none }
+    }
+
+    fn read(gold: &Gold, column: impl Array + 'static) -> Vec<Option<Vec<usize>>> {
+        gold.read(&(Arc::new(column) as ArrayRef), "labels", 0).unwrap()
+    }
+
+    #[test]
+    fn a_label_is_a_name_or_an_id() {
+        let gold = gold(ProblemType::SingleLabel, false);
+        let expected = [Some(vec![1]), None, Some(vec![0])];
+        assert_eq!(read(&gold, StringArray::from(vec![Some("b"), None, Some("a")])), expected);
+        assert_eq!(read(&gold, Int32Array::from(vec![Some(1), None, Some(0)])), expected);
+    }
+
+    #[test]
+    fn texts_of_no_label_are_a_class_of_a_single_label_model() {
+        let column = StringArray::from(vec![Some("neutral"), None, Some(""), Some("none"), Some("c")]);
+        let expected = [Some(vec![3]), Some(vec![3]), Some(vec![3]), Some(vec![3]), Some(vec![2])];
+        assert_eq!(read(&gold(ProblemType::SingleLabel, true), column), expected);
+    }
+
+    #[test]
+    fn several_labels_are_a_list_or_a_text() {
+        let gold = gold(ProblemType::MultiLabel, false);
+        let texts = StringArray::from(vec![Some("b, a"), Some(""), None, Some(r#"["c","a"]"#)]);
+        assert_eq!(read(&gold, texts), [Some(vec![1, 0]), Some(vec![]), None, Some(vec![2, 0])]);
+        let lists = vec![Some(vec![Some(1), Some(0)]), Some(vec![]), None];
+        let lists = ListArray::from_iter_primitive::<Int32Type, _, _>(lists);
+        assert_eq!(read(&gold, lists), [Some(vec![1, 0]), Some(vec![]), None]);
+        assert_eq!(read(&gold, Int32Array::from(vec![2])), [Some(vec![2])]);
+    }
+
+    #[test]
+    fn a_text_of_a_multi_label_model_may_have_none() {
+        let column = StringArray::from(vec![Some("neutral"), None, Some("a,neutral")]);
+        let expected = [Some(vec![]), Some(vec![]), Some(vec![0])];
+        assert_eq!(read(&gold(ProblemType::MultiLabel, true), column), expected);
+    }
+
+    #[test]
+    fn a_label_that_the_model_lacks_is_an_error_of_its_row() {
+        let column: ArrayRef = Arc::new(StringArray::from(vec!["a", "a,d"]));
+        let error = gold(ProblemType::MultiLabel, false).read(&column, "labels", 10).unwrap_err();
+        assert_eq!(error.to_string(), "row 12 has the label 'd', which the model does not know: it has a, b, c");
+    }
+}
