@@ -20,14 +20,14 @@ pub(crate) struct Inference {
 }
 
 impl Inference {
-    /// Loads the model in the precision that the options ask for; without options, as it is.
+    /// Loads the model to compute as the options ask for; without options, as it is.
     pub(crate) fn new(model: &Model, options: Option<&EmotionOptions>, usage: &Arc<Usage>) -> Result<Self, Error> {
         let usage = Arc::clone(usage);
         let Some(options) = options else {
             let (classify, threshold) = (ClassifyOptions::default(), DEFAULT_THRESHOLD);
             return Ok(Self { classifier: model.classifier()?, classify, threshold, usage });
         };
-        let classifier = model.in_precision(options.precision)?;
+        let classifier = model.computing(options.compute())?;
         Ok(Self { classifier, classify: options.classify(), threshold: options.threshold, usage })
     }
 
