@@ -31,6 +31,10 @@ class Options(TypedDict, total=False):
     """A folder in Hugging Face layout, or a hub id; by default the model that is built in."""
     precision: Literal["float32", "bfloat16", "int8"]
     """What the model computes in; ``float32`` by default, which is Hugging Face's answer."""
+    backend: Literal["auto", "packed", "candle"]
+    """What computes the model; ``auto`` by default: the packed kernels where they know it, else candle."""
+    device: str
+    """Where the model computes: ``cpu``, which is the default, ``cuda``, ``cuda:1`` and so on, or ``metal``."""
     max_length: int
     """Tokens that the model sees at once; by default as many as it can."""
     long_text: Literal["truncate", "window"]

@@ -72,10 +72,26 @@ def test_a_threshold_leaves_texts_without_a_label():
         classifier.classify(texts, threshold=1.5)
 
 
+def test_models_of_the_candle_backend():
+    (labels,) = Classifier(model=GOLDEN / "modernbert-mean", threshold=0.0).labels_of(["I like you."])
+    assert labels == ["a", "b", "c", "d", "e"]
+    assert set(Classifier(model=GOLDEN / "deberta-v3").classify(["I like you."])) <= {"negative", "neutral", "positive"}
+
+
+def test_both_backends_agree():
+    texts = ["I like you.", "Go away!", "a cat"]
+    candle = datafusion_emotion.scores(texts, backend="candle", cache_entries=0)
+    for packed, reference in zip(datafusion_emotion.scores(texts), candle, strict=True):
+        assert packed == pytest.approx(reference, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"precision": "int4"}, "emotion.precision cannot be 'int4'.*int8"),
+        ({"backend": "onnx"}, "emotion.backend cannot be 'onnx'.*candle"),
+        ({"device": "metal"}, "build it with the feature 'metal'"),
+        ({"model": GOLDEN / "modernbert", "backend": "packed"}, "does not know ModernBERT"),
         ({"max_length": 100_000}, "512"),
         ({"max_length": -1}, "whole number"),
         ({"threshold": 2}, "probability"),

@@ -57,6 +57,18 @@ def byte_level(corpus: list[str]) -> Tokenizer:
     return tokenizer
 
 
+def modernbert(corpus: list[str]) -> Tokenizer:
+    trained = ByteLevelBPETokenizer(unicode_normalizer="nfc")
+    special = ["[CLS]", "[SEP]", "[PAD]", "[UNK]"]
+    trained.train_from_iterator(corpus, vocab_size=500, show_progress=False, special_tokens=special)
+    trained.add_special_tokens([AddedToken("[MASK]", lstrip=True, special=True)])
+    tokenizer = trained._tokenizer
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 1)]
+    )
+    return tokenizer
+
+
 def sentence_pieces(corpus: list[str]) -> tuple[list[tuple[str, float]], bytes]:
     """The pieces with their scores and the compiled normalization of a SentencePiece model.
 
@@ -120,6 +132,33 @@ def camembert(corpus: list[str]) -> Tokenizer:
     )
 
 
+def deberta(corpus: list[str]) -> Tokenizer:
+    pieces, charsmap = sentence_pieces(corpus)
+    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
+    vocabulary = [(token, 0.0) for token in special] + pieces[3:]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=3))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Strip(), normalizers.Precompiled(charsmap), normalizers.Replace(Regex(" {2,}"), " ")]
+    )
+    metaspace = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([metaspace])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 1), ("[SEP]", 2)],
+    )
+    tokenizer.add_special_tokens(special + ["[MASK]"])
+    return tokenizer
+
+
+MODERNBERT = dict(
+    local_attention=16, global_attn_every_n_layers=3, pad_token_id=2, bos_token_id=0, eos_token_id=1, cls_token_id=0,
+    sep_token_id=1,
+)
+MODERNBERT_TOKENS = dict(
+    model_input_names=["input_ids", "attention_mask"],
+    cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", unk_token="[UNK]", mask_token="[MASK]",
+)
+
 MODELS = {
     "bert": dict(
         shape=dict(hidden_size=24, num_attention_heads=3, num_hidden_layers=2, intermediate_size=40),
@@ -147,6 +186,38 @@ MODELS = {
         config=dict(max_position_embeddings=48, hidden_act="relu"),
         labels=["a", "b", "c", "d", "e"], tokenizer=wordpiece, tokenizer_class="ElectraTokenizer",
     ),
+    "modernbert": dict(
+        shape=dict(hidden_size=24, num_attention_heads=3, num_hidden_layers=5, intermediate_size=20),
+        config=dict(max_position_embeddings=120, classifier_pooling="cls", **MODERNBERT),
+        labels=["sadness", "joy", "love", "anger"], tokenizer=modernbert, tokenizer_class="PreTrainedTokenizerFast",
+        tokens=MODERNBERT_TOKENS,
+    ),
+    "modernbert-mean": dict(
+        model_type="modernbert",
+        shape=dict(hidden_size=20, num_attention_heads=2, num_hidden_layers=3, intermediate_size=30),
+        config=dict(max_position_embeddings=90, classifier_pooling="mean", norm_eps=1e-6, **MODERNBERT),
+        labels=["a", "b", "c", "d", "e"], tokenizer=modernbert, tokenizer_class="PreTrainedTokenizerFast",
+        tokens=MODERNBERT_TOKENS, problem_type="multi_label_classification",
+    ),
+    "deberta-v2": dict(
+        shape=dict(hidden_size=16, num_attention_heads=2, num_hidden_layers=2, intermediate_size=30),
+        config=dict(
+            max_position_embeddings=70, type_vocab_size=2, layer_norm_eps=1e-6, relative_attention=True,
+            pos_att_type="p2c|c2p", pooler_hidden_act="gelu", pooler_dropout=0,
+        ),
+        labels=["no", "yes"], tokenizer=deberta, tokenizer_class="DebertaV2Tokenizer",
+        problem_type="multi_label_classification",
+    ),
+    "deberta-v3": dict(
+        model_type="deberta-v2",
+        shape=dict(hidden_size=24, num_attention_heads=3, num_hidden_layers=2, intermediate_size=32),
+        config=dict(
+            max_position_embeddings=512, type_vocab_size=0, layer_norm_eps=1e-7, relative_attention=True,
+            position_biased_input=False, position_buckets=256, max_relative_positions=-1, share_att_key=True,
+            norm_rel_ebd="layer_norm", pos_att_type="p2c|c2p", pooler_hidden_act="gelu", pooler_dropout=0,
+        ),
+        labels=["negative", "neutral", "positive"], tokenizer=deberta, tokenizer_class="DebertaV2Tokenizer",
+    ),
 }
 
 
@@ -154,7 +225,7 @@ def randomize(model: torch.nn.Module) -> None:
     """Weights for which hidden states and logits are of order 1, and every tensor matters."""
     for name, parameter in model.named_parameters():
         scale = 0.3 if parameter.ndim > 1 else 0.1
-        parameter.data = torch.randn_like(parameter) * scale + (1.0 if "Norm.weight" in name else 0.0)
+        parameter.data = torch.randn_like(parameter) * scale + (1.0 if "norm.weight" in name.lower() else 0.0)
 
 
 @torch.no_grad()
@@ -171,7 +242,7 @@ def make(folder: Path, spec: dict, corpus: list[str], seed: int) -> None:
     folder.mkdir(parents=True)
     spec["tokenizer"](corpus).save(str(folder / "tokenizer.json"))
     config = AutoConfig.for_model(
-        folder.name,
+        spec.get("model_type", folder.name),
         id2label=dict(enumerate(spec["labels"])),
         label2id={label: i for i, label in enumerate(spec["labels"])},
         problem_type=spec.get("problem_type"),
@@ -180,6 +251,7 @@ def make(folder: Path, spec: dict, corpus: list[str], seed: int) -> None:
         **spec["config"],
     )
     settings = {"tokenizer_class": spec["tokenizer_class"], "model_max_length": longest(config)}
+    settings |= spec.get("tokens", {})
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.save_pretrained(folder)

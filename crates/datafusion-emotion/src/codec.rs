@@ -31,7 +31,7 @@ use crate::annotation::Output;
 use crate::error::Error;
 use crate::functions::labels_of_annotation::LabelsOfAnnotation;
 use crate::functions::text_function::{Takes, TextFunction};
-use crate::model::{Model, ReceivedModel};
+use crate::model::{ComputeNames, Model, ReceivedModel};
 use crate::planner::inference_exec::InferenceExec;
 use crate::planner::inference_node::InferenceNode;
 use crate::shared::Shared;
@@ -101,6 +101,10 @@ struct ModelMessage {
     weights_sha256: String,
     #[prost(string, tag = "5")]
     tokenizer_sha256: String,
+    #[prost(string, tag = "6")]
+    backend: String,
+    #[prost(string, tag = "7")]
+    device: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -142,10 +146,13 @@ impl ModelMessage {
     fn of(model: &Model) -> Result<Self, Error> {
         let name = model.name().into();
         if let Some(received) = model.as_received() {
+            let ComputeNames { precision, backend, device } = received.compute.clone();
             return Ok(Self {
                 name,
                 source: received.folder_or_id.clone(),
-                precision: received.precision.clone(),
+                precision,
+                backend,
+                device,
                 weights_sha256: received.weights_sha256.clone(),
                 tokenizer_sha256: received.tokenizer_sha256.clone(),
             });
@@ -156,19 +163,23 @@ impl ModelMessage {
             Origin::Hub(id) => Some(id.into()),
             _ => None,
         };
+        let ComputeNames { precision, backend, device } = ComputeNames::of(classifier.compute());
         Ok(Self {
             name,
             source: source.map(|source| source.display().to_string()),
-            precision: classifier.precision().to_string(),
+            precision,
+            backend,
+            device,
             weights_sha256: classifier.weights_sha256(),
             tokenizer_sha256: classifier.tokenizer_sha256(),
         })
     }
 
     fn receive(self, machine: &str) -> Arc<Model> {
-        let Self { name, source, precision, weights_sha256, tokenizer_sha256 } = self;
+        let Self { name, source, precision, weights_sha256, tokenizer_sha256, backend, device } = self;
+        let compute = ComputeNames { precision, backend, device };
         let digests = [weights_sha256, tokenizer_sha256];
-        Model::received(&name, ReceivedModel::new(source, precision, digests, machine.into()))
+        Model::received(&name, ReceivedModel::new(source, compute, digests, machine.into()))
     }
 }
 

@@ -17,7 +17,8 @@ use crate::shared::Shared;
 use crate::text_column::is_text;
 
 /// The languages of functions that run a model. They mean the same: the model's folder says what it is.
-const LANGUAGES: [&str; 7] = ["DISTILBERT", "TRANSFORMER", "BERT", "ROBERTA", "XLM_ROBERTA", "CAMEMBERT", "ELECTRA"];
+const LANGUAGES: [&str; 9] =
+    ["DISTILBERT", "TRANSFORMER", "BERT", "ROBERTA", "XLM_ROBERTA", "CAMEMBERT", "ELECTRA", "MODERNBERT", "DEBERTA"];
 
 /// Makes functions of models: `CREATE FUNCTION … LANGUAGE DISTILBERT AS '<folder or hub id>'`.
 #[derive(Debug)]
@@ -71,8 +72,8 @@ impl FunctionFactory for EmotionFunctionFactory {
         check_arguments(&statement)?;
         let source = source(&statement)?;
         let options = options(state.config_options());
-        let precision = options.precision;
-        let load = tokio::task::spawn_blocking(move || Classifier::shared(&source, precision));
+        let compute = options.compute();
+        let load = tokio::task::spawn_blocking(move || Classifier::shared(&source, compute));
         let classifier = load.await.map_err(|e| DataFusionError::External(Box::new(e)))?.map_err(Error::from)?;
         Ok(RegisterFunction::Scalar(Arc::new(self.function(&statement, classifier, &options)?.into())))
     }

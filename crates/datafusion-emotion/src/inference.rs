@@ -20,7 +20,7 @@ pub(crate) struct Inference {
 }
 
 impl Inference {
-    /// Loads the model in the precision that the options ask for; without options, as it is.
+    /// Loads the model to compute as the options ask for; without options, as it is.
     /// `label_nullable` is that of the [`Writer`].
     pub(crate) fn new(
         model: &Model,
@@ -30,7 +30,7 @@ impl Inference {
     ) -> Result<Self, Error> {
         let usage = Arc::clone(usage);
         let (classifier, classify) = match options {
-            Some(options) => (model.in_precision(options.precision)?, options.classify()),
+            Some(options) => (model.computing(options.compute())?, options.classify()),
             None => (model.classifier()?, ClassifyOptions::default()),
         };
         Ok(Self { classifier, classify, label_nullable, usage })

@@ -4,7 +4,7 @@ use datafusion::catalog::{TableFunction, TableFunctionImpl};
 use datafusion::error::Result;
 use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
 use datafusion::optimizer::Optimizer;
-use emotion_classifier::Classifier;
+use emotion_classifier::{BackendChoice, Classifier};
 
 use crate::function_factory::EmotionFunctionFactory;
 use crate::functions::emotion_models::EmotionModels;
@@ -62,6 +62,10 @@ impl EmotionExt for SessionStateBuilder {
         let mut options = EmotionOptions::default();
         options.set_model(name);
         options.precision = classifier.precision();
+        if classifier.backend() != BackendChoice::Packed {
+            options.backend = classifier.backend();
+        }
+        options.device = classifier.device();
         options.max_length = Some(classifier.max_length());
         let shared = Shared::default();
         shared.models.keep(Model::given(name, classifier));

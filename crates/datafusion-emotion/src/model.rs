@@ -2,19 +2,21 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use emotion_classifier::{Classifier, Precision};
+#[cfg(feature = "proto")]
+use emotion_classifier::Precision;
+use emotion_classifier::{Classifier, Compute};
 
 use crate::error::Error;
 use crate::options::EmotionOptions;
 
-/// A model that functions name, in whatever precision a query asks for.
+/// A model that functions name, computing in whatever way a query asks for.
 ///
 /// Two models are equal if they run the same classifier, whatever their names.
 pub(crate) struct Model {
     name: String,
     source: Source,
-    /// The same model in the precisions that were asked for.
-    variants: Mutex<Vec<Arc<Classifier>>>,
+    /// The same model in the ways of computing that were asked for.
+    variants: Mutex<Vec<(Compute, Arc<Classifier>)>>,
 }
 
 /// Where the classifier of a model comes from. All but a given one are loaded when first needed.
@@ -29,7 +31,8 @@ enum Source {
 
 /// A model by its folder or hub id.
 struct OpenedModel {
-    precision: Precision,
+    /// How it computes when it is loaded: the options of the latest session state that named it.
+    compute: Mutex<Compute>,
     classifier: OnceLock<Arc<Classifier>>,
 }
 
@@ -38,12 +41,36 @@ struct OpenedModel {
 pub(crate) struct ReceivedModel {
     /// A folder or a hub id; `None` for the built-in model.
     pub folder_or_id: Option<String>,
-    pub precision: String,
+    pub compute: ComputeNames,
     pub weights_sha256: String,
     pub tokenizer_sha256: String,
     /// What errors call this machine.
     pub machine: String,
     classifier: OnceLock<Arc<Classifier>>,
+}
+
+/// A way of computing as plans carry it, by the names of its parts.
+#[cfg(feature = "proto")]
+#[derive(Clone)]
+pub(crate) struct ComputeNames {
+    pub precision: String,
+    pub backend: String,
+    pub device: String,
+}
+
+#[cfg(feature = "proto")]
+impl ComputeNames {
+    pub(crate) fn of(compute: Compute) -> Self {
+        let Compute { precision, backend, device, .. } = compute;
+        Self { precision: precision.to_string(), backend: backend.to_string(), device: device.to_string() }
+    }
+
+    fn parse(&self) -> Result<Compute, String> {
+        let precision: Precision = self.precision.parse().map_err(|e| format!("{e}"))?;
+        let backend = self.backend.parse().map_err(|e| format!("{e}"))?;
+        let device = self.device.parse().map_err(|e| format!("{e}"))?;
+        Ok(Compute::from(precision).backend(backend).device(device))
+    }
 }
 
 impl Model {
@@ -59,8 +86,11 @@ impl Model {
     }
 
     /// The model of a folder or a hub id, which is its name too.
-    fn opened(folder_or_id: &str, precision: Precision) -> Arc<Self> {
-        Self::new(folder_or_id, Source::Opened(OpenedModel { precision, classifier: OnceLock::new() }))
+    fn opened(folder_or_id: &str, compute: Compute) -> Arc<Self> {
+        Self::new(
+            folder_or_id,
+            Source::Opened(OpenedModel { compute: Mutex::new(compute), classifier: OnceLock::new() }),
+        )
     }
 
     #[cfg(feature = "proto")]
@@ -84,7 +114,7 @@ impl Model {
         &self.name
     }
 
-    /// The classifier in the precision in which it was first loaded.
+    /// The classifier as it was first loaded.
     pub(crate) fn classifier(&self) -> Result<Arc<Classifier>, Error> {
         match &self.source {
             Source::BuiltIn => built_in_classifier(),
@@ -95,15 +125,22 @@ impl Model {
         }
     }
 
-    /// The classifier in another precision, loaded when first asked for.
-    pub(crate) fn in_precision(&self, precision: Precision) -> Result<Arc<Classifier>, Error> {
+    /// The classifier computing in another way, loaded when first asked for.
+    pub(crate) fn computing(&self, compute: Compute) -> Result<Arc<Classifier>, Error> {
         let mut variants = lock(&self.variants);
-        if let Some(variant) = variants.iter().find(|variant| variant.precision() == precision) {
+        if let Some((_, variant)) = variants.iter().find(|(known, _)| *known == compute) {
             return Ok(Arc::clone(variant));
         }
-        let variant = self.classifier()?.in_precision(precision)?;
-        variants.push(Arc::clone(&variant));
+        let variant = self.classifier()?.computing(compute)?;
+        variants.push((compute, Arc::clone(&variant)));
         Ok(variant)
+    }
+
+    /// Has an effect until the model is loaded.
+    fn compute_when_loaded(&self, compute: Compute) {
+        if let Source::Opened(model) = &self.source {
+            *lock(&model.compute) = compute;
+        }
     }
 
     /// The address that tells two models of this process apart; `None` for the built-in one.
@@ -131,7 +168,7 @@ fn built_in_classifier() -> Result<Arc<Classifier>, Error> {
 impl OpenedModel {
     fn classifier(&self, folder_or_id: &str) -> Result<Arc<Classifier>, Error> {
         load_once(&self.classifier, || {
-            let loaded = Classifier::shared(folder_or_id, self.precision);
+            let loaded = Classifier::shared(folder_or_id, *lock(&self.compute));
             loaded.map_err(|error| Error::option("model", folder_or_id, error))
         })
     }
@@ -141,11 +178,11 @@ impl OpenedModel {
 impl ReceivedModel {
     pub(crate) fn new(
         folder_or_id: Option<String>,
-        precision: String,
+        compute: ComputeNames,
         [weights_sha256, tokenizer_sha256]: [String; 2],
         machine: String,
     ) -> Self {
-        Self { folder_or_id, precision, weights_sha256, tokenizer_sha256, machine, classifier: OnceLock::new() }
+        Self { folder_or_id, compute, weights_sha256, tokenizer_sha256, machine, classifier: OnceLock::new() }
     }
 
     fn classifier(&self) -> Result<Arc<Classifier>, Error> {
@@ -161,8 +198,8 @@ impl ReceivedModel {
         let classifier = match &self.folder_or_id {
             None => built_in_classifier(),
             Some(folder_or_id) => {
-                let precision = self.precision.parse().map_err(|e| lacks(format!("{e}")))?;
-                Classifier::shared(folder_or_id, precision).map_err(Error::from)
+                let compute = self.compute.parse().map_err(lacks)?;
+                Classifier::shared(folder_or_id, compute).map_err(Error::from)
             }
         };
         let classifier = classifier.map_err(|e| lacks(e.to_string()))?;
@@ -269,9 +306,10 @@ impl Models {
         let mut opened = lock(&self.opened);
         let revision = options.model_revision();
         if let Some((_, model)) = opened.as_ref().filter(|(known, model)| *known == revision && model.name == name) {
+            model.compute_when_loaded(options.compute());
             return Arc::clone(model);
         }
-        let model = Model::opened(name, options.precision);
+        let model = Model::opened(name, options.compute());
         *opened = Some((revision, Arc::clone(&model)));
         model
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
-use emotion_classifier::{ClassifyOptions, LongText, Precision, TextCache};
+use emotion_classifier::{BackendChoice, ClassifyOptions, Compute, Device, LongText, Precision, TextCache};
 
 use crate::error::Error;
 
@@ -18,6 +18,8 @@ use crate::error::Error;
 /// |---|---|---|
 /// | `model` | `default` | model of the functions that name none: the built-in one, that of a function made by `CREATE FUNCTION`, a folder, or a hub id |
 /// | `precision` | `float32` | `float32`, `bfloat16` or `int8` |
+/// | `backend` | `auto` | `packed` for the BERT family on the CPU, `candle` for any model, or `auto` for the first that can |
+/// | `device` | `cpu` | `cpu`, `cuda`, `cuda:1` and so on, or `metal` |
 /// | `max_length` | 0 | tokens the model sees at once; 0 for as many as it can |
 /// | `long_text` | `truncate` | longer texts: `truncate` them, or average over a `window` that moves |
 /// | `threshold` | `default` | probability from which a label holds; `default` is 0.5 for a multi-label model and 0 for a single-label model |
@@ -47,6 +49,10 @@ pub struct EmotionOptions {
     model_revision: u64,
     /// Numbers in which the model computes.
     pub precision: Precision,
+    /// What computes the model.
+    pub backend: BackendChoice,
+    /// Where the model computes. On a GPU the last digits of a score may depend on the rows that are inferred together.
+    pub device: Device,
     /// Tokens that the model sees at once, special tokens included; `None` for as many as it can take.
     pub max_length: Option<usize>,
     /// Treatment of a text with more tokens than that.
@@ -72,6 +78,8 @@ impl Default for EmotionOptions {
             model: DEFAULT.into(),
             model_revision: 0,
             precision: Precision::default(),
+            backend: BackendChoice::default(),
+            device: Device::default(),
             max_length,
             long_text,
             threshold,
@@ -122,6 +130,11 @@ impl EmotionOptions {
         config.extensions.get::<Self>()
     }
 
+    /// How models compute.
+    pub(crate) fn compute(&self) -> Compute {
+        Compute::from(self.precision).backend(self.backend).device(self.device)
+    }
+
     /// The options of one call of the classifier.
     pub(crate) fn classify(&self) -> ClassifyOptions {
         let mut options = ClassifyOptions::default();
@@ -143,6 +156,8 @@ impl EmotionOptions {
         match key {
             "model" => self.set_model(value),
             "precision" => self.precision = parse(key, value)?,
+            "backend" => self.backend = parse(key, value)?,
+            "device" => self.device = parse(key, value)?,
             "max_length" => self.max_length = whole(key, value)?.map(NonZeroUsize::get),
             "long_text" => self.long_text = parse(key, value)?,
             "threshold" => self.threshold = threshold(key, value)?,
@@ -190,13 +205,23 @@ fn threshold(option: &str, value: &str) -> Result<Option<f32>, Error> {
     Ok(Some(threshold))
 }
 
-const DESCRIPTIONS: [(&str, &str); 8] = [
+const DESCRIPTIONS: [(&str, &str); 10] = [
     (
         "model",
         "Model of the emotion functions that name none: 'default' for the built-in one, the name of a function made by \
          CREATE FUNCTION ... LANGUAGE DISTILBERT, a folder in Hugging Face layout, or a hub id",
     ),
     ("precision", "Numbers in which the model computes: 'float32', 'bfloat16' or 'int8'"),
+    (
+        "backend",
+        "What computes the model: 'packed' for the BERT family on the CPU, 'candle' for every model and device, or \
+         'auto' for the first of them that can",
+    ),
+    (
+        "device",
+        "Where the model computes: 'cpu', or 'cuda', 'cuda:1' and so on or 'metal' in a program built for it; on a \
+         GPU the last digits of a score may depend on the rows that are inferred together",
+    ),
     ("max_length", "Tokens that the model sees at once, special tokens included; 0 for as many as the model can take"),
     (
         "long_text",
@@ -246,6 +271,8 @@ impl ExtensionOptions for EmotionOptions {
         let values = [
             self.model.clone(),
             self.precision.to_string(),
+            self.backend.to_string(),
+            self.device.to_string(),
             self.max_length.unwrap_or(0).to_string(),
             self.long_text.to_string(),
             self.threshold.map_or_else(|| DEFAULT.into(), |threshold| threshold.to_string()),

@@ -83,6 +83,23 @@ pub(crate) fn micro_batches(lengths: &[usize], token_budget: usize, workers: usi
     batches
 }
 
+/// Splits sequences of these lengths into batches of at most `token_budget` tokens when each is padded to the longest
+/// of its batch (a longer sequence is alone in its own), similar lengths together, longest first.
+///
+/// Each is a list of indices into `lengths`; every index occurs in exactly one.
+pub(crate) fn padded_batches(lengths: &[usize], token_budget: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    for row in order {
+        match batches.last_mut() {
+            Some(batch) if (batch.len() + 1).saturating_mul(lengths[batch[0]]) <= token_budget => batch.push(row),
+            _ => batches.push(vec![row]),
+        }
+    }
+    batches
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -103,6 +120,21 @@ mod tests {
             for batch in batches {
                 let tokens: usize = batch.iter().map(|&row| lengths[row]).sum();
                 prop_assert!(tokens <= budget || batch.len() == 1);
+            }
+        }
+
+        #[test]
+        fn padded_batches_hold_every_text_once_within_the_budget(
+            lengths in prop::collection::vec(1_usize..600, 0..200),
+            budget in prop_oneof![Just(0), 1_usize..4096],
+        ) {
+            let batches = padded_batches(&lengths, budget);
+            let mut rows: Vec<_> = batches.concat();
+            rows.sort_unstable();
+            prop_assert!(rows.into_iter().eq(0..lengths.len()));
+            for batch in batches {
+                let longest = batch.iter().map(|&row| lengths[row]).max().unwrap();
+                prop_assert!(batch.len() * longest <= budget || batch.len() == 1);
             }
         }
     }

@@ -10,8 +10,10 @@ use crate::backends::Backend;
 #[cfg(feature = "candle")]
 use crate::backends::candle::CandleBackend;
 use crate::backends::packed::PackedBackend;
+use crate::compute::{BackendChoice, Compute};
 use crate::config::Config;
-#[cfg(any(doc, feature = "candle"))]
+use crate::device::Device;
+#[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
 use crate::folder::{Digest, ModelFolder, Origin};
@@ -41,7 +43,7 @@ pub struct Classifier {
     origin: Origin,
     digest: Digest,
     parameters: usize,
-    precision: Precision,
+    compute: Compute,
     max_length: usize,
     config: Config,
     pub(crate) tokenizer: Tokenizer,
@@ -53,25 +55,36 @@ pub struct Classifier {
 #[must_use = "a builder does nothing until a model is loaded"]
 pub struct ClassifierBuilder {
     max_length: Option<usize>,
-    precision: Precision,
-    backend: BackendKind,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-enum BackendKind {
-    #[default]
-    Packed,
-    #[cfg(feature = "candle")]
-    Candle,
+    compute: Compute,
 }
 
 impl ClassifierBuilder {
+    /// Sets precision, backend and device at once.
+    pub fn compute(mut self, compute: impl Into<Compute>) -> Self {
+        self.compute = compute.into();
+        self
+    }
+
     /// Computes the encoder's matrix products in this precision; the default is [`Precision::Float32`].
     ///
     /// The others trade accuracy for speed and memory: scores change a little, and occasionally a
     /// label does. In each precision, a text always has the same prediction, to the last bit.
     pub fn precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
+        self.compute.precision = precision;
+        self
+    }
+
+    /// Computes by this backend; the default is [`BackendChoice::Auto`].
+    pub fn backend(mut self, backend: BackendChoice) -> Self {
+        self.compute.backend = backend;
+        self
+    }
+
+    /// Computes on this device; the default is [`Device::Cpu`].
+    ///
+    /// On a GPU texts are padded to batches, and the last digits of a prediction may depend on the batch.
+    pub fn device(mut self, device: Device) -> Self {
+        self.compute.device = device;
         self
     }
 
@@ -84,14 +97,6 @@ impl ClassifierBuilder {
         self
     }
 
-    /// Computes with candle instead of the packed kernels: slower, in float32 only, and the
-    /// reference for tests.
-    #[cfg(feature = "candle")]
-    pub fn candle(mut self) -> Self {
-        self.backend = BackendKind::Candle;
-        self
-    }
-
     /// Loads a model from a folder in Hugging Face layout.
     ///
     /// # Errors
@@ -101,6 +106,8 @@ impl ClassifierBuilder {
     /// - [`Error::Config`], [`Error::Tokenizer`] and [`Error::Weights`] if a file is malformed, does not fit the others
     ///   or is not supported;
     /// - [`Error::MaxLength`] if [`Self::max_length`] is outside the range that the model takes;
+    /// - [`Error::Backend`] if the backend of [`Self::backend`] does not know the architecture or is not in this build;
+    /// - [`Error::Device`] if the device of [`Self::device`] is not there or not in this build;
     /// - [`Error::Precision`] if the backend does not compute in [`Self::precision`].
     pub fn load(self, folder: impl AsRef<Path>) -> Result<Classifier> {
         self.build(&ModelFolder::from_folder(folder.as_ref())?)
@@ -133,8 +140,8 @@ impl ClassifierBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::MaxLength`] if [`Self::max_length`] is outside the range that the model takes, and
-    /// [`Error::Precision`] if the backend does not compute in [`Self::precision`].
+    /// [`Error::MaxLength`] if [`Self::max_length`] is outside the range that the model takes, and [`Error::Backend`],
+    /// [`Error::Device`] and [`Error::Precision`] as for [`Self::load`].
     #[cfg(feature = "default-model")]
     pub fn load_default_model(self) -> Result<Classifier> {
         self.build(&ModelFolder::default_model())
@@ -148,6 +155,7 @@ impl ClassifierBuilder {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let origin = files.origin.to_string();
         let config = Config::parse(&origin, &files.config)?;
+        let compute = self.compute.resolve(config.model_type)?;
         let tokenizer = Tokenizer::load(&origin, &files.tokenizer, &files.config, &config)?;
         let max_length = tokenizer.checked_length(self.max_length)?;
         let weights = Weights::load(&origin, &files.weights)?;
@@ -156,27 +164,24 @@ impl ClassifierBuilder {
             origin: files.origin.clone(),
             digest,
             parameters: weights.parameters(),
-            precision: self.precision,
+            compute,
             max_length,
-            backend: self.backend(&config, &weights)?,
+            backend: load_backend(compute, &config, &files.config, &weights)?,
             config,
             tokenizer,
         })
     }
+}
 
-    fn backend(&self, config: &Config, weights: &Weights<'_>) -> Result<Box<dyn Backend>> {
-        let precision = self.precision;
-        let layout = layout_of(config, |name| weights.contains(name));
-        match self.backend {
-            BackendKind::Packed => Ok(Box::new(PackedBackend::load(&layout, weights, precision)?)),
-            #[cfg(feature = "candle")]
-            BackendKind::Candle if precision != Precision::Float32 => {
-                Err(Error::Precision { backend: "candle", precision })
-            }
-            #[cfg(feature = "candle")]
-            BackendKind::Candle => Ok(Box::new(CandleBackend::load(&layout, weights)?)),
-        }
+/// Loads the backend that `compute` names; `json` is the `config.json` that `config` is parsed from.
+#[cfg_attr(not(feature = "candle"), allow(unused_variables))]
+fn load_backend(compute: Compute, config: &Config, json: &[u8], weights: &Weights<'_>) -> Result<Box<dyn Backend>> {
+    #[cfg(feature = "candle")]
+    if compute.backend == BackendChoice::Candle {
+        return Ok(Box::new(CandleBackend::load(config, json, weights, compute.device)?));
     }
+    let layout = layout_of(config, |name| weights.contains(name))?;
+    Ok(Box::new(PackedBackend::load(&layout, weights, compute.precision)?))
 }
 
 impl Classifier {
@@ -232,7 +237,25 @@ impl Classifier {
     /// The precision in which the encoder's matrix products are computed.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        self.precision
+        self.compute.precision
+    }
+
+    /// The backend that computes: [`BackendChoice::Packed`] or [`BackendChoice::Candle`].
+    #[must_use]
+    pub fn backend(&self) -> BackendChoice {
+        self.compute.backend
+    }
+
+    /// The device that computes.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.compute.device
+    }
+
+    /// Precision, backend and device.
+    #[must_use]
+    pub fn compute(&self) -> Compute {
+        self.compute
     }
 
     /// The origin of the model's files.
@@ -315,7 +338,7 @@ impl fmt::Debug for Classifier {
             .debug_struct("Classifier")
             .field("origin", &self.origin)
             .field("labels", &self.config.labels)
-            .field("precision", &self.precision)
+            .field("compute", &self.compute)
             .field("max_length", &self.max_length)
             .finish_non_exhaustive()
     }

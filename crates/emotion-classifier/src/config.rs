@@ -84,7 +84,6 @@ impl ProblemType {
 #[derive(Deserialize)]
 struct File {
     model_type: Option<String>,
-    layer_norm_eps: Option<f64>,
     position_embedding_type: Option<String>,
     is_decoder: Option<bool>,
     problem_type: Option<String>,
@@ -115,6 +114,19 @@ impl File {
         }
     }
 
+    /// The number of token types, which may be 0 where that is the default.
+    fn token_types(&self, size: &Size) -> Result<usize, String> {
+        if size.default > 0 { self.size(size) } else { Ok(self.number(size.keys[0])?.unwrap_or(0)) }
+    }
+
+    fn float(&self, key: &str, default: f64) -> Result<f64, String> {
+        match self.rest.get(key) {
+            None | Some(Value::Null) => Ok(default),
+            Some(Value::Number(value)) => Ok(value.as_f64().unwrap_or(f64::NAN)),
+            Some(other) => Err(format!("not a model configuration: {key} is {other}, not a number")),
+        }
+    }
+
     fn string(&self, key: &str, default: &str) -> Result<String, String> {
         match self.rest.get(key) {
             None | Some(Value::Null) => Ok(default.into()),
@@ -134,6 +146,9 @@ impl File {
         Ok(())
     }
 }
+
+/// The most layers of a model: the largest that are in use have about 100.
+const MOST_LAYERS: usize = 1_000;
 
 /// The most labels that a configuration may ask for without naming them.
 const MOST_UNNAMED_LABELS: usize = 100_000;
@@ -171,14 +186,14 @@ impl Config {
         let config = Self {
             model_type,
             vocab_size: file.size(&keys.vocabulary)?,
-            type_vocab_size: keys.token_types.map_or(Ok(0), |size| file.size(&size))?,
+            type_vocab_size: keys.token_types.map_or(Ok(0), |size| file.token_types(&size))?,
             embedding_size: keys.embedding.map_or(Ok(hidden_size), |size| file.size(&size))?,
             hidden_size,
             num_hidden_layers: file.size(&keys.layers)?,
             num_attention_heads: file.size(&keys.heads)?,
             intermediate_size: file.size(&keys.intermediate)?,
             activation: activation(&file.string(keys.activation, "gelu")?)?,
-            layer_norm_eps: layer_norm_eps(model_type, &file)?,
+            layer_norm_eps: keys.epsilon.map_or(Ok(1e-12), |(key, default)| epsilon(&file, key, default))?,
             max_position_embeddings: file.size(&keys.positions)?,
             padding_id: padding_id(model_type, &file)?,
             problem_type: problem_type(file.problem_type.as_deref(), labels.len())?,
@@ -190,6 +205,12 @@ impl Config {
 
     fn check_shape(&self) -> Result<(), String> {
         let Self { hidden_size, num_attention_heads: heads, max_position_embeddings: positions, .. } = *self;
+        if self.num_hidden_layers > MOST_LAYERS {
+            return Err(format!(
+                "the model has {} layers: at most {MOST_LAYERS} are supported",
+                self.num_hidden_layers
+            ));
+        }
         if !hidden_size.is_multiple_of(heads) {
             return Err(format!("the hidden size {hidden_size} is not a multiple of the {heads} attention heads"));
         }
@@ -210,18 +231,17 @@ fn padding_id(model_type: ModelType, file: &File) -> Result<Option<usize>, Strin
     Ok(Some(file.number("pad_token_id")?.unwrap_or(1)))
 }
 
-/// `DistilBertConfig` has no key for it: the value is fixed in the model's code.
-fn layer_norm_eps(model_type: ModelType, file: &File) -> Result<f32, String> {
-    let given = file.layer_norm_eps.filter(|_| model_type != ModelType::DistilBert).unwrap_or(1e-12);
+fn epsilon(file: &File, key: &str, default: f64) -> Result<f32, String> {
+    let given = file.float(key, default)?;
     if !(0.0..1.0).contains(&given) {
-        return Err(format!("layer_norm_eps is {given}: it must be at least 0 and below 1"));
+        return Err(format!("{key} is {given}: it must be at least 0 and below 1"));
     }
     #[allow(clippy::cast_possible_truncation, reason = "tensors are in float32")]
     Ok(given as f32)
 }
 
 /// The activation with this name in `ACT2FN` of `transformers`.
-fn activation(name: &str) -> Result<Activation, String> {
+pub(crate) fn activation(name: &str) -> Result<Activation, String> {
     match name {
         "gelu" | "gelu_python" => Ok(Activation::Gelu),
         "relu" => Ok(Activation::Relu),
@@ -321,6 +341,13 @@ mod tests {
         assert_eq!((roberta.vocab_size, roberta.padding_id, roberta.max_tokens()), (50_265, Some(1), 512));
         let camembert = config(r#""model_type": "camembert", "pad_token_id": 0"#);
         assert_eq!((camembert.vocab_size, camembert.first_position(), camembert.max_tokens()), (30_522, 1, 511));
+        let modernbert = config(r#""model_type": "modernbert", "type_vocab_size": 2"#);
+        assert_eq!((modernbert.vocab_size, modernbert.num_hidden_layers, modernbert.max_tokens()), (50_368, 22, 8_192));
+        assert_eq!((modernbert.intermediate_size, modernbert.layer_norm_eps), (1_152, 1e-5));
+        assert_eq!((modernbert.type_vocab_size, modernbert.architecture()), (0, "ModernBERT"));
+        let deberta = config(r#""model_type": "deberta-v2", "type_vocab_size": 0"#);
+        assert_eq!((deberta.vocab_size, deberta.hidden_size, deberta.num_hidden_layers), (128_100, 1_536, 24));
+        assert_eq!((deberta.type_vocab_size, deberta.layer_norm_eps, deberta.max_tokens()), (0, 1e-7, 512));
         let electra = config(r#""model_type": "electra", "hidden_act": "relu""#);
         assert_eq!((electra.hidden_size, electra.embedding_size, electra.num_attention_heads), (256, 128, 4));
         assert_eq!(electra.activation, Activation::Relu);
@@ -347,12 +374,25 @@ mod tests {
                  'bert', 'roberta', 'xlm-roberta', 'camembert', 'electra'",
             ),
             (
+                format!(r#"{{"model_type": "t5", {two}}}"#),
+                if cfg!(feature = "candle") {
+                    "'electra', 'modernbert', 'deberta-v2'"
+                } else {
+                    "'electra'; a build with the feature 'candle' also has 'modernbert', 'deberta-v2'"
+                },
+            ),
+            (
                 format!(r#"{{"model_type": "bert", "position_embedding_type": "relative_key", {two}}}"#),
                 "position_embedding_type 'relative_key'",
             ),
             (format!(r#"{{"model_type": "bert", "is_decoder": true, {two}}}"#), "is_decoder is true"),
             (format!(r#"{{"model_type": "bert", "type_vocab_size": 0, {two}}}"#), "type_vocab_size is 0"),
             (format!(r#"{{"model_type": "bert", "layer_norm_eps": -1, {two}}}"#), "layer_norm_eps is -1"),
+            (
+                format!(r#"{{"model_type": "bert", "layer_norm_eps": "x", {two}}}"#),
+                "layer_norm_eps is \"x\", not a number",
+            ),
+            (format!(r#"{{"model_type": "modernbert", "norm_eps": 1, {two}}}"#), "norm_eps is 1"),
             (format!(r#"{{"model_type": "bert", "hidden_act": 3, {two}}}"#), "hidden_act is 3, not a string"),
             (format!(r#"{{"model_type": "electra", "embedding_size": 0, {two}}}"#), "embedding_size is 0"),
             (
@@ -361,6 +401,7 @@ mod tests {
             ),
             (format!(r#"{{"dim": 10, "n_heads": 3, {two}}}"#), "not a multiple"),
             (format!(r#"{{"n_layers": 0, {two}}}"#), "n_layers is 0"),
+            (format!(r#"{{"n_layers": 9223372036854775807, {two}}}"#), "9223372036854775807 layers: at most 1000"),
             (format!(r#"{{"dim": -1, {two}}}"#), "not a model configuration"),
             (format!(r#"{{"activation": "mish", {two}}}"#), "it must be 'gelu', 'gelu_python' or 'relu'"),
             (format!(r#"{{"activation": "GELU", {two}}}"#), "activation 'GELU'"),

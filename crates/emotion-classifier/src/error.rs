@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use emotion_kernels::Precision;
 
+use crate::device::Device;
+
 /// The result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -130,6 +132,24 @@ pub enum Error {
     /// The forward pass failed.
     #[error("the forward pass failed: {0}")]
     Forward(String),
+
+    /// The backend cannot compute the model, or is not in this build.
+    #[error("the {backend} backend {reason}")]
+    Backend {
+        /// The backend's name.
+        backend: &'static str,
+        /// What it lacks, and the cure.
+        reason: String,
+    },
+
+    /// The device cannot be used.
+    #[error("cannot compute on '{device}': {reason}")]
+    Device {
+        /// The requested device.
+        device: Device,
+        /// What is missing, and the cure.
+        reason: String,
+    },
 
     /// The backend does not compute in the requested precision.
     #[error("the {backend} backend does not compute in {precision}: choose float32")]

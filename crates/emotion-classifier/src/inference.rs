@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::batch::{Batch, micro_batches};
+use crate::batch::{Batch, micro_batches, padded_batches};
 use crate::classifier::Classifier;
 use crate::error::{Error, Result};
 use crate::options::{ClassifyOptions, LongText};
@@ -96,7 +96,13 @@ impl Classifier {
         let workers = rayon::current_num_threads();
         let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
         let total: usize = lengths.iter().sum();
-        let batches: Vec<_> = micro_batches(&lengths, job.options.batch_tokens, workers)
+        let budget = job.options.batch_tokens;
+        let rows = if self.backend.pads() {
+            padded_batches(&lengths, budget)
+        } else {
+            micro_batches(&lengths, budget, workers)
+        };
+        let batches: Vec<_> = rows
             .into_par_iter()
             .map(|rows| {
                 job.check()?;

@@ -28,7 +28,8 @@
 //!    padding. `threads` and `team` share them among the threads of a rayon pool.
 //! 5. `backends`: the forward pass, packed token ids in and logits out. `packed` runs the kernels
 //!    of `emotion-kernels` over the tensors that `architectures` maps onto a common layout;
-//!    `candle` (feature `candle`) is the reference for tests.
+//!    `candle` (feature `candle`) has more architectures, runs on GPUs, and is the reference of `packed` in tests.
+//!    A [`Compute`] chooses between them.
 //! 6. `prediction`: logits become probabilities and a [`Prediction`], which the cache keeps.
 //!
 //! A model is loaded from a `folder` (or the `hub`), whose files are read as `transformers` reads them; it is described
@@ -40,8 +41,12 @@
 //!
 //! - `default-model`: embeds the default model, for [`Classifier::default_model`](Classifier).
 //! - `hub`: loads models from the Hugging Face hub by id.
-//! - `candle`: the candle backend, the reference for tests; and `pytorch_model.bin`, a pickle, which is read without
-//!   executing anything: an object that is not a tensor is an error.
+//! - `candle`: the candle backend, which adds `ModernBERT` and `DeBERTa`; and `pytorch_model.bin`, a pickle, which is read
+//!   without executing anything: an object that is not a tensor is an error.
+//! - `cuda`, `metal`: the candle backend on a GPU of NVIDIA or of an Apple computer. Neither was compiled or measured
+//!   for this release.
+//! - `accelerate`, `mkl`: the candle backend with Apple's or Intel's matrix products on the CPU, which were not compiled
+//!   or measured either.
 
 #![warn(missing_debug_implementations)]
 
@@ -50,7 +55,9 @@ mod backends;
 mod batch;
 mod cache;
 mod classifier;
+mod compute;
 mod config;
+mod device;
 mod error;
 mod file;
 mod folder;
@@ -70,7 +77,9 @@ mod weights;
 
 pub use cache::TextCache;
 pub use classifier::{Classifier, ClassifierBuilder};
+pub use compute::{BackendChoice, Compute, UnknownBackend};
 pub use config::{Activation, Config, ProblemType};
+pub use device::{Device, UnknownDevice};
 pub use emotion_kernels::{Precision, UnknownPrecision};
 pub use error::{Error, Result};
 pub use folder::Origin;

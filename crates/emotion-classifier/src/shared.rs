@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use emotion_kernels::Precision;
 
 use crate::classifier::Classifier;
+use crate::compute::Compute;
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::folder::{Digest, ModelFolder};
 
@@ -13,29 +15,30 @@ type Slot = Arc<Mutex<Weak<Classifier>>>;
 ///
 /// Models are identified by the contents of their files, not by their origin. Two callers that
 /// request the same model at once load it once; callers that request other models do not wait.
-fn load(files: &ModelFolder, digest: Digest, precision: Precision) -> Result<Arc<Classifier>> {
-    let slot = slot(digest, precision);
+fn load(files: &ModelFolder, digest: Digest, compute: Compute) -> Result<Arc<Classifier>> {
+    let config = Config::parse(&files.origin.to_string(), &files.config)?;
+    let compute = compute.resolve(config.model_type)?;
+    let slot = slot(digest, compute);
     let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(classifier) = slot.upgrade() {
         return Ok(classifier);
     }
-    let classifier = Arc::new(Classifier::builder().precision(precision).build_digested(files, digest)?);
+    let classifier = Arc::new(Classifier::builder().compute(compute).build_digested(files, digest)?);
     *slot = Arc::downgrade(&classifier);
     Ok(classifier)
 }
 
-fn slot(digest: Digest, precision: Precision) -> Slot {
-    static SLOTS: Mutex<Option<HashMap<(Digest, Precision), Slot>>> = Mutex::new(None);
+fn slot(digest: Digest, compute: Compute) -> Slot {
+    static SLOTS: Mutex<Option<HashMap<(Digest, Compute), Slot>>> = Mutex::new(None);
     let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
     let slots = slots.get_or_insert_default();
     slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|weak| weak.strong_count() > 0));
-    Arc::clone(slots.entry((digest, precision)).or_default())
+    Arc::clone(slots.entry((digest, compute)).or_default())
 }
 
 impl Classifier {
     /// The model of a folder if there is one of that name, otherwise of a hub id (with the feature
-    /// `hub`); shared by all callers in this process that open a model of the same content in the
-    /// same precision.
+    /// `hub`); shared by all callers in this process that open a model of the same content to compute in the same way.
     ///
     /// ```no_run
     /// # fn main() -> emotion_classifier::Result<()> {
@@ -51,20 +54,30 @@ impl Classifier {
     /// # Errors
     ///
     /// [`Error::Hub`] if the model cannot be downloaded, and the errors of [`Self::load`].
-    pub fn shared(folder_or_id: &str, precision: Precision) -> Result<Arc<Self>> {
+    pub fn shared(folder_or_id: &str, compute: impl Into<Compute>) -> Result<Arc<Self>> {
         let files = ModelFolder::open(folder_or_id)?;
-        load(&files, files.digest(), precision)
+        load(&files, files.digest(), compute.into())
     }
 
-    /// The same model in another precision, shared as by [`Self::shared`].
+    /// The same model in another precision, by the same backend on the same device: see [`Self::computing`].
     ///
-    /// Its files are read again, and must not have changed. In its own precision, it is `self`.
+    /// # Errors
+    ///
+    /// As for [`Self::computing`].
+    pub fn in_precision(self: &Arc<Self>, precision: Precision) -> Result<Arc<Self>> {
+        self.computing(Compute { precision, ..self.compute() })
+    }
+
+    /// The same model, computing in another way; shared as by [`Self::shared`].
+    ///
+    /// Its files are read again, and must not have changed. If it computes so already, it is `self`.
     ///
     /// # Errors
     ///
     /// [`Error::Changed`] if the files have changed, and the errors of [`Self::shared`].
-    pub fn in_precision(self: &Arc<Self>, precision: Precision) -> Result<Arc<Self>> {
-        if self.precision() == precision {
+    pub fn computing(self: &Arc<Self>, compute: impl Into<Compute>) -> Result<Arc<Self>> {
+        let compute = compute.into().resolve(self.config().model_type)?;
+        if self.compute() == compute {
             return Ok(Arc::clone(self));
         }
         let files = ModelFolder::reopen(self.origin())?;
@@ -72,7 +85,7 @@ impl Classifier {
         if digest != *self.digest() {
             return Err(Error::Changed { origin: self.origin().to_string() });
         }
-        load(&files, digest, precision)
+        load(&files, digest, compute)
     }
 
     /// The model that is built into this crate: six emotions in English text.
@@ -90,7 +103,7 @@ impl Classifier {
             return Ok(Arc::clone(classifier));
         }
         let files = ModelFolder::default_model();
-        let classifier = load(&files, files.digest(), Precision::default())?;
+        let classifier = load(&files, files.digest(), Compute::default())?;
         *default = Some(Arc::clone(&classifier));
         Ok(classifier)
     }

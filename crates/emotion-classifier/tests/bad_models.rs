@@ -225,6 +225,115 @@ fn tensors_that_do_not_fit() {
     assert_error("gelu-json", "config.json", labels, &["classifier.weight", "[4, 32]"]);
 }
 
+/// Sets keys of `config.json`.
+#[cfg(feature = "candle")]
+fn set(keys: &'static [(&'static str, &'static str)]) -> impl FnOnce(Vec<u8>) -> Vec<u8> {
+    move |bytes| {
+        let mut config: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        for (key, value) in keys {
+            config[key] = serde_json::from_str(value).unwrap();
+        }
+        serde_json::to_vec(&config).unwrap()
+    }
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn modernbert_that_is_not_supported() {
+    const HUGE: &str = "4611686018427387904";
+    let cases: [(&'static [(&str, &str)], &str); 22] = [
+        (&[("num_attention_heads", "8")], "3 values: rotary positions take an even number"),
+        (&[("num_hidden_layers", HUGE)], "at most 1000"),
+        (&[("num_hidden_layers", "6")], "no tensor 'model.layers.5."),
+        (&[("max_position_embeddings", HUGE)], "max_position_embeddings is 4611686018427387904"),
+        (&[("hidden_size", HUGE), ("num_attention_heads", "1")], "hidden_size is 4611686018427387904"),
+        (&[("intermediate_size", HUGE)], "intermediate_size is 4611686018427387904"),
+        (&[("vocab_size", HUGE)], "tok_embeddings.weight"),
+        (&[("intermediate_size", "21")], "mlp.Wi.weight"),
+        (&[("attention_bias", "true")], "attention_bias is true"),
+        (&[("mlp_bias", "true")], "mlp_bias is true"),
+        (&[("norm_bias", "true")], "norm_bias is true"),
+        (&[("classifier_bias", "true")], "classifier_bias is true"),
+        (&[("hidden_activation", "\"relu\"")], "hidden_activation must be 'gelu'"),
+        (&[("classifier_activation", "\"mish\"")], "activation 'mish'"),
+        (&[("classifier_pooling", "\"max\"")], "unknown variant `max`"),
+        (&[("local_attention", "-1")], "not a model configuration"),
+        (&[("global_attn_every_n_layers", "0")], "global_attn_every_n_layers is 0"),
+        (&[("global_rope_theta", "0")], "rotary positions is 0"),
+        (&[("local_rope_theta", "-1")], "rotary positions is -1"),
+        (&[("rope_scaling", "{\"type\": \"linear\"}")], "rope_scaling is"),
+        (&[("layer_types", "[\"full_attention\"]")], "layer_types must be"),
+        (
+            &[(
+                "rope_parameters",
+                "{\"full_attention\": {\"rope_theta\": 9, \"rope_type\": \"yarn\"}, \"sliding_attention\": \
+                 {\"rope_theta\": 9}}",
+            )],
+            "rope_type is 'yarn'",
+        ),
+    ];
+    for (keys, part) in cases {
+        assert_error("modernbert", "config.json", set(keys), &[part]);
+    }
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn deberta_that_is_not_supported() {
+    const HUGE: &str = "4611686018427387904";
+    let cases: [(&'static [(&str, &str)], &str); 18] = [
+        (&[("num_hidden_layers", "3")], "no tensor 'deberta.encoder.layer.2."),
+        (&[("max_position_embeddings", HUGE)], "max_position_embeddings is 4611686018427387904"),
+        (&[("hidden_size", HUGE), ("num_attention_heads", "1")], "hidden_size is 4611686018427387904"),
+        (&[("vocab_size", HUGE)], "word_embeddings.weight"),
+        (&[("type_vocab_size", HUGE)], "token_type_embeddings.weight"),
+        (&[("intermediate_size", "33")], "intermediate.dense.weight"),
+        (&[("position_biased_input", "true")], "no tensor 'deberta.embeddings.position_embeddings.weight'"),
+        (&[("share_att_key", "false")], "pos_key_proj"),
+        (&[("position_buckets", "128")], "rel_embeddings.weight"),
+        (&[("position_buckets", HUGE)], "at most 131072"),
+        (&[("position_buckets", "1")], "position_buckets is 1"),
+        (&[("max_relative_positions", "129")], "position_buckets is 256"),
+        (&[("max_relative_positions", HUGE)], "at most 131072"),
+        (&[("conv_kernel_size", "3")], "conv_kernel_size is 3: DeBERTa is supported with 0 only"),
+        (&[("embedding_size", "12")], "embedding_size is 12"),
+        (&[("attention_head_size", "9")], "attention_head_size is 9"),
+        (&[("pooler_hidden_size", "9")], "pooler_hidden_size is 9"),
+        (&[("pooler_hidden_act", "\"mish\"")], "activation 'mish'"),
+    ];
+    for (keys, part) in cases {
+        assert_error("deberta-v3", "config.json", set(keys), &[part]);
+    }
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn tensors_that_candle_does_not_find() {
+    // Without its first letter, a name is that of no tensor, and the file keeps its length.
+    for (model, name) in [
+        ("modernbert", "model.layers.1.attn_norm.weight"),
+        ("modernbert", "model.final_norm.weight"),
+        ("modernbert", "head.dense.weight"),
+        ("modernbert-mean", "classifier.bias"),
+        ("deberta-v2", "deberta.embeddings.position_embeddings.weight"),
+        ("deberta-v3", "deberta.encoder.rel_embeddings.weight"),
+        ("deberta-v3", "deberta.encoder.LayerNorm.weight"),
+        ("deberta-v3", "pooler.dense.bias"),
+    ] {
+        let without = |bytes: Vec<u8>| {
+            let quoted = format!("\"{name}\"");
+            let at = bytes.windows(quoted.len()).position(|window| window == quoted.as_bytes()).expect(name);
+            let mut bytes = bytes;
+            bytes[at + 1] = b'#';
+            bytes
+        };
+        let missing = format!("no tensor '{name}'");
+        assert_error(model, "model.safetensors", without, &[&missing]);
+        let spoil = |b: Vec<u8>| edit_tensor(&b, name, |header, _| header["dtype"] = "I16".into());
+        assert_error(model, "model.safetensors", spoil, &[name, "I16"]);
+    }
+}
+
 #[test]
 fn config_without_labels_or_of_another_kind() {
     let renamed = replace("\"id2label\"", "\"id3label\"");

@@ -6,6 +6,8 @@ mod golden;
 
 use std::sync::{Arc, LazyLock};
 
+#[cfg(feature = "candle")]
+use emotion_classifier::BackendChoice;
 use emotion_classifier::{Classifier, Precision, Prediction};
 use proptest::prelude::*;
 
@@ -18,6 +20,13 @@ static MODELS: LazyLock<Vec<Classifier>> = LazyLock::new(|| {
 fn model(name: &str, precision: Precision) -> Classifier {
     Classifier::builder().precision(precision).load(golden::path(name)).unwrap()
 }
+
+/// Every golden model by the candle backend.
+#[cfg(feature = "candle")]
+static CANDLE_MODELS: LazyLock<Vec<Classifier>> = LazyLock::new(|| {
+    let model = |name| Classifier::builder().backend(BackendChoice::Candle).load(golden::path(name)).unwrap();
+    golden::MODELS.into_iter().chain(golden::CANDLE_MODELS).map(model).collect()
+});
 
 fn bits(prediction: &Prediction) -> Vec<u32> {
     prediction.probabilities.iter().map(|p| p.to_bits()).collect()
@@ -64,9 +73,18 @@ fn default_model_in_a_batch_of_64_with_long_neighbours() {
 
 #[test]
 fn any_number_of_threads() {
-    let texts = neighbours();
+    assert_invariant_to_threads(&MODELS, &neighbours());
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn any_number_of_threads_by_candle() {
+    assert_invariant_to_threads(&CANDLE_MODELS, &neighbours()[..12]);
+}
+
+fn assert_invariant_to_threads(models: &[Classifier], texts: &[String]) {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    for classifier in &*MODELS {
+    for classifier in models {
         let expected = infer(classifier, &texts);
         for threads in [1, 2, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -100,6 +118,22 @@ proptest! {
         let at = at.index(neighbours.len() + 1);
         neighbours.truncate(64);
         for classifier in &*MODELS {
+            assert_invariant(classifier, &text, &neighbours, at);
+        }
+    }
+}
+
+#[cfg(feature = "candle")]
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+    #[test]
+    fn any_text_in_any_batch_by_candle(
+        text in "([a-z !?é中]|<pad>|\\[PAD\\]){0,120}",
+        neighbours in prop::collection::vec("([a-z ]{0,50}|<pad>){0,4}", 0..16),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let at = at.index(neighbours.len() + 1);
+        for classifier in &*CANDLE_MODELS {
             assert_invariant(classifier, &text, &neighbours, at);
         }
     }

@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+#[cfg(feature = "candle")]
+use emotion_classifier::BackendChoice;
 use emotion_classifier::Classifier;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -68,6 +70,16 @@ fn every_architecture() {
     }
 }
 
+#[cfg(feature = "candle")]
+#[test]
+fn every_architecture_by_candle() {
+    for name in golden::MODELS.into_iter().chain(golden::CANDLE_MODELS) {
+        let folder = golden::path(name);
+        let candle = Classifier::builder().backend(BackendChoice::Candle).load(&folder).unwrap();
+        check(name, &candle, &read(&folder.join("golden.json")));
+    }
+}
+
 #[cfg(feature = "default-model")]
 #[test]
 fn default_model() {
@@ -98,6 +110,15 @@ fn a_model_states_its_architecture() {
         ("electra", "ELECTRA"),
     ] {
         assert_eq!(Classifier::load(golden::path(name)).unwrap().config().architecture(), architecture);
+    }
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn a_model_of_candle_states_its_architecture() {
+    for (name, architecture) in [("modernbert", "ModernBERT"), ("deberta-v2", "DeBERTa"), ("deberta-v3", "DeBERTa")] {
+        let classifier = Classifier::load(golden::path(name)).unwrap();
+        assert_eq!((classifier.config().architecture(), classifier.backend()), (architecture, BackendChoice::Candle));
     }
 }
 

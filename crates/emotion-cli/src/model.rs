@@ -2,7 +2,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use clap::Args;
-use emotion_classifier::{Classifier, Precision};
+use emotion_classifier::{BackendChoice, Classifier, Compute, Device, Precision};
 
 /// What figures and pages call the label of texts whose most probable label does not hold.
 pub const NO_LABEL: &str = "none";
@@ -26,6 +26,14 @@ pub struct ModelArguments {
     /// Give a text no label that is less probable [default: 0.5 for models of several labels a text, 0 for others]
     #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
     threshold: Option<f32>,
+
+    /// Compute by the packed kernels (BERT family, CPU) or by candle, or `auto` for the first that can [default: auto]
+    #[arg(long)]
+    backend: Option<BackendChoice>,
+
+    /// Compute on cpu, cuda, cuda:1 or metal; a GPU needs a program built with the feature of its name [default: cpu]
+    #[arg(long)]
+    device: Option<Device>,
 }
 
 fn probability(value: &str) -> Result<f32, &'static str> {
@@ -36,10 +44,13 @@ fn probability(value: &str) -> Result<f32, &'static str> {
 impl ModelArguments {
     /// Loads the model that was chosen, or the built-in one.
     pub fn load(&self) -> emotion_classifier::Result<Arc<Classifier>> {
-        if self.max_length.is_none() && self.precision.is_none() && self.model.is_none() {
+        let compute = Compute::from(self.precision.unwrap_or_default())
+            .backend(self.backend.unwrap_or_default())
+            .device(self.device.unwrap_or_default());
+        if self.max_length.is_none() && self.model.is_none() && compute == Compute::default() {
             return Classifier::default_model();
         }
-        let mut builder = Classifier::builder().precision(self.precision.unwrap_or_default());
+        let mut builder = Classifier::builder().compute(compute);
         if let Some(tokens) = self.max_length {
             builder = builder.max_length(tokens.get());
         }
@@ -59,6 +70,8 @@ impl ModelArguments {
     pub fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
         let options = [
             ("emotion.precision", self.precision.map(|precision| precision.to_string())),
+            ("emotion.backend", self.backend.map(|backend| backend.to_string())),
+            ("emotion.device", self.device.map(|device| device.to_string())),
             ("emotion.model", self.model.clone()),
             ("emotion.max_length", self.max_length.map(|tokens| tokens.to_string())),
             ("emotion.threshold", self.threshold.map(|threshold| threshold.to_string())),

@@ -46,6 +46,11 @@ impl EmotionModels {
             let longest = classifier.max_length();
             options.max_length.map_or(longest, |tokens| tokens.min(longest))
         };
+        // What was asked for, where that is an error of the queries that use the model.
+        let backend = |classifier: &Classifier| {
+            let resolved = options.compute().resolve(classifier.config().model_type);
+            resolved.map_or(options.backend, |compute| compute.backend).to_string()
+        };
         Ok(RecordBatch::try_from_iter([
             ("name", Arc::new(names) as ArrayRef),
             ("labels", labels(&classifiers)),
@@ -53,6 +58,8 @@ impl EmotionModels {
             ("parameters", numbers(&|classifier| classifier.parameters())),
             ("vocabulary", numbers(&|classifier| classifier.config().vocab_size)),
             ("precision", strings(&|_| options.precision.to_string())),
+            ("backend", strings(&backend)),
+            ("device", strings(&|_| options.device.to_string())),
             ("max_length", numbers(&max_length)),
             ("weights_sha256", strings(&|classifier| classifier.weights_sha256())),
             ("tokenizer_sha256", strings(&|classifier| classifier.tokenizer_sha256())),

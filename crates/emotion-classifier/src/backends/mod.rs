@@ -1,4 +1,4 @@
-//! Backends: packed batches of token ids in, logits out.
+//! Backends: batches of token ids in, logits out.
 
 #[cfg(feature = "candle")]
 pub(crate) mod candle;
@@ -9,8 +9,8 @@ use crate::error::Result;
 
 /// What computes a model's forward pass.
 ///
-/// An implementation must give a sequence the same bits whatever other sequences the batch holds:
-/// the classification of rows in SQL relies on it.
+/// Unless it pads, an implementation must give a sequence the same bits whatever other sequences the batch holds: the
+/// classification of rows in SQL relies on it.
 pub(crate) trait Backend: Send + Sync {
     /// The logits of every sequence, row-major, of shape `[batch.len(), labels]`.
     ///
@@ -18,4 +18,10 @@ pub(crate) trait Backend: Send + Sync {
     /// `vocab_size`. Up to `workers` threads of the current rayon pool may share the work, which does not change the
     /// result.
     fn logits(&self, batch: &Batch, workers: usize) -> Result<Vec<f32>>;
+
+    /// Whether the sequences of a batch are padded to the length of the longest, which then should not be much longer
+    /// than the others.
+    fn pads(&self) -> bool {
+        false
+    }
 }

@@ -266,6 +266,8 @@ impl Arguments {
                 ("model weights", classifier.weights_sha256()),
                 ("tokenizer", classifier.tokenizer_sha256()),
                 ("--precision", classifier.precision().to_string()),
+                ("--backend", classifier.backend().to_string()),
+                ("--device", classifier.device().to_string()),
                 ("--max-length", classifier.max_length().to_string()),
                 ("--long-text", self.long_text.to_string()),
                 ("--threshold", classifier.config().problem_type.threshold(self.model.threshold()).to_string()),

@@ -1,0 +1,131 @@
+//! The candle backend: networks in candle tensors, in float32, on the CPU or a GPU.
+
+mod bert;
+mod deberta_v2;
+mod device;
+mod modernbert;
+mod network;
+mod settings;
+mod tensors;
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{Device, Result as CandleResult};
+
+use crate::architectures::layout_of;
+use crate::backends::Backend;
+use crate::backends::candle::bert::BertNetwork;
+use crate::backends::candle::deberta_v2::DebertaV2Network;
+use crate::backends::candle::modernbert::ModernBertNetwork;
+use crate::backends::candle::network::{Input, Network};
+use crate::backends::candle::tensors::failed;
+use crate::batch::Batch;
+use crate::config::Config;
+use crate::device::Device as DeviceChoice;
+use crate::error::Result;
+use crate::model_type::ModelType;
+use crate::weights::Weights;
+
+/// Runs a network over one sequence after another, or over all sequences of a batch with padding.
+///
+/// Without padding the bits of a sequence cannot depend on its neighbours. On a GPU, where one sequence does not
+/// occupy the device, batches are padded, and the last digits of a logit may depend on the batch.
+pub(crate) struct CandleBackend {
+    network: Box<dyn Network>,
+    device: Device,
+    pads: bool,
+    /// Held by the pass that runs if batches are padded: two passes at once would take twice the device's memory.
+    pass: Mutex<()>,
+}
+
+impl CandleBackend {
+    /// Loads the model that `config` describes; `json` is the `config.json` that it is parsed from.
+    pub(crate) fn load(config: &Config, json: &[u8], weights: &Weights<'_>, device: DeviceChoice) -> Result<Self> {
+        let device = device::open(device)?;
+        let network: Box<dyn Network> = match config.model_type {
+            ModelType::ModernBert => Box::new(ModernBertNetwork::load(config, json, weights, &device)?),
+            ModelType::DebertaV2 => Box::new(DebertaV2Network::load(config, json, weights, &device)?),
+            _ => {
+                let layout = layout_of(config, |name| weights.contains(name))?;
+                Box::new(BertNetwork::load(&layout, weights, &device)?)
+            }
+        };
+        Ok(Self { network, pads: !device.is_cpu(), device, pass: Mutex::default() })
+    }
+
+    fn run<'a>(&self, sequences: impl IntoIterator<Item = &'a [u32]>) -> CandleResult<Vec<f32>> {
+        self.network.logits(&Input::pad(sequences, &self.device)?)?.flatten_all()?.to_vec1()
+    }
+
+    fn run_each(&self, batch: &Batch) -> CandleResult<Vec<f32>> {
+        let mut logits = Vec::new();
+        for sequence in batch.sequences() {
+            logits.extend(self.run([sequence])?);
+        }
+        Ok(logits)
+    }
+}
+
+impl Backend for CandleBackend {
+    fn logits(&self, batch: &Batch, _workers: usize) -> Result<Vec<f32>> {
+        if !self.pads {
+            return self.run_each(batch).map_err(failed);
+        }
+        let _pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        self.run(batch.sequences()).map_err(failed)
+    }
+
+    fn pads(&self) -> bool {
+        self.pads
+    }
+}
+
+/// The last layer's hidden state of each sequence's first token, row-major, of shape `[batch.len(), hidden]`.
+#[cfg(test)]
+pub(crate) fn first_states(
+    layout: &crate::architectures::layout::Layout,
+    weights: &Weights<'_>,
+    batch: &Batch,
+) -> Vec<f32> {
+    let network = BertNetwork::load(layout, weights, &Device::Cpu).unwrap();
+    let state = |sequence: &[u32]| {
+        let state = network.state(&Input::pad([sequence], &Device::Cpu).unwrap()).unwrap();
+        state.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    batch.sequences().flat_map(state).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn load(name: &str) -> (Config, CandleBackend) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name);
+        let json = std::fs::read(folder.join("config.json")).unwrap();
+        let config = Config::parse(name, &json).unwrap();
+        let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
+        let weights = Weights::open(name, &bytes).unwrap();
+        let backend = CandleBackend::load(&config, &json, &weights, DeviceChoice::Cpu).unwrap();
+        (config, backend)
+    }
+
+    #[test]
+    fn padding_hardly_changes_logits() {
+        let names = ["gelu-json", "bert", "roberta", "xlm-roberta", "camembert", "electra"];
+        for name in names.into_iter().chain(["modernbert", "modernbert-mean", "deberta-v2", "deberta-v3"]) {
+            let (config, mut backend) = load(name);
+            let id = |at: usize| u32::try_from(at * 31 % config.vocab_size).unwrap();
+            let lengths = [config.max_tokens(), 2, 1, 17, config.max_tokens() - 1, 30];
+            let sequences: Vec<Vec<u32>> = lengths.iter().map(|&n| (n..2 * n).map(id).collect()).collect();
+            let batch = Batch::pack(sequences.iter().map(Vec::as_slice));
+            let single = backend.logits(&batch, 1).unwrap();
+            backend.pads = true;
+            let padded = backend.logits(&batch, 1).unwrap();
+            assert_eq!((single.len(), padded.len()), (6 * config.labels.len(), 6 * config.labels.len()));
+            let worst = single.iter().zip(&padded).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{name}: logits differ by {worst}");
+        }
+    }
+}

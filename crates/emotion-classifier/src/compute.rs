@@ -1,0 +1,233 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::str::FromStr;
+
+use emotion_kernels::Precision;
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::model_type::ModelType;
+
+/// How a model computes: in which precision, by which backend and on which device.
+///
+/// ```
+/// use emotion_classifier::{BackendChoice, Compute, Precision};
+///
+/// let compute = Compute::from(Precision::Float32).backend(BackendChoice::Candle);
+/// assert_eq!(compute.device.to_string(), "cpu");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct Compute {
+    /// Numbers of the matrix products.
+    pub precision: Precision,
+    /// What computes the forward pass.
+    pub backend: BackendChoice,
+    /// Where it computes.
+    pub device: Device,
+}
+
+/// Which implementation computes the forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum BackendChoice {
+    /// [`Self::Packed`] for an architecture that it knows on [`Device::Cpu`], else [`Self::Candle`].
+    #[default]
+    Auto,
+    /// The packed kernels: the fastest on the CPU, for the BERT family.
+    Packed,
+    /// Candle (feature `candle`): every architecture, on every device, in float32.
+    Candle,
+}
+
+impl Compute {
+    /// Sets [`Self::backend`].
+    #[must_use]
+    pub fn backend(self, backend: BackendChoice) -> Self {
+        Self { backend, ..self }
+    }
+
+    /// Sets [`Self::device`].
+    #[must_use]
+    pub fn device(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
+    /// The same with the backend that [`BackendChoice::Auto`] stands for in a model of this type.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] if the backend does not know the type, does not compute on the device, or is not in this build;
+    /// [`Error::Device`] if the device is not in this build; [`Error::Precision`] if the backend does not compute in the
+    /// precision.
+    pub fn resolve(self, model_type: ModelType) -> Result<Self> {
+        check_built(self.device)?;
+        let backend = match self.backend {
+            BackendChoice::Auto if model_type.is_packed() && self.device == Device::Cpu => BackendChoice::Packed,
+            BackendChoice::Auto => BackendChoice::Candle,
+            chosen => chosen,
+        };
+        match backend {
+            BackendChoice::Candle => self.check_candle(model_type)?,
+            BackendChoice::Packed | BackendChoice::Auto => self.check_packed(model_type)?,
+        }
+        Ok(Self { backend, ..self })
+    }
+
+    fn check_packed(self, model_type: ModelType) -> Result<()> {
+        if !model_type.is_packed() {
+            let reason = format!("does not know {model_type}: choose the backend 'candle' or 'auto'");
+            return Err(Error::Backend { backend: "packed", reason });
+        }
+        if self.device != Device::Cpu {
+            let reason = format!("does not compute on '{}': choose the backend 'candle' or 'auto'", self.device);
+            return Err(Error::Backend { backend: "packed", reason });
+        }
+        Ok(())
+    }
+
+    fn check_candle(self, model_type: ModelType) -> Result<()> {
+        if !cfg!(feature = "candle") {
+            let needed = if model_type.is_packed() { String::new() } else { format!(", and {model_type} needs it") };
+            let reason = format!("is not in this program{needed}: build it with the feature 'candle'");
+            return Err(Error::Backend { backend: "candle", reason });
+        }
+        if self.precision != Precision::Float32 {
+            return Err(Error::Precision { backend: "candle", precision: self.precision });
+        }
+        Ok(())
+    }
+}
+
+impl From<Precision> for Compute {
+    fn from(precision: Precision) -> Self {
+        Self { precision, ..Self::default() }
+    }
+}
+
+impl BackendChoice {
+    const ALL: [Self; 3] = [Self::Auto, Self::Packed, Self::Candle];
+
+    /// The name that [`BackendChoice::from_str`] takes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Packed => "packed",
+            Self::Candle => "candle",
+        }
+    }
+}
+
+impl fmt::Display for BackendChoice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl FromStr for BackendChoice {
+    type Err = UnknownBackend;
+
+    fn from_str(name: &str) -> Result<Self, UnknownBackend> {
+        let found = Self::ALL.into_iter().find(|choice| choice.name() == name);
+        found.ok_or_else(|| UnknownBackend { given: name.into() })
+    }
+}
+
+/// A name that no [`BackendChoice`] has; the message lists the names there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownBackend {
+    given: String,
+}
+
+impl fmt::Display for UnknownBackend {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "'{}' is not a backend: it must be 'auto', 'packed' or 'candle'", self.given)
+    }
+}
+
+impl StdError for UnknownBackend {}
+
+/// An error for a device whose code is not in this build.
+fn check_built(device: Device) -> Result<()> {
+    let (feature, is_built) = match device {
+        Device::Cpu => return Ok(()),
+        Device::Cuda(_) => ("cuda", cfg!(feature = "cuda")),
+        Device::Metal => ("metal", cfg!(feature = "metal")),
+    };
+    if is_built {
+        return Ok(());
+    }
+    let reason = format!("this program was built without it: build it with the feature '{feature}'");
+    Err(Error::Device { device, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_parses() {
+        for choice in BackendChoice::ALL {
+            assert_eq!(choice.to_string().parse(), Ok(choice));
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_lists_the_names() {
+        let error: Box<dyn StdError> = Box::new("onnx".parse::<BackendChoice>().unwrap_err());
+        assert_eq!(error.to_string(), "'onnx' is not a backend: it must be 'auto', 'packed' or 'candle'");
+    }
+
+    fn resolve(backend: BackendChoice, device: Device, model_type: ModelType) -> Result<BackendChoice, String> {
+        let compute = Compute::default().backend(backend).device(device);
+        compute.resolve(model_type).map(|compute| compute.backend).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn auto_is_packed_where_it_knows_the_architecture() {
+        use BackendChoice::{Auto, Packed};
+        assert_eq!(resolve(Auto, Device::Cpu, ModelType::Bert), Ok(Packed));
+        assert_eq!(resolve(Packed, Device::Cpu, ModelType::Electra), Ok(Packed));
+        let error = resolve(Packed, Device::Cpu, ModelType::ModernBert).unwrap_err();
+        assert_eq!(error, "the packed backend does not know ModernBERT: choose the backend 'candle' or 'auto'");
+    }
+
+    #[cfg(feature = "candle")]
+    #[test]
+    fn auto_is_candle_for_other_architectures() {
+        use BackendChoice::{Auto, Candle};
+        for model_type in [ModelType::ModernBert, ModelType::DebertaV2] {
+            assert_eq!(resolve(Auto, Device::Cpu, model_type), Ok(Candle));
+            let error = Compute::from(Precision::Int8).resolve(model_type).unwrap_err().to_string();
+            assert_eq!(error, "the candle backend does not compute in int8: choose float32");
+        }
+        assert_eq!(resolve(Candle, Device::Cpu, ModelType::Bert), Ok(Candle));
+    }
+
+    #[cfg(not(feature = "candle"))]
+    #[test]
+    fn candle_is_named_where_it_is_missing() {
+        let error = resolve(BackendChoice::Auto, Device::Cpu, ModelType::ModernBert).unwrap_err();
+        assert!(error.contains("ModernBERT needs it: build it with the feature 'candle'"), "{error}");
+        let error = resolve(BackendChoice::Candle, Device::Cpu, ModelType::Bert).unwrap_err();
+        assert!(error.contains("not in this program: build it with the feature 'candle'"), "{error}");
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_device_that_is_not_built_names_its_feature() {
+        let error = resolve(BackendChoice::Auto, Device::Cuda(1), ModelType::Bert).unwrap_err();
+        assert_eq!(
+            error,
+            "cannot compute on 'cuda:1': this program was built without it: build it with the feature 'cuda'"
+        );
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn the_packed_backend_refuses_other_devices() {
+        let error = resolve(BackendChoice::Packed, Device::Cuda(0), ModelType::Bert).unwrap_err();
+        assert!(error.contains("does not compute on 'cuda:0'"), "{error}");
+    }
+}
