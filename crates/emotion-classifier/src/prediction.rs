@@ -94,7 +94,7 @@ impl Prediction {
 
 impl ProblemType {
     /// The threshold that applies if `given` is the one that was asked for: without one, 0 for a single-label model
-    /// and [`DEFAULT_THRESHOLD`](crate::DEFAULT_THRESHOLD) for a multi-label model.
+    /// and [`DEFAULT_THRESHOLD`] for a multi-label model.
     #[must_use]
     pub fn threshold(self, given: Option<f32>) -> f32 {
         given.unwrap_or(match self {
