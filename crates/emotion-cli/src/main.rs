@@ -1,19 +1,15 @@
 //! The `emotion` program: SQL with emotion labels, labels for lines of text, how good they are, and what they show.
 
-mod address;
 mod atomic_file;
 mod character;
 mod classify;
 mod cluster;
-mod csv_schema;
 mod eval;
 mod file_tables;
 mod label;
 mod memory;
-mod message;
 mod model;
 mod numbers;
-mod object;
 mod page;
 mod report;
 mod session;
@@ -26,8 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use datafusion::error::DataFusionError;
-
-use message::message;
+use emotion_label::job::message;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -64,7 +59,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: {}", message(&error));
+            eprintln!("Error: {}", message(error.as_ref()));
             ExitCode::FAILURE
         }
     }

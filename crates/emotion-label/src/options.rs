@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use encoding_rs::Encoding;
 
-use crate::error::{Fault, LabelError, Place};
+use crate::error::{Fault, FileError, Place};
 
 /// How a file is to be read and copied.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ impl Options {
     }
 
     /// Refuses a column whose name is that of an added column to an engine that ignores case.
-    pub(crate) fn check_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), LabelError> {
+    pub(crate) fn check_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), FileError> {
         let added: Vec<_> = self.added.fields().iter().map(|field| field.name().to_lowercase()).collect();
         let taken = names.into_iter().find(|name| added.contains(&name.to_lowercase()));
         match taken {
@@ -72,19 +72,19 @@ impl Options {
     }
 
     /// The error for a text column that does not exist.
-    pub(crate) fn no_text_column(&self, names: &[&str]) -> LabelError {
+    pub(crate) fn no_text_column(&self, names: &[&str]) -> FileError {
         let same = |name: &&&str| name.trim().to_lowercase() == self.text.trim().to_lowercase();
         let advice = match names.iter().find(same) {
             Some(name) => format!("use --text '{name}'"),
             None => format!("name the column of texts with --text, one of: {}", shown(names)),
         };
-        LabelError::Column(Fault::new(format!("there is no column '{}'", self.text), self.place(), advice))
+        FileError::Column(Fault::new(format!("there is no column '{}'", self.text), self.place(), advice))
     }
 }
 
-pub(crate) fn name_taken(place: Place, name: &str) -> LabelError {
+pub(crate) fn name_taken(place: Place, name: &str) -> FileError {
     let what = format!("the file already has a column '{name}'");
-    LabelError::Column(Fault::new(what, place, format!("name the new one differently: --columns …=emotion_{name}")))
+    FileError::Column(Fault::new(what, place, format!("name the new one differently: --columns …=emotion_{name}")))
 }
 
 fn shown(names: &[&str]) -> String {

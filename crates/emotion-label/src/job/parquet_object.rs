@@ -12,7 +12,7 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use super::inputs::Input;
+use crate::job::inputs::Input;
 
 #[derive(Clone)]
 pub struct ParquetObject {

@@ -1,10 +1,14 @@
+//! What was found in rows.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 /// What was found in rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Counts {
+    /// All rows.
     pub rows: u64,
     /// Rows without a text, which have no label.
     pub null: u64,
@@ -21,7 +25,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.rows += other.rows;
         self.null += other.null;
         self.empty += other.empty;

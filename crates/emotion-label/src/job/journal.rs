@@ -10,7 +10,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::reader::FileReader;
 use arrow::ipc::writer::FileWriter;
@@ -18,16 +17,19 @@ use arrow::record_batch::RecordBatch;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::counts::Counts;
-use super::inputs::Input;
-use super::lock::Lock;
-use super::storage::{Storage, Upload};
+use crate::job::counts::Counts;
+use crate::job::error::{Context, LabelError, Result};
+use crate::job::inputs::Input;
+use crate::job::lock::Lock;
+use crate::job::observer::Observer;
+use crate::job::storage::{Storage, Upload};
 
 /// All that the labels and the files depend on, by names to tell people.
 pub type JobKey = BTreeMap<String, String>;
 
 pub struct Journal {
     storage: Storage,
+    key: JobKey,
     /// None of a run that only looks.
     lock: Option<Lock>,
     restart: bool,
@@ -89,41 +91,35 @@ impl Segment {
 
 impl Journal {
     /// Makes sure that what is there was made by the same job, without touching it.
-    pub async fn look(storage: Storage, key: &JobKey, restart: bool) -> Result<Self> {
-        let there = read::<JobKey>(&storage, &storage.journal("job.json")).await?;
-        let is_other = there.as_ref().is_some_and(|there| there != key);
-        if let Some(there) = there.filter(|_| is_other && !restart) {
-            bail!(
-                "'{}' was begun by another job: {}. Choose another --output, or begin again with --restart",
-                storage.shown(),
-                differences(&there, key)
-            );
-        }
-        Ok(Self { storage, lock: None, restart, is_other })
+    pub async fn look(storage: Storage, key: JobKey, restart: bool) -> Result<Self> {
+        let is_other = is_other(&storage, &key, restart).await?;
+        Ok(Self { storage, key, lock: None, restart, is_other })
     }
 
-    /// Takes the output for this run alone.
-    pub async fn open(storage: Storage, key: &JobKey, restart: bool) -> Result<Self> {
-        let lock = Lock::take(&storage).await?;
-        let mut journal = match Self::look(storage, key, restart).await {
-            Ok(journal) => journal,
+    /// Takes the output for this run alone. What was read of the journal before may have changed.
+    pub async fn lock(&mut self, observer: &dyn Observer) -> Result<()> {
+        let lock = Lock::take(&self.storage, observer).await?;
+        match is_other(&self.storage, &self.key, self.restart).await {
+            Ok(is_other) => {
+                self.is_other = is_other;
+                self.lock = Some(lock);
+                Ok(())
+            }
             Err(error) => {
                 lock.release().await;
-                return Err(error);
+                Err(error)
             }
-        };
-        journal.lock = Some(lock);
-        Ok(journal)
+        }
     }
 
     /// Makes the output this job's, now that there is work to do.
-    pub async fn claim(&mut self, key: &JobKey) -> Result<()> {
+    pub async fn claim(&mut self) -> Result<()> {
         if self.is_other {
             self.storage.remove_folder(&self.storage.journal("files")).await?;
             self.is_other = false;
         }
         self.storage.clear().await?;
-        self.storage.write(&self.storage.journal("job.json"), serde_json::to_vec_pretty(key)?).await
+        self.storage.write(&self.storage.journal("job.json"), serde_json::to_vec_pretty(&self.key)?).await
     }
 
     pub fn storage(&self) -> &Storage {
@@ -156,7 +152,7 @@ impl Journal {
         if self.restart {
             return Ok(State::New);
         }
-        bail!("{refusal}. Label it again with --restart, or choose another --output")
+        Err(LabelError::Conflict(format!("{refusal}. Label it again with --restart, or choose another --output")))
     }
 
     /// Remembers which content of a file the labels to come belong to.
@@ -206,14 +202,15 @@ impl Journal {
         let name = self.name(input, &segment.name());
         let damaged =
             || format!("'{}' is damaged: remove it and run the same command again", self.storage.shown_file(&name));
-        let bytes = self.storage.read(&name).await?.with_context(damaged)?;
+        let absent = || LabelError::Damaged(damaged());
+        let bytes = self.storage.read(&name).await?.ok_or_else(absent)?;
         let reader = FileReader::try_new(std::io::Cursor::new(bytes), None).with_context(damaged)?;
-        let counts = reader.custom_metadata().get("counts").with_context(damaged)?;
+        let counts = reader.custom_metadata().get("counts").ok_or_else(absent)?;
         let counts = serde_json::from_str(counts).with_context(damaged)?;
         if same_types(&reader.schema(), schema) {
             return Ok((reader.collect::<Result<_, _>>().with_context(damaged)?, counts));
         }
-        bail!(damaged())
+        Err(absent())
     }
 
     /// Begins the output file.
@@ -228,7 +225,8 @@ impl Journal {
         self.check_lock()?;
         if Fingerprint::of(input, &now) != Fingerprint::of(input, &input.meta) {
             upload.abort().await;
-            bail!("'{}' has changed while it was read: label it again with --restart", input.shown);
+            let what = format!("'{}' has changed while it was read: label it again with --restart", input.shown);
+            return Err(LabelError::Conflict(what));
         }
         upload.finish().await
     }
@@ -247,19 +245,35 @@ impl Journal {
 
     fn check_lock(&self) -> Result<()> {
         if self.lock.as_ref().is_some_and(Lock::is_lost) {
-            bail!("another run has taken over '{}'", self.storage.shown());
+            let what = format!("another run has taken over '{}'", self.storage.shown());
+            return Err(LabelError::Conflict(what));
         }
         Ok(())
     }
 
-    pub async fn close(self) {
-        if let Some(lock) = self.lock {
+    /// Leaves the output to other runs.
+    pub async fn close(&mut self) {
+        if let Some(lock) = self.lock.take() {
             lock.release().await;
         }
     }
 
     fn name(&self, input: &Input, name: &str) -> String {
         self.storage.journal(&format!("files/{}/{name}", input.name))
+    }
+}
+
+/// Whether what is there was made by another job, which `restart` allows.
+async fn is_other(storage: &Storage, key: &JobKey, restart: bool) -> Result<bool> {
+    let there = read::<JobKey>(storage, &storage.journal("job.json")).await?;
+    match there.filter(|there| there != key) {
+        None => Ok(false),
+        Some(_) if restart => Ok(true),
+        Some(there) => Err(LabelError::Conflict(format!(
+            "'{}' was begun by another job: {}. Choose another --output, or begin again with --restart",
+            storage.shown(),
+            differences(&there, key)
+        ))),
     }
 }
 

@@ -1,17 +1,17 @@
 //! The texts of a file.
 
-use anyhow::{Error, Result};
 use arrow::array::{ArrayRef, RecordBatch};
-use emotion_label::error::{LabelError, Position};
-use emotion_label::format::{FileType, Format};
-use emotion_label::open;
-use emotion_label::options::Options;
-use emotion_label::step::{TextBatch, TextReader, TextStep};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use super::failure::Failure;
+use crate::error::{FileError, Position};
+use crate::format::{FileType, Format};
+use crate::job::error::Result;
+use crate::job::failure::Failure;
 use crate::object::{Object, ObjectReader};
+use crate::open;
+use crate::options::Options;
+use crate::step::{TextBatch, TextReader, TextStep};
 
 /// Texts of a file, in the order of its rows.
 pub struct Texts {
@@ -47,7 +47,8 @@ impl FileReader {
         loop {
             match self.reader.step().map_err(|error| failure(self.format, error))? {
                 TextStep::Need(need) => {
-                    let unreadable = |error| Failure::Input(part(self.format, row_group), error);
+                    let unreadable =
+                        |error: object_store::Error| Failure::Input(part(self.format, row_group), error.into());
                     let bytes = self.object.fetch(&need).await.map_err(unreadable)?;
                     self.reader.supply(bytes).map_err(|error| failure(self.format, error))?;
                 }
@@ -117,7 +118,7 @@ pub async fn row_groups(object: &Object, file: FileType, options: &Options) -> R
         let step = file.reader.step().map_err(|error| failure(file.format, error))?;
         match step {
             TextStep::Need(need) => {
-                let bytes = file.object.fetch(&need).await.map_err(|error| Failure::Input(None, error))?;
+                let bytes = file.object.fetch(&need).await.map_err(|error| Failure::Input(None, error.into()))?;
                 file.reader.supply(bytes).map_err(|error| failure(file.format, error))?;
             }
             TextStep::Texts(batch) => rows += batch.texts.len() as u64,
@@ -135,11 +136,11 @@ fn part(format: Format, row_group: usize) -> Option<usize> {
 }
 
 /// Who is at fault for an error, and with which row group.
-pub fn failure(format: Format, error: LabelError) -> Failure {
+pub fn failure(format: Format, error: FileError) -> Failure {
     let row_group = match error.fault().map(|fault| fault.place.position) {
-        None => return Failure::Other(Error::new(error)),
+        None => return Failure::Other(error.into()),
         Some(Position::RowGroup(row_group) | Position::Row { row_group, .. }) => part(format, row_group),
         Some(_) => None,
     };
-    Failure::Input(row_group, Error::new(error))
+    Failure::Input(row_group, error.into())
 }

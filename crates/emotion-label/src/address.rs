@@ -3,15 +3,19 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use datafusion::common::plan_datafusion_err;
 use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::error::Result;
 
 /// The `file://` address of an absolute path, which need not exist.
+///
+/// # Errors
+///
+/// The path is not UTF-8.
 pub fn local(path: &Path) -> Result<ListingTableUrl> {
-    let root = ListingTableUrl::parse("file:///").context("files have addresses")?;
-    let mut url = root.get_url().clone();
-    let parts =
-        path.iter().skip(1).map(|part| part.to_str().with_context(|| format!("'{}' is no text", part.display())));
+    let mut url = ListingTableUrl::parse("file:///")?.get_url().clone();
+    let not_text = || plan_datafusion_err!("the name '{}' is not UTF-8", path.display());
+    let parts = path.iter().skip(1).map(|part| part.to_str().ok_or_else(not_text));
     let mut parts = parts.collect::<Result<Vec<_>>>()?;
     if path.is_dir() {
         parts.push("");
@@ -19,11 +23,15 @@ pub fn local(path: &Path) -> Result<ListingTableUrl> {
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.clear().extend(parts);
     }
-    Ok(ListingTableUrl::try_new(url, None)?)
+    ListingTableUrl::try_new(url, None)
 }
 
 /// The path from the root of what exists. A link to a file keeps its name, which tells the format; the name of what it
 /// points to often does not.
+///
+/// # Errors
+///
+/// The path does not exist.
 pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     let target = path.canonicalize()?;
     match (path.parent(), path.file_name()) {

@@ -1,8 +1,8 @@
 //! Whether an Avro file is complete: `DataFusion` takes one that ends within a block for a shorter one.
 
-use anyhow::{Context, Result, bail};
 use bytes::{Buf, Bytes};
 
+use crate::job::error::{LabelError, Result};
 use crate::object::{Object, ObjectReader};
 
 const MAGIC: &[u8] = b"Obj\x01";
@@ -15,7 +15,7 @@ const CUT: &str = "the file ends within a block: write it again, or download it 
 pub async fn check(object: &Object) -> Result<()> {
     let mut file = File { object: object.open(), rest: Bytes::new() };
     if file.take(MAGIC.len()).await? != MAGIC {
-        bail!("the file is no Avro file: it does not begin with 'Obj'");
+        return damaged("the file is no Avro file: it does not begin with 'Obj'");
     }
     file.skip_metadata().await?;
     let sync = file.take(SYNC_BYTES).await?;
@@ -24,10 +24,14 @@ pub async fn check(object: &Object) -> Result<()> {
         let bytes = file.length().await?;
         file.skip(bytes).await?;
         if file.take(SYNC_BYTES).await? != sync {
-            bail!("a block of the file is damaged: write it again, or download it again");
+            return damaged("a block of the file is damaged: write it again, or download it again");
         }
     }
     Ok(())
+}
+
+fn damaged<T>(what: &str) -> Result<T> {
+    Err(LabelError::Damaged(what.into()))
 }
 
 struct File {
@@ -69,7 +73,7 @@ impl File {
     async fn skip(&mut self, mut bytes: u64) -> Result<()> {
         while bytes > 0 {
             if self.is_at_end().await? {
-                bail!(CUT);
+                return damaged(CUT);
             }
             let here = self.rest.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
             self.rest.advance(here);
@@ -82,7 +86,7 @@ impl File {
         let mut taken = Vec::new();
         while taken.len() < bytes {
             if self.is_at_end().await? {
-                bail!(CUT);
+                return damaged(CUT);
             }
             let here = self.rest.len().min(bytes - taken.len());
             taken.extend_from_slice(&self.rest.split_to(here));
@@ -91,7 +95,7 @@ impl File {
     }
 
     async fn length(&mut self) -> Result<u64> {
-        u64::try_from(self.number().await?).context("a block of the file has no valid length")
+        u64::try_from(self.number().await?).or_else(|_| damaged("a block of the file has no valid length"))
     }
 
     /// A number in the zigzag encoding of variable length.
@@ -104,6 +108,6 @@ impl File {
                 return Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed());
             }
         }
-        bail!("a number in the file is too long: the file is damaged");
+        damaged("a number in the file is too long: the file is damaged")
     }
 }

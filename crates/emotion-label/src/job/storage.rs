@@ -8,10 +8,8 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use anyhow::{Context, Result, bail};
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
-use emotion_label::format::{FileType, Output};
 use futures::TryStreamExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
@@ -19,7 +17,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::io::AsyncWriteExt;
 
 use crate::address::local;
-use crate::stores::object_store;
+use crate::format::{FileType, Output};
+use crate::job::error::{Context, LabelError, Result};
 
 pub struct Storage {
     place: Place,
@@ -41,13 +40,15 @@ enum Place {
 
 impl Storage {
     /// The output as it was named: a file if that is one's name, else a folder.
-    pub async fn open(context: &SessionContext, output: &str) -> Result<Self> {
+    pub fn open(context: &SessionContext, output: &str) -> Result<Self> {
         let output = output.strip_prefix("file://").unwrap_or(output);
         let shown = output.trim_end_matches('/').to_string();
         let is_file = match Output::of(output) {
             _ if FilePath::new(output).is_dir() => false,
             Ok(Output::File(_)) => true,
-            Ok(Output::Standard) => bail!("'-' is not supported as --output: name a file or a folder"),
+            Ok(Output::Standard) => {
+                return Err(LabelError::Refused("'-' is not supported as --output: name a file or a folder".into()));
+            }
             Ok(_) => false,
             Err(error) => return Err(error.into()),
         };
@@ -55,9 +56,12 @@ impl Storage {
         if output.contains("://") {
             let address = ListingTableUrl::parse(&shown).with_context(|| format!("'{output}' is no address"))?;
             if address.scheme().starts_with("http") {
-                bail!("'{output}' cannot be written to: choose a folder or an s3://, gs:// or az:// address");
+                let what =
+                    format!("'{output}' cannot be written to: choose a folder or an s3://, gs:// or az:// address");
+                return Err(LabelError::Refused(what));
             }
-            let store = object_store(context, &address).await?;
+            let store =
+                context.runtime_env().object_store(&address).with_context(|| format!("cannot reach '{output}'"))?;
             return Ok(Self::in_store(store, address, file, shown));
         }
         let path = absolute(FilePath::new(&shown)).with_context(|| format!("cannot write to '{output}'"))?;
@@ -173,7 +177,10 @@ impl Storage {
             Place::Folder(root) => match fs::read_dir(root.join(folder)) {
                 Ok(entries) => {
                     let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().into_string().ok());
-                    entries.filter_map(|entry| name(entry).transpose()).collect::<Result<_>>().with_context(cannot)
+                    entries
+                        .filter_map(|entry| name(entry).transpose())
+                        .collect::<std::io::Result<_>>()
+                        .with_context(cannot)
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
                 Err(error) => Err(error).with_context(cannot),
@@ -305,8 +312,8 @@ impl Upload {
     pub async fn abort(mut self) {
         // The error that brought us here is the one to tell.
         let _ = match &mut self.target {
-            Target::File { partial, .. } => fs::remove_file(partial).map_err(anyhow::Error::from),
-            Target::Object(writer) => writer.abort().await.map_err(anyhow::Error::from),
+            Target::File { partial, .. } => fs::remove_file(partial).map_err(LabelError::from),
+            Target::Object(writer) => writer.abort().await.map_err(LabelError::from),
         };
     }
 }

@@ -3,14 +3,14 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use emotion_classifier::{Classifier, DEFAULT_THRESHOLD, Prediction};
-use emotion_label::format::Format;
 
-use super::format::is_separated;
+use crate::format::Format;
+use crate::job::error::{LabelError, Result};
+use crate::job::target::is_separated;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -25,28 +25,41 @@ impl Kind {
         [(Self::Label, "label"), (Self::Score, "score"), (Self::Scores, "scores"), (Self::Truncated, "truncated")];
 }
 
-/// Which columns are added, and under which names.
+/// Which columns are added, and under which names: a list such as `label,score=confidence`.
+///
+/// The columns are `label`, `score`, `scores` (of all labels) and `truncated`. The default is `label,score`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns(Vec<(Kind, String)>);
 
+/// A list of columns that cannot be added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidColumns(String);
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self([Kind::ALL[0], Kind::ALL[1]].map(|(kind, name)| (kind, name.to_string())).into())
+    }
+}
+
 impl FromStr for Columns {
-    type Err = String;
+    type Err = InvalidColumns;
 
     /// Reads `label,score=confidence`.
-    fn from_str(list: &str) -> Result<Self, String> {
+    fn from_str(list: &str) -> Result<Self, InvalidColumns> {
         let column = |item: &str| {
             let (kind, name) = item.split_once('=').unwrap_or((item, item));
             let found = Kind::ALL.iter().find(|(_, known)| *known == kind.trim());
             match (found, name.trim()) {
-                (Some(_), "") => Err(format!("'{item}' gives no name")),
+                (Some(_), "") => Err(InvalidColumns(format!("'{item}' gives no name"))),
                 (Some((kind, _)), name) => Ok((*kind, name.to_string())),
-                (None, _) => Err(format!("'{kind}' is none of label, score, scores and truncated")),
+                (None, _) => Err(InvalidColumns(format!("'{kind}' is none of label, score, scores and truncated"))),
             }
         };
-        let columns: Vec<_> = list.split(',').map(column).collect::<Result<_, String>>()?;
+        let columns: Vec<_> = list.split(',').map(column).collect::<Result<_, _>>()?;
         for (at, (_, name)) in columns.iter().enumerate() {
             if columns[..at].iter().any(|(_, other)| is_same(other, name)) {
-                return Err(format!("'{name}' stands there twice"));
+                return Err(InvalidColumns(format!("'{name}' stands there twice")));
             }
         }
         Ok(Self(columns))
@@ -67,23 +80,20 @@ fn is_same(one: &str, other: &str) -> bool {
 
 impl Columns {
     /// Refuses names that the input has already.
-    pub fn check(&self, added: &Schema, input: &Schema, file: &str) -> Result<()> {
+    pub(crate) fn check(&self, added: &Schema, input: &Schema, file: &str) -> Result<()> {
         let clash = added.fields().iter().find_map(|new| {
             input.fields().iter().find(|field| is_same(field.name(), new.name())).map(|field| field.name())
         });
         let Some(name) = clash else { return Ok(()) };
-        bail!(
-            "'{file}' has a column '{name}' already: choose names for the new ones, for example --columns {}",
-            self.0
-                .iter()
-                .map(|(kind, name)| format!("{}=emotion_{name}", format!("{kind:?}").to_lowercase()))
-                .collect::<Vec<_>>()
-                .join(",")
-        )
+        let renamed = |(kind, name): &(Kind, String)| format!("{kind:?}=emotion_{name}");
+        let renamed = self.0.iter().map(renamed).collect::<Vec<_>>().join(",").to_lowercase();
+        Err(LabelError::Refused(format!(
+            "'{file}' has a column '{name}' already: choose names for the new ones, for example --columns {renamed}"
+        )))
     }
 
     /// The columns' names and types.
-    pub fn schema(&self, classifier: &Classifier, format: Format) -> Schema {
+    pub(crate) fn schema(&self, classifier: &Classifier, format: Format) -> Schema {
         let fields = self.0.iter().flat_map(|(kind, name)| match kind {
             Kind::Label => vec![Field::new(name, DataType::Utf8, true)],
             Kind::Score => vec![Field::new(name, DataType::Float32, true)],
@@ -98,7 +108,12 @@ impl Columns {
     }
 
     /// The columns' values for rows of these predictions.
-    pub fn arrays(&self, classifier: &Classifier, format: Format, rows: &[Option<Arc<Prediction>>]) -> Vec<ArrayRef> {
+    pub(crate) fn arrays(
+        &self,
+        classifier: &Classifier,
+        format: Format,
+        rows: &[Option<Arc<Prediction>>],
+    ) -> Vec<ArrayRef> {
         let column = |kind: Kind| -> Vec<ArrayRef> {
             match kind {
                 Kind::Label => {
@@ -143,13 +158,14 @@ mod tests {
     use super::*;
 
     fn refusal(list: &str) -> String {
-        list.parse::<Columns>().unwrap_err()
+        list.parse::<Columns>().unwrap_err().to_string()
     }
 
     #[test]
     fn columns_and_their_names_are_read() {
         let columns: Columns = "label, score=confidence".parse().unwrap();
         assert_eq!(columns.to_string(), "label=label,score=confidence");
+        assert_eq!(Columns::default(), "label,score".parse().unwrap());
         assert_eq!(refusal("label,feeling"), "'feeling' is none of label, score, scores and truncated");
         assert_eq!(refusal("label="), "'label=' gives no name");
         assert_eq!(refusal("label=a,score=A"), "'A' stands there twice");

@@ -4,23 +4,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
-use emotion_label::format::{FileType, Format};
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::storage::Storage;
 use crate::address::{absolute, local};
-use crate::stores::object_store;
+use crate::format::{FileType, Format};
+use crate::job::error::{Context, LabelError, Result};
+use crate::job::storage::Storage;
 
 /// A star stands for a part of a name, not for folders.
 const IN_A_FOLDER: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// A file to label.
+#[derive(Clone)]
 pub struct Input {
     /// Its path under the folder or before the pattern that it was found by.
     pub name: String,
@@ -52,7 +52,7 @@ pub async fn find(
             };
             if output.holds(&input.url) {
                 if found.is_one_file() {
-                    bail!("'{argument}' is in the output itself: choose another --output");
+                    return refused(format!("'{argument}' is in the output itself: choose another --output"));
                 }
                 continue;
             }
@@ -61,18 +61,22 @@ pub async fn find(
             if let Some(other) = inputs.insert(input.name.clone(), input)
                 && other.url.as_str() != url
             {
-                bail!(
+                return refused(format!(
                     "'{}' and '{url}' would both be labeled into '{}': name a folder that holds both",
-                    other.shown,
-                    other.name
-                );
+                    other.shown, other.name
+                ));
             }
         }
         if is_empty {
-            bail!("there is nothing to label in '{argument}': no file outside the output ends in {}", Format::ENDINGS);
+            let what = "there is nothing to label in";
+            return refused(format!("{what} '{argument}': no file outside the output ends in {}", Format::ENDINGS));
         }
     }
     Ok((inputs.into_values().collect(), others))
+}
+
+fn refused<T>(what: String) -> Result<T> {
+    Err(LabelError::Refused(what))
 }
 
 /// What one argument names.
@@ -86,7 +90,7 @@ struct Found {
 impl Found {
     async fn by(context: &SessionContext, argument: &str) -> Result<Self> {
         let (url, pattern) = address(argument)?;
-        let store = object_store(context, &url).await?;
+        let store = context.runtime_env().object_store(&url).with_context(|| format!("cannot reach '{argument}'"))?;
         let cannot = || format!("cannot list '{argument}'");
         let state = context.state();
         let files = url.list_all_files(&state, store.as_ref(), "").await.with_context(cannot)?;
@@ -95,7 +99,7 @@ impl Found {
             files.retain(|file| pattern.matches_with(&path_under(&url, file), IN_A_FOLDER));
         }
         if files.is_empty() {
-            bail!("there is no file '{argument}'");
+            return refused(format!("there is no file '{argument}'"));
         }
         Ok(Self { argument: argument.into(), url, store, files })
     }
@@ -123,7 +127,8 @@ impl Found {
         let known = FileType::of(&name);
         let Some(file_type) = (if is_csv { Some(separated(known)) } else { known }) else {
             if self.is_one_file() {
-                bail!("'{}' is no table: the name of a file must end in {}", self.argument, Format::ENDINGS);
+                let name = &self.argument;
+                return refused(format!("'{name}' is no table: the name of a file must end in {}", Format::ENDINGS));
             }
             return Ok(None);
         };

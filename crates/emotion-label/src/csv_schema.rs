@@ -6,16 +6,17 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
 use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::{Buf, Bytes};
+use datafusion::common::exec_err;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
-use emotion_label::format::Compression;
+use datafusion::error::{DataFusionError, Result};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::spawn_blocking;
 
+use crate::format::Compression;
 use crate::object::Object;
 
 /// Chunks that are read ahead.
@@ -24,13 +25,18 @@ const CHUNKS_AHEAD: usize = 4;
 /// How the fields of a CSV file are told apart.
 #[derive(Debug, Clone, Copy)]
 pub struct Dialect {
+    /// The character between fields.
     pub delimiter: u8,
+    /// The character before a quote within a quoted field, where quotes are not doubled.
     pub escape: Option<u8>,
+    /// How the file is compressed as a whole.
     pub compression: Option<Compression>,
 }
 
 /// What the rows of a CSV file are like.
+#[derive(Debug)]
 pub struct CsvShape {
+    /// The names and types of the columns.
     pub schema: SchemaRef,
     /// Whether a record may have several lines, so that the file cannot be split at its line ends.
     has_newlines: bool,
@@ -49,6 +55,10 @@ impl Dialect {
 
 impl CsvShape {
     /// Reads the whole file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is not CSV.
     pub async fn infer(object: &Object, dialect: Dialect) -> Result<Self> {
         let (sender, receiver) = channel(CHUNKS_AHEAD);
         let inferred = spawn_blocking(move || infer(Chunks { receiver, current: Bytes::new() }, dialect));
@@ -59,14 +69,18 @@ impl CsvShape {
             }
         }
         drop(sender);
-        inferred.await?
+        inferred.await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
     }
 
     /// What the rows of this file and another are like.
+    ///
+    /// # Errors
+    ///
+    /// The files have different columns.
     pub fn merge(self, other: &Self) -> Result<Self> {
         let (ours, theirs) = (self.schema.fields(), other.schema.fields());
         if ours.len() != theirs.len() || ours.iter().zip(theirs).any(|(one, other)| one.name() != other.name()) {
-            bail!("the files have different columns");
+            return exec_err!("the files have different columns");
         }
         let fields = ours.iter().zip(theirs).map(|(one, other)| {
             let data_type = match (one.data_type(), other.data_type()) {
@@ -82,6 +96,7 @@ impl CsvShape {
     }
 
     /// The format by which `DataFusion` reads the file.
+    #[must_use]
     pub fn format(&self) -> CsvFormat {
         CsvFormat::default()
             .with_has_header(true)

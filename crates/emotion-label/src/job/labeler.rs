@@ -1,17 +1,17 @@
 //! From texts to the columns that are added.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, SchemaRef};
 use emotion_classifier::{Classifier, ClassifyOptions, DEFAULT_THRESHOLD, Prediction};
-use emotion_label::format::Format;
 
-use super::columns::Columns;
-use super::counts::Counts;
-use crate::table::strings;
+use crate::format::Format;
+use crate::job::cancel::Cancel;
+use crate::job::columns::Columns;
+use crate::job::counts::Counts;
+use crate::job::error::Result;
 
 pub struct Labeler {
     classifier: Arc<Classifier>,
@@ -41,10 +41,11 @@ impl Labeler {
     }
 
     /// The columns to add to rows of these texts.
-    pub fn label(&self, texts: &ArrayRef, cancelled: &AtomicBool) -> Result<(RecordBatch, Counts)> {
-        let texts = strings(texts, "text")?;
+    pub fn label(&self, texts: &ArrayRef, cancel: &Cancel) -> Result<(RecordBatch, Counts)> {
+        let texts = cast(texts, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>();
         let present: Vec<&str> = texts.iter().flatten().collect();
-        let answer = self.classifier.request(&present).options(&self.options).cancelled(cancelled).run()?;
+        let answer = self.classifier.request(&present).options(&self.options).cancelled(cancel.flag()).run()?;
         let counts = Counts {
             empty: present.iter().filter(|text| text.is_empty()).count() as u64,
             repeated: answer.counts.cache_hits + answer.counts.repeated,

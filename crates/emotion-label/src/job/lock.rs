@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use tokio::task::JoinHandle;
 
-use super::storage::Storage;
+use crate::job::error::{Context, LabelError, Result};
+use crate::job::observer::Observer;
+use crate::job::storage::Storage;
 
 /// Held until dropped, or until the process ends, however that happens.
 pub enum Lock {
@@ -20,15 +21,17 @@ pub enum Lock {
 }
 
 impl Lock {
-    pub async fn take(storage: &Storage) -> Result<Self> {
+    pub async fn take(storage: &Storage, observer: &dyn Observer) -> Result<Self> {
         let name = storage.journal("lock");
         if let Some((store, path)) = storage.remote(&name) {
-            return Ok(Self::Lease(Lease::take(store, path, storage.shown(), Lease::RENEWED_EVERY).await?));
+            return Ok(Self::Lease(Lease::take(store, path, storage.shown(), Lease::RENEWED_EVERY, observer).await?));
         }
-        let file = storage.open_file(&name)?.context("an output is here or in a store")?;
+        let Some(file) = storage.open_file(&name)? else {
+            return Err(LabelError::Refused(format!("'{}' cannot be locked", storage.shown())));
+        };
         match file.try_lock() {
             Ok(()) => Ok(Self::File(file)),
-            Err(TryLockError::WouldBlock) => bail!("{}", refusal(storage.shown())),
+            Err(TryLockError::WouldBlock) => Err(refusal(storage.shown())),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("cannot lock '{}'", storage.shown_file(&name)))
             }
@@ -47,8 +50,8 @@ impl Lock {
     }
 }
 
-fn refusal(output: &str) -> String {
-    format!("another run is labeling into '{output}': wait for it, or choose another --output")
+fn refusal(output: &str) -> LabelError {
+    LabelError::Conflict(format!("another run is labeling into '{output}': wait for it, or choose another --output"))
 }
 
 /// An object that its holder renews. One that is not renewed for a while is nobody's.
@@ -64,21 +67,24 @@ impl Lease {
     /// Renewals after which nobody holds it.
     const MISSED: u32 = 3;
 
-    async fn take(store: Arc<dyn ObjectStore>, path: Path, output: &str, every: Duration) -> Result<Self> {
+    async fn take(
+        store: Arc<dyn ObjectStore>,
+        path: Path,
+        output: &str,
+        every: Duration,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
         let cannot = || format!("cannot lock '{output}'");
         let version = match put(&store, &path, PutMode::Create).await {
             Ok(version) => version,
             Err(Error::AlreadyExists { .. }) => {
                 let held = store.head(&path).await.with_context(cannot)?;
-                eprintln!(
-                    "'{output}' is locked; waiting {:?} to see whether by a run that ended",
-                    every * Self::MISSED
-                );
+                observer.waiting(output, every * Self::MISSED);
                 tokio::time::sleep(every * Self::MISSED).await;
                 let held = UpdateVersion { e_tag: held.e_tag, version: held.version };
                 match put(&store, &path, PutMode::Update(held)).await {
                     Ok(version) => version,
-                    Err(Error::Precondition { .. } | Error::NotFound { .. }) => bail!("{}", refusal(output)),
+                    Err(Error::Precondition { .. } | Error::NotFound { .. }) => return Err(refusal(output)),
                     Err(error) => return Err(error).with_context(cannot),
                 }
             }
@@ -122,7 +128,7 @@ async fn renew(
     }
 }
 
-async fn put(store: &Arc<dyn ObjectStore>, path: &Path, mode: PutMode) -> Result<UpdateVersion, Error> {
+async fn put(store: &Arc<dyn ObjectStore>, path: &Path, mode: PutMode) -> object_store::Result<UpdateVersion> {
     // What it says differs each time, so that its tag does.
     let nonce = format!("{:?} {}", std::time::SystemTime::now(), std::process::id());
     let options = PutOptions { mode, ..PutOptions::default() };
@@ -138,7 +144,7 @@ mod tests {
     const EVERY: Duration = Duration::from_millis(20);
 
     async fn take(store: &Arc<dyn ObjectStore>) -> Result<Lease> {
-        Lease::take(Arc::clone(store), Path::from("lock"), "s3://bucket", EVERY).await
+        Lease::take(Arc::clone(store), Path::from("lock"), "s3://bucket", EVERY, &()).await
     }
 
     #[tokio::test]

@@ -1,15 +1,12 @@
 //! Labels from a cluster, whose executors read the texts themselves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StructArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Float32Type, Int32Type};
 use datafusion::common::ScalarValue;
-use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{binary, col, lit};
@@ -18,18 +15,16 @@ use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::prelude::SessionContext;
 use datafusion_emotion::annotated;
+use emotion_ballista::{connect, execute};
 use emotion_classifier::{Classifier, Prediction};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
-use super::counts::Counts;
-use super::failure::Failure;
-use super::labeler::Labeler;
-use super::source::Source;
-use crate::cluster;
-
-/// Files that are labeled side by side, so that many small ones are work enough.
-pub const FILES_UNDER_WAY: usize = 16;
+use crate::job::cancel::Cancel;
+use crate::job::counts::Counts;
+use crate::job::error::{Context, LabelError, Result};
+use crate::job::failure::Failure;
+use crate::job::work::Work;
 
 /// Queries under way at once for a row group.
 const QUERIES_UNDER_WAY: usize = 16;
@@ -45,19 +40,16 @@ const ANNOTATION: &str = "annotation";
 const IS_EMPTY: &str = "is_empty";
 
 /// A cluster by its address.
+#[derive(Clone)]
 pub struct Cluster(pub String);
 
-/// A row group to label.
-#[derive(Clone, Copy)]
-pub struct Work<'a> {
-    pub context: &'a SessionContext,
-    pub labeler: &'a Labeler,
-    pub source: &'a Source,
-    pub row_group: usize,
-    pub stop: &'a AtomicBool,
-}
-
 impl Cluster {
+    /// Refuses an address at which no scheduler answers.
+    pub async fn check(&self, context: &SessionContext) -> Result<()> {
+        connect(&self.0, context.state()).await?;
+        Ok(())
+    }
+
     /// The columns to add to the rows of a row group from its `first_row`th, in the order of the rows.
     pub fn label<'a>(
         &'a self,
@@ -75,7 +67,7 @@ impl Cluster {
         let annotations = loop {
             let answer = tokio::select! {
                 answer = self.ask(work, start, rows) => answer,
-                () = stopped(work.stop) => return Err(Failure::Stopped),
+                () = cancelled(work.cancel) => return Err(Failure::Stopped),
             };
             match answer {
                 Ok(annotations) => break annotations,
@@ -85,7 +77,8 @@ impl Cluster {
             attempt += 1;
         };
         let classifier = work.labeler.classifier();
-        let (rows, counts) = read(classifier, &annotations).context("the cluster's answer is none of this version")?;
+        let (rows, counts) =
+            read(classifier, &annotations).with_context(|| "the cluster's answer is none of this version")?;
         Ok(work.labeler.write(&rows, counts)?)
     }
 
@@ -93,27 +86,27 @@ impl Cluster {
         let texts = work.source.plan(work.row_group).await?;
         let plan = plan(texts, work.labeler.classifier(), start, rows)?;
         let schema = plan.schema();
-        let stream = cluster::execute(&self.0, work.context, plan).await?;
+        let stream = execute(&self.0, work.context, plan).await?;
         let batches: Vec<_> = stream.try_collect().await?;
         Ok(concat_batches(&schema, &batches)?)
     }
 }
 
-async fn stopped(stop: &AtomicBool) {
-    while !stop.load(Relaxed) {
+async fn cancelled(cancel: &Cancel) {
+    while !cancel.is_cancelled() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 /// Whose fault it is that the cluster failed: the file's if it cannot be read here either.
-async fn blame(work: Work<'_>, error: anyhow::Error) -> Failure {
+async fn blame(work: Work<'_>, error: LabelError) -> Failure {
     let read = async {
         let mut texts = work.source.texts(work.row_group, 0, 1 << 13).await?;
         while texts.next(work.row_group).await?.is_some() {}
         Ok(())
     };
     match read.await {
-        Ok(()) => Failure::Other(error.context("the cluster cannot label")),
+        Ok(()) => Failure::Other(LabelError::Failed { what: "the cluster cannot label".into(), source: error.into() }),
         Err(unreadable) => unreadable,
     }
 }
@@ -127,7 +120,8 @@ fn plan(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = texts.schema();
     let text = col(schema.field(0).name(), &schema)?;
-    let texts = GlobalLimitExec::new(texts, usize::try_from(start)?, Some(usize::try_from(rows)?));
+    let count = |rows| usize::try_from(rows).unwrap_or(usize::MAX);
+    let texts = GlobalLimitExec::new(texts, count(start), Some(count(rows)));
     let labeled = annotated(Arc::new(texts), Arc::clone(&text), ANNOTATION, classifier)?;
     let nothing = ScalarValue::from("").cast_to(schema.field(0).data_type())?;
     let is_empty = binary(text, Operator::Eq, lit(nothing), &schema)?;
@@ -139,7 +133,7 @@ fn plan(
 /// The prediction of each row, and what only the texts tell of them.
 fn read(classifier: &Classifier, answer: &RecordBatch) -> Result<(Vec<Option<Arc<Prediction>>>, Counts)> {
     let annotations = answer.column_by_name(ANNOTATION).and_then(|column| column.as_struct_opt());
-    let annotations = annotations.context("there is no annotation")?;
+    let annotations = annotations.ok_or_else(|| invalid("there is no annotation"))?;
     let rows = (0..answer.num_rows()).map(|row| {
         let prediction = || prediction(classifier, annotations, row).map(Arc::new);
         annotations.is_valid(row).then(prediction).transpose()
@@ -152,25 +146,26 @@ fn read(classifier: &Classifier, answer: &RecordBatch) -> Result<(Vec<Option<Arc
 }
 
 fn prediction(classifier: &Classifier, annotations: &StructArray, row: usize) -> Result<Prediction> {
-    let field = |name: &str| annotations.column_by_name(name).with_context(|| format!("there is no {name}"));
+    let field = |name: &str| annotations.column_by_name(name).ok_or_else(|| invalid(format!("there is no {name}")));
     let scores = field("scores")?.as_struct();
     let probabilities: Vec<f32> =
         scores.columns().iter().map(|column| column.as_primitive::<Float32Type>().value(row)).collect();
     if probabilities.len() != classifier.labels().len() {
-        bail!("there are {} scores where the model has {} labels", probabilities.len(), classifier.labels().len());
+        let (scores, labels) = (probabilities.len(), classifier.labels().len());
+        return Err(invalid(format!("there are {scores} scores where the model has {labels} labels")));
     }
-    let tokens = usize::try_from(field("tokens")?.as_primitive::<Int32Type>().value(row))?;
+    let tokens = field("tokens")?.as_primitive::<Int32Type>().value(row);
+    let tokens = usize::try_from(tokens).map_err(|_| invalid("a number of tokens is negative"))?;
     let truncated = field("truncated")?.as_boolean().value(row);
     let (labels, names) = (classifier.labels(), field("label")?.as_string::<i32>());
     if names.is_null(row) {
         return Ok(Prediction::from_probabilities(labels, probabilities, tokens, truncated));
     }
     let label_id = labels.iter().position(|label| **label == *names.value(row));
-    let label_id = label_id.with_context(|| format!("'{}' is no label of the model", names.value(row)))?;
+    let label_id = label_id.ok_or_else(|| invalid(format!("'{}' is no label of the model", names.value(row))))?;
     Ok(Prediction::with_label(labels, label_id, probabilities, tokens, truncated))
 }
 
-/// Refuses an address at which no scheduler answers.
-pub async fn check(address: &str, context: &SessionContext) -> Result<(), DataFusionError> {
-    cluster::connect(address, context.state()).await.map(drop)
+fn invalid(what: impl Into<String>) -> LabelError {
+    LabelError::Damaged(what.into())
 }

@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
-use emotion_label::format::Compression;
 use flate2::write::GzEncoder;
 use zstd::stream::write::Encoder as ZstdEncoder;
+
+use crate::format::Compression;
 
 /// The level of zstd that its own program uses.
 const ZSTD_LEVEL: i32 = 3;

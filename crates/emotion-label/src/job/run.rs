@@ -1,31 +1,38 @@
 //! The work: labels for each file, piece by piece, then the file.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use anyhow::{Context, Error, Result};
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryFutureExt};
 use tokio::task::spawn_blocking;
 
-use super::choices::Choices;
-use super::cluster::{Cluster, FILES_UNDER_WAY, Work};
-use super::counts::Counts;
-use super::failure::Failure;
-use super::format::Target;
-use super::inputs::Input;
-use super::journal::{Journal, Segment, State};
-use super::labeler::Labeler;
-use super::progress::Progress;
-use super::source::Source;
-use super::summary::SetAside;
-use super::texts::Texts;
-use super::write::Writing;
+use crate::job::cancel::Cancel;
+use crate::job::choices::Choices;
+#[cfg(feature = "cluster")]
+use crate::job::cluster::Cluster;
+use crate::job::counts::Counts;
+use crate::job::error::{LabelError, Result};
+use crate::job::failure::Failure;
+use crate::job::inputs::Input;
+use crate::job::journal::{Journal, Segment, State};
+use crate::job::labeler::Labeler;
+#[cfg(not(feature = "cluster"))]
+use crate::job::no_cluster::Cluster;
+use crate::job::observer::Observer;
+use crate::job::source::Source;
+use crate::job::summary::SetAside;
+use crate::job::task::{Content, Task};
+use crate::job::texts::Texts;
+use crate::job::work::Work;
+use crate::job::write::Writing;
+
+/// Files that a cluster labels side by side, so that many small ones are work enough.
+const FILES_ON_A_CLUSTER: usize = 16;
 
 /// Batches under way at once, so that no core waits for the last text of one.
 const BATCHES_UNDER_WAY: usize = 2;
@@ -33,51 +40,16 @@ const BATCHES_UNDER_WAY: usize = 2;
 /// Rows whose labels are kept in one piece at most.
 const SEGMENT_ROWS: u64 = 1 << 16;
 
-/// A file to label, and what is known of it.
-pub struct Task {
-    pub input: Input,
-    pub target: Target,
-    pub state: State,
-    pub content: Content,
-}
-
-/// What a file holds, as far as it was looked at.
-pub enum Content {
-    /// Opening it again is cheap.
-    RowGroups(Vec<u64>),
-    Open(Box<Source>),
-    /// It is done, so nobody looked.
-    Unread,
-    Unreadable(Error),
-}
-
-impl Task {
-    pub fn rows(&self) -> u64 {
-        match (&self.state, &self.content) {
-            (State::Done(counts), _) => counts.rows,
-            (_, Content::RowGroups(rows)) => rows.iter().sum(),
-            (_, Content::Open(source)) => source.rows(),
-            (_, Content::Unread | Content::Unreadable(_)) => 0,
-        }
-    }
-
-    /// Rows whose labels are there.
-    pub fn rows_done(&self) -> u64 {
-        match &self.state {
-            State::New => 0,
-            State::Begun(segments) => segments.iter().map(|segment| segment.rows).sum(),
-            State::Done(counts) => counts.rows,
-        }
-    }
-}
-
-pub struct Job<'a> {
+/// The work of a job.
+pub struct Run<'a> {
     pub context: &'a SessionContext,
     pub journal: &'a Journal,
     pub labeler: Arc<Labeler>,
     pub choices: &'a Choices,
-    pub stop: Arc<AtomicBool>,
-    pub progress: Progress,
+    pub cancel: &'a Cancel,
+    pub observer: &'a dyn Observer,
+    /// Rows that were labeled.
+    pub labeled: AtomicU64,
     /// What labels; this process if there is none.
     pub cluster: Option<&'a Cluster>,
 }
@@ -87,23 +59,23 @@ pub struct Job<'a> {
 pub struct Outcome {
     pub counts: Counts,
     pub set_aside: Vec<SetAside>,
-    pub is_stopped: bool,
+    pub is_cancelled: bool,
 }
 
 impl Outcome {
     fn add(&mut self, other: Self) {
         self.counts.add(&other.counts);
         self.set_aside.extend(other.set_aside);
-        self.is_stopped |= other.is_stopped;
+        self.is_cancelled |= other.is_cancelled;
     }
 }
 
-impl Job<'_> {
+impl Run<'_> {
     /// Labels file after file; on a cluster some side by side.
     pub async fn run(&self, tasks: Vec<Task>) -> Result<Outcome> {
-        let under_way = if self.cluster.is_some() { FILES_UNDER_WAY } else { 1 };
+        let under_way = if self.cluster.is_some() { FILES_ON_A_CLUSTER } else { 1 };
         // After an error the others keep what they have.
-        let stop = |_: &Error| self.stop.store(true, Relaxed);
+        let stop = |_: &LabelError| self.cancel.cancel();
         let files = futures::stream::iter(tasks).map(|task| self.outcome(task).inspect_err(stop));
         let mut files = files.buffered(under_way);
         let (mut outcome, mut first_error) = (Outcome::default(), None);
@@ -115,26 +87,27 @@ impl Job<'_> {
                 }
             }
         }
-        self.progress.finish();
         first_error.map_or(Ok(outcome), Err)
     }
 
     async fn outcome(&self, task: Task) -> Result<Outcome> {
         let mut outcome = Outcome::default();
-        if self.stop.load(Relaxed) {
-            outcome.is_stopped = true;
+        if self.cancel.is_cancelled() {
+            outcome.is_cancelled = true;
             return Ok(outcome);
         }
-        self.progress.next_file();
         let file = task.input.shown.clone();
+        self.observer.file_started(&file);
         match self.file(task, &mut outcome).await {
             Ok(()) => {}
             Err(Failure::Input(row_group, error)) if self.choices.keep_going => {
                 self.set_aside(&mut outcome, SetAside::new(&file, row_group, None, &error));
             }
-            Err(Failure::Input(row_group, error)) => return Err(cure(&file, row_group, error)),
+            Err(Failure::Input(row_group, error)) => {
+                return Err(LabelError::Input { file, row_group, source: Box::new(error) });
+            }
             Err(Failure::Other(error)) => return Err(error),
-            Err(Failure::Stopped) => outcome.is_stopped = true,
+            Err(Failure::Stopped) => outcome.is_cancelled = true,
         }
         Ok(outcome)
     }
@@ -179,7 +152,7 @@ impl Job<'_> {
                 target: &target,
                 segments: &segments,
                 left_out: &left_out,
-                stop: &self.stop,
+                cancel: self.cancel,
             };
             let written = writing.write().await;
             if let Some(written) = self.excuse(written, &source, &mut bad)? {
@@ -199,12 +172,12 @@ impl Job<'_> {
         &self,
         result: Result<T, Failure>,
         source: &Source,
-        bad: &mut BTreeMap<usize, Error>,
+        bad: &mut BTreeMap<usize, LabelError>,
     ) -> Result<Option<T>, Failure> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(Failure::Input(Some(row_group), error)) if self.choices.keep_going && !bad.contains_key(&row_group) => {
-                self.progress.drop_rows(source.row_groups[row_group]);
+                self.observer.rows_dropped(source.row_groups[row_group]);
                 bad.insert(row_group, error);
                 Ok(None)
             }
@@ -212,7 +185,7 @@ impl Job<'_> {
         }
     }
 
-    fn report(&self, input: &Input, source: &Source, bad: BTreeMap<usize, Error>, outcome: &mut Outcome) {
+    fn report(&self, input: &Input, source: &Source, bad: BTreeMap<usize, LabelError>, outcome: &mut Outcome) {
         for (row_group, error) in bad {
             let rows = source.row_groups[row_group];
             self.set_aside(outcome, SetAside::new(&input.shown, Some(row_group), Some(rows), &error));
@@ -220,7 +193,7 @@ impl Job<'_> {
     }
 
     fn set_aside(&self, outcome: &mut Outcome, what: SetAside) {
-        self.progress.say(&format!("Set aside: {what}"));
+        self.observer.set_aside(&what);
         outcome.set_aside.push(what);
     }
 
@@ -260,8 +233,8 @@ impl Job<'_> {
     ) -> Result<(), Failure> {
         let (row_group, first_row) = (pending.row_group, pending.first_row);
         let mut pieces = if let Some(cluster) = self.cluster {
-            let (context, labeler, stop) = (self.context, &*self.labeler, &*self.stop);
-            cluster.label(Work { context, labeler, source, row_group, stop }, first_row)
+            let (context, labeler, cancel) = (self.context, &*self.labeler, self.cancel);
+            cluster.label(Work { context, labeler, source, row_group, cancel }, first_row)
         } else {
             let reader = match texts.take().filter(|texts| texts.is_at(row_group, first_row)) {
                 Some(reader) => reader,
@@ -271,7 +244,8 @@ impl Job<'_> {
         };
         while let Some(piece) = pieces.next().await {
             let (batch, counts) = piece?;
-            self.progress.add(counts.rows, counts.tokens);
+            self.labeled.fetch_add(counts.rows, Relaxed);
+            self.observer.rows_labeled(counts.rows, counts.tokens);
             pending.add(batch, &counts);
             if pending.counts.rows >= SEGMENT_ROWS || pending.since.elapsed() >= self.choices.commit_every {
                 self.keep(input, pending, segments).await?;
@@ -294,11 +268,11 @@ impl Job<'_> {
             }
         });
         let pieces = batches.map(move |batch| {
-            let (labeler, stop) = (Arc::clone(&self.labeler), Arc::clone(&self.stop));
-            let work = batch.map(|texts| spawn_blocking(move || labeler.label(&texts, &stop)));
+            let (labeler, cancel) = (Arc::clone(&self.labeler), self.cancel.clone());
+            let work = batch.map(|texts| spawn_blocking(move || labeler.label(&texts, &cancel)));
             async move {
-                let piece = work?.await.context("the labeling thread is gone")??;
-                Ok::<_, Failure>(piece)
+                let piece = work?.await.map_err(LabelError::from)?;
+                Ok(piece?)
             }
         });
         pieces.buffered(BATCHES_UNDER_WAY).boxed()
@@ -313,22 +287,6 @@ impl Job<'_> {
         *pending = Pending::new(segment.row_group, segment.first_row + segment.rows);
         Ok(())
     }
-}
-
-/// What to do about a file that cannot be labeled.
-pub fn cure(file: &str, row_group: Option<usize>, error: Error) -> Error {
-    match row_group {
-        Some(row_group) => error.context(format!(
-            "cannot read row group {row_group} of '{file}': write the file again, or label the rest with --keep-going"
-        )),
-        None => error
-            .context(format!("cannot label '{file}': mend it, take it away, or label the others with --keep-going")),
-    }
-}
-
-/// How many cores there are to work on.
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// Labels that are not kept yet.

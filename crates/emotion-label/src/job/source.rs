@@ -3,23 +3,25 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
 use arrow::datatypes::{Schema, SchemaRef};
+#[cfg(feature = "cluster")]
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
-use emotion_label::format::{FileType, Format, stored};
-use emotion_label::open;
-use emotion_label::options::Options;
-use emotion_label::step::Copier;
 
-use super::avro_blocks;
-use super::choices::{Choices, opened_as};
-use super::failure::Failure;
-use super::inputs::Input;
-use super::labeler::Labeler;
-use super::texts::{Texts, failure, row_groups};
-use super::typed::Typed;
+use crate::error::FileError;
+use crate::format::{FileType, Format, stored};
+use crate::job::avro_blocks;
+use crate::job::choices::{Choices, opened_as};
+use crate::job::error::{LabelError, Result};
+use crate::job::failure::Failure;
+use crate::job::inputs::Input;
+use crate::job::labeler::Labeler;
+use crate::job::texts::{Texts, failure, row_groups};
+use crate::job::typed::Typed;
 use crate::object::Object;
+use crate::open;
+use crate::options::Options;
+use crate::step::Copier;
 
 /// A file that can be read.
 pub struct Source {
@@ -85,7 +87,8 @@ impl Source {
             let rows = typed.count().await?;
             // Blank lines, for one, are rows of a CSV file of one column, and are not to DataFusion.
             if !is_avro && rows != self.rows() {
-                bail!("a cluster reads {rows} of its {} rows: label it without --cluster", self.rows());
+                let what = format!("a cluster reads {rows} of its {} rows: label it without --cluster", self.rows());
+                return Err(LabelError::Refused(what));
             }
             self.row_groups = vec![rows];
         }
@@ -115,10 +118,12 @@ impl Source {
     }
 
     /// A plan of the texts of a row group, for another machine to run.
+    #[cfg(feature = "cluster")]
     pub async fn plan(&self, row_group: usize) -> Result<Arc<dyn ExecutionPlan>> {
-        let typed = self.typed.as_ref().zip(self.text);
-        let (typed, text) = typed.context("the file was not opened for a cluster")?;
-        typed.plan(row_group, text).await
+        match self.typed.as_ref().zip(self.text) {
+            Some((typed, text)) => typed.plan(row_group, text).await,
+            None => Err(LabelError::Refused("the file was not opened for a cluster".into())),
+        }
     }
 
     /// The rows as types, and the types that they are stored in, where the file is not copied.
@@ -135,14 +140,15 @@ impl Source {
     }
 
     /// Who is at fault for an error of the copier.
-    pub fn failure(&self, error: emotion_label::error::LabelError) -> Failure {
+    pub fn failure(&self, error: FileError) -> Failure {
         failure(self.file.format, error)
     }
 
     /// The error of a row group that has other rows than it said.
     pub fn miscounted(&self, row_group: usize, rows: u64) -> Failure {
         let announced = self.row_groups[row_group];
-        Failure::Input(Some(row_group), anyhow!("it has {rows} rows where {announced} were announced"))
+        let what = format!("it has {rows} rows where {announced} were announced");
+        Failure::Input(Some(row_group), LabelError::Damaged(what))
     }
 }
 

@@ -1,19 +1,22 @@
 //! How a job reads and writes.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use emotion_label::format::{FileType, Format};
-use emotion_label::options::Options;
 use encoding_rs::Encoding;
 
-use super::format::{Codec, is_separated};
-use super::inputs::Input;
+use crate::format::{FileType, Format};
+use crate::job::codec::Codec;
+use crate::job::inputs::Input;
+use crate::job::target::is_separated;
+use crate::options::Options;
 
 /// Rows that are read and labeled together, for each core.
 const ROWS_A_CORE: usize = 64;
 
+#[derive(Clone)]
 pub struct Choices {
     pub text: String,
     pub delimiter: Option<u8>,
@@ -34,6 +37,23 @@ pub struct Choices {
 }
 
 impl Choices {
+    /// The defaults for this column of texts, and what a footer says of the model.
+    pub fn new(text: String, model: Vec<(String, String)>) -> Self {
+        Self {
+            text,
+            delimiter: None,
+            escape: None,
+            encoding: None,
+            codec: None,
+            row_group_rows: None,
+            model,
+            keep_going: false,
+            commit_every: Duration::from_secs(10),
+            threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            on_cluster: false,
+        }
+    }
+
     /// Rows that are read and labeled together.
     pub fn batch_rows(&self) -> usize {
         self.threads * ROWS_A_CORE

@@ -1,28 +1,30 @@
 //! The labeled file: the input copied or encoded anew, with the labels that the journal keeps.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use anyhow::Result;
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
-use emotion_label::metadata::extended;
-use emotion_label::step::CopyStep;
 use futures::StreamExt;
 use parquet::basic::{Compression, ZstdLevel};
 
-use super::choices::Choices;
-use super::compressor::Compressor;
-use super::counts::Counts;
-use super::failure::Failure;
-use super::format::{Codec, Encoder, Target, WriteOptions};
-use super::inputs::Input;
-use super::journal::{Journal, Segment};
-use super::labels::Labels;
-use super::source::Source;
-use super::storage::Upload;
-use super::typed::Typed;
+use crate::job::cancel::Cancel;
+use crate::job::choices::Choices;
+use crate::job::codec::Codec;
+use crate::job::compressor::Compressor;
+use crate::job::counts::Counts;
+use crate::job::encoder::{Encoder, WriteOptions};
+use crate::job::error::{LabelError, Result};
+use crate::job::failure::Failure;
+use crate::job::inputs::Input;
+use crate::job::journal::{Journal, Segment};
+use crate::job::labels::Labels;
+use crate::job::source::Source;
+use crate::job::storage::Upload;
+use crate::job::target::Target;
+use crate::job::typed::Typed;
+use crate::metadata::extended;
+use crate::step::CopyStep;
 
 /// Rows that are written together.
 const WRITTEN_ROWS: usize = 8192;
@@ -40,7 +42,7 @@ pub struct Writing<'a> {
     pub segments: &'a [Segment],
     /// Row groups that are left out.
     pub left_out: &'a [usize],
-    pub stop: &'a AtomicBool,
+    pub cancel: &'a Cancel,
 }
 
 impl Writing<'_> {
@@ -64,8 +66,8 @@ impl Writing<'_> {
         Labels::new(self.journal, self.input, self.added, self.segments, row_group)
     }
 
-    fn check_stop(&self) -> Result<(), Failure> {
-        if self.stop.load(Relaxed) { Err(Failure::Stopped) } else { Ok(()) }
+    fn check_cancel(&self) -> Result<(), Failure> {
+        if self.cancel.is_cancelled() { Err(Failure::Stopped) } else { Ok(()) }
     }
 
     async fn copy(&self, upload: &mut Upload) -> Result<Counts, Failure> {
@@ -75,12 +77,12 @@ impl Writing<'_> {
         let (mut counts, mut out) = (Counts::default(), Vec::new());
         let mut labels: Option<(usize, Labels<'_>)> = None;
         loop {
-            self.check_stop()?;
+            self.check_cancel()?;
             let step = copier.step(&mut out).map_err(at_fault)?;
             upload.write(std::mem::take(&mut out)).await?;
             match step {
                 CopyStep::Need(need) => {
-                    let bytes = object.fetch(&need).await.map_err(|error| Failure::Input(None, error))?;
+                    let bytes = object.fetch(&need).await.map_err(|error| Failure::Input(None, error.into()))?;
                     copier.supply(bytes).map_err(at_fault)?;
                 }
                 CopyStep::Rows { row_group, rows } => {
@@ -107,7 +109,7 @@ impl Writing<'_> {
 
     async fn encode(&self, typed: &Typed, schema: &SchemaRef, upload: &mut Upload) -> Result<Counts, Failure> {
         let mut encoder = self.encoder(typed, schema)?;
-        let unwritable = |error: std::io::Error| Failure::Other(error.into());
+        let unwritable = |error: std::io::Error| LabelError::from(error);
         let mut compressor = Compressor::new(self.target.file.compression).map_err(unwritable)?;
         let mut counts = Counts::default();
         // A file without rows has a line of names, too.
@@ -121,7 +123,7 @@ impl Writing<'_> {
             let unreadable = |error| Failure::Input(Some(row_group), error);
             let mut batches = typed.read(row_group, WRITTEN_ROWS).await.map_err(unreadable)?;
             while let Some(batch) = batches.next().await {
-                self.check_stop()?;
+                self.check_cancel()?;
                 let batch = batch.map_err(unreadable)?;
                 let labels = labels.take(batch.num_rows()).await?;
                 let bytes = encoder.encode(&in_types(schema, &batch, &labels)?)?;

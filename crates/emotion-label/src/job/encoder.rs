@@ -1,110 +1,18 @@
-//! Formats of files that are written, and the encoders for files of another format than the input.
+//! Encoders of files of another format than their input.
 
-use anyhow::{Result, bail};
 use arrow::csv::WriterBuilder as CsvWriterBuilder;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::FileWriter;
 use arrow::json::WriterBuilder as JsonWriterBuilder;
 use arrow::json::writer::LineDelimited;
 use arrow::record_batch::RecordBatch;
-use clap::ValueEnum;
-use emotion_label::format::{FileType, Format};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-/// Formats that can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    Parquet,
-    /// Comma-separated values with a line of names; the scores are a column each
-    Csv,
-    /// The same, separated by tabs
-    Tsv,
-    /// A JSON object a line
-    Json,
-    /// Arrow IPC file, also called Feather
-    Arrow,
-}
-
-impl From<OutputFormat> for Format {
-    fn from(format: OutputFormat) -> Self {
-        match format {
-            OutputFormat::Parquet => Self::Parquet,
-            OutputFormat::Csv => Self::Csv,
-            OutputFormat::Tsv => Self::Tsv,
-            OutputFormat::Json => Self::Json,
-            OutputFormat::Arrow => Self::Arrow,
-        }
-    }
-}
-
-/// The file that is made of another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Its path within the output.
-    pub name: String,
-    pub file: FileType,
-}
-
-impl Target {
-    /// The file in `format` that is made of the file of this name and type.
-    pub fn of(name: &str, input: FileType, format: Format) -> Self {
-        if input.format == format {
-            return Self { name: name.into(), file: input };
-        }
-        let stem = match FileType::of(name) {
-            Some(FileType { compression, .. }) => {
-                let endings = 1 + usize::from(compression.is_some());
-                name.rsplitn(endings + 1, '.').last().unwrap_or(name)
-            }
-            None => name,
-        };
-        let name = format!("{stem}.{}", format.name().to_lowercase());
-        Self { name, file: FileType { format, compression: None } }
-    }
-}
-
-/// Whether a format has a field per value, without structs.
-pub fn is_separated(format: Format) -> bool {
-    matches!(format, Format::Csv | Format::Tsv)
-}
-
-/// How Parquet's pages are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Codec {
-    Zstd,
-    Snappy,
-    Gzip,
-    Brotli,
-    Lz4,
-    None,
-}
-
-impl Codec {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Zstd => "zstd",
-            Self::Snappy => "snappy",
-            Self::Gzip => "gzip",
-            Self::Brotli => "brotli",
-            Self::Lz4 => "lz4",
-            Self::None => "none",
-        }
-    }
-
-    pub fn compression(self) -> Compression {
-        match self {
-            Self::Zstd => Compression::ZSTD(ZstdLevel::default()),
-            Self::Snappy => Compression::SNAPPY,
-            Self::Gzip => Compression::GZIP(GzipLevel::default()),
-            Self::Brotli => Compression::BROTLI(BrotliLevel::default()),
-            Self::Lz4 => Compression::LZ4_RAW,
-            Self::None => Compression::UNCOMPRESSED,
-        }
-    }
-}
+use crate::format::Format;
+use crate::job::error::{LabelError, Result};
 
 /// How files are encoded.
 #[derive(Debug, Clone)]
@@ -161,7 +69,7 @@ impl Encoder {
             }
             Format::Csv | Format::Tsv => Self::Csv { delimiter: options.delimiter, has_header: false },
             Format::Json => Self::Json,
-            other => bail!("{} is not written", other.name()),
+            other @ Format::Avro => return Err(LabelError::Refused(format!("{} is not written", other.name()))),
         })
     }
 
@@ -215,24 +123,5 @@ impl Encoder {
             }
             Self::Csv { .. } | Self::Json => Vec::new(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_follow_the_format() {
-        let target = |name: &str, format| {
-            let target = Target::of(name, FileType::of(name).unwrap(), format);
-            (target.name, target.file.compression.is_some())
-        };
-        assert_eq!(target("a.b/c.jsonl", Format::Json), ("a.b/c.jsonl".into(), false));
-        assert_eq!(target("a.csv.gz", Format::Csv), ("a.csv.gz".into(), true));
-        assert_eq!(target("a.csv.gz", Format::Parquet), ("a.parquet".into(), false));
-        assert_eq!(target("a.b.avro", Format::Parquet), ("a.b.parquet".into(), false));
-        let notes = FileType { format: Format::Csv, compression: None };
-        assert_eq!(Target::of("notes.txt", notes, Format::Arrow).name, "notes.txt.arrow");
     }
 }

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use async_trait::async_trait;
-use clap::Parser;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
-use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use emotion_classifier::Classifier;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -24,9 +23,13 @@ use object_store::{
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
-use super::storage::Storage;
-use super::{Arguments, ExitCode, run_in};
-use crate::session::session;
+use crate::format::Format;
+use crate::job::cancel::Cancel;
+use crate::job::codec::Codec;
+use crate::job::columns::Columns;
+use crate::job::error::LabelError;
+use crate::job::label_job::{LabelJob, LabelJobBuilder};
+use crate::job::summary::Summary;
 
 /// A store that refuses everything after so many operations, except to unlock.
 #[derive(Debug)]
@@ -110,12 +113,6 @@ impl ObjectStore for Faulty {
     }
 }
 
-#[derive(Parser)]
-struct Program {
-    #[command(flatten)]
-    arguments: Arguments,
-}
-
 /// Rows with a NULL, an empty and a repeated text.
 fn rows() -> RecordBatch {
     let texts = (0..120).map(|row| match row % 10 {
@@ -166,7 +163,7 @@ fn classifier() -> Arc<Classifier> {
 }
 
 async fn bucket(store: &Arc<Faulty>, ending: &str) -> SessionContext {
-    let context = session([], Arc::new(InstrumentedObjectStoreRegistry::new())).await.unwrap();
+    let context = SessionContext::new();
     let address = ListingTableUrl::parse("s3://bucket").unwrap();
     context.register_object_store(address.get_url(), Arc::clone(store) as Arc<dyn ObjectStore>);
     for name in ["a", "day=2/b"] {
@@ -177,20 +174,25 @@ async fn bucket(store: &Arc<Faulty>, ending: &str) -> SessionContext {
     context
 }
 
-async fn label(context: &SessionContext, classifier: &Arc<Classifier>, more: &[&str]) -> anyhow::Result<ExitCode> {
-    let line =
-        ["label", "s3://bucket/in/", "--text", "text", "-o", "s3://bucket/out", "--quiet", "--commit-every", "0"];
-    let arguments = Program::parse_from(line.iter().chain(more)).arguments;
-    let storage = Storage::open(context, &arguments.output).await?;
-    run_in(context, storage, &arguments, Arc::clone(classifier), Arc::new(AtomicBool::new(false))).await
+/// Changes a job.
+type Change = fn(LabelJobBuilder) -> LabelJobBuilder;
+
+async fn label(
+    context: &SessionContext,
+    classifier: &Arc<Classifier>,
+    change: Change,
+) -> std::result::Result<Summary, LabelError> {
+    let job = LabelJob::builder(Arc::clone(classifier), ["s3://bucket/in/"], "text", "s3://bucket/out");
+    let job = job.session(context.clone()).commit_every(Duration::ZERO);
+    change(job).build().plan().await?.run(&(), &Cancel::default()).await
 }
 
-/// Fails a job at every operation, whose files are of a format; `more` are its options.
-async fn fail_everywhere(ending: &str, output: &str, more: &[&str]) {
+/// Fails a job at every operation, whose files are of a format.
+async fn fail_everywhere(ending: &str, output: &str, change: Change) {
     let classifier = classifier();
     let store = Faulty::new();
-    let code = label(&bucket(&store, ending).await, &classifier, more).await.unwrap();
-    assert_eq!(code, ExitCode::SUCCESS);
+    let summary = label(&bucket(&store, ending).await, &classifier, change).await.unwrap();
+    assert_eq!((summary.files, summary.counts.rows), (2, 240));
     let expected = store.output().await;
     let names = ["a", "day=2/b"].map(|name| format!("out/{name}.{output}"));
     assert_eq!(expected.keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
@@ -199,7 +201,7 @@ async fn fail_everywhere(ending: &str, output: &str, more: &[&str]) {
         let store = Faulty::new();
         let context = bucket(&store, ending).await;
         store.left.store(operations, Relaxed);
-        if label(&context, &classifier, more).await.is_ok() {
+        if label(&context, &classifier, change).await.is_ok() {
             assert!(operations > 30, "the job takes {operations} operations");
             assert_eq!(store.output().await, expected);
             break;
@@ -208,26 +210,26 @@ async fn fail_everywhere(ending: &str, output: &str, more: &[&str]) {
             assert_eq!(bytes, expected[&name], "{name} stands there incomplete after {operations} operations");
         }
         store.left.store(i64::MAX, Relaxed);
-        label(&context, &classifier, more).await.unwrap_or_else(|error| panic!("{operations}: {error:?}"));
+        label(&context, &classifier, change).await.unwrap_or_else(|error| panic!("{operations}: {error:?}"));
         assert_eq!(store.output().await, expected, "after {operations} operations");
     }
 }
 
 #[tokio::test]
 async fn a_job_that_fails_at_any_operation_goes_on_to_the_same_bytes() {
-    fail_everywhere("parquet", "parquet", &[]).await;
+    fail_everywhere("parquet", "parquet", |job| job).await;
 }
 
 #[tokio::test]
 async fn a_job_that_encodes_fails_at_any_operation_and_goes_on() {
-    fail_everywhere("parquet", "parquet", &["--compression", "snappy"]).await;
-    fail_everywhere("csv", "parquet", &["--format", "parquet"]).await;
+    fail_everywhere("parquet", "parquet", |job| job.codec(Codec::Snappy)).await;
+    fail_everywhere("csv", "parquet", |job| job.format(Format::Parquet)).await;
 }
 
 #[tokio::test]
 async fn a_job_that_copies_other_formats_fails_at_any_operation_and_goes_on() {
     for ending in ["csv", "jsonl", "arrow"] {
-        fail_everywhere(ending, ending, &[]).await;
+        fail_everywhere(ending, ending, |job| job).await;
     }
 }
 
@@ -236,13 +238,16 @@ async fn what_is_done_is_not_done_again() {
     let classifier = classifier();
     let store = Faulty::new();
     let context = bucket(&store, "parquet").await;
-    label(&context, &classifier, &[]).await.unwrap();
+    label(&context, &classifier, |job| job).await.unwrap();
     let written = async || store.inner.head(&Path::from("out/a.parquet")).await.unwrap().last_modified;
     let before = written().await;
-    label(&context, &classifier, &[]).await.unwrap();
+    label(&context, &classifier, |job| job).await.unwrap();
     assert_eq!(written().await, before);
-    let refused = label(&context, &classifier, &["--columns", "label"]).await.unwrap_err();
+    let label_alone: Change = |job| job.columns("label".parse::<Columns>().unwrap());
+    let refused = label(&context, &classifier, label_alone).await.unwrap_err();
+    assert!(matches!(refused, LabelError::Conflict(_)), "{refused:?}");
     assert!(refused.to_string().contains("--columns was label=label,score=score, is label=label"), "{refused}");
-    label(&context, &classifier, &["--columns", "label", "--restart"]).await.unwrap();
+    let again: Change = |job| job.columns("label".parse::<Columns>().unwrap()).restart(true);
+    label(&context, &classifier, again).await.unwrap();
     assert!(written().await > before);
 }

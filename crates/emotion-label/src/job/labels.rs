@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
-use super::counts::Counts;
-use super::inputs::Input;
-use super::journal::{Journal, Segment};
+use crate::job::counts::Counts;
+use crate::job::error::{LabelError, Result};
+use crate::job::inputs::Input;
+use crate::job::journal::{Journal, Segment};
 
 /// The labels of a row group, in the order of its rows.
 pub struct Labels<'a> {
@@ -38,7 +38,8 @@ impl<'a> Labels<'a> {
         let (mut pieces, mut wanted) = (Vec::new(), rows);
         while wanted > 0 {
             let Some(batch) = self.batches.pop_front() else {
-                let segment = self.segments.pop_front().context("there are more rows than labels")?;
+                let segment = self.segments.pop_front();
+                let segment = segment.ok_or_else(|| LabelError::Damaged("there are more rows than labels".into()))?;
                 let (batches, counts) = self.journal.labels(self.input, segment, self.schema).await?;
                 self.counts.add(&counts);
                 self.batches.extend(batches);

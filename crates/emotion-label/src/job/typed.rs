@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::Column;
@@ -12,14 +11,19 @@ use datafusion::datasource::file_format::arrow::ArrowFormat;
 use datafusion::datasource::file_format::avro::AvroFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::json::JsonFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, PartitionedFile};
+#[cfg(feature = "cluster")]
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
+#[cfg(feature = "cluster")]
 use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
+#[cfg(feature = "cluster")]
 use datafusion::datasource::source::DataSourceExec;
+#[cfg(feature = "cluster")]
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
+#[cfg(feature = "cluster")]
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
-use emotion_label::format::{Compression, Format};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -27,13 +31,14 @@ use parquet::arrow::{ARROW_SCHEMA_META_KEY, ParquetRecordBatchStreamBuilder};
 use parquet::basic::Compression as Codec;
 use parquet::file::metadata::ColumnChunkMetaData;
 
-use super::choices::Choices;
-use super::format::is_separated;
-use super::inputs::Input;
-use super::parquet_object::ParquetObject;
 use crate::csv_schema::{CsvShape, Dialect};
+use crate::format::{Compression, Format};
+use crate::job::choices::Choices;
+use crate::job::error::{LabelError, Result};
+use crate::job::inputs::Input;
+use crate::job::parquet_object::ParquetObject;
+use crate::job::target::is_separated;
 use crate::object::Object;
-use crate::table::is_text;
 
 /// Memory that the rows read together should not exceed by much.
 const BATCH_BYTES: u64 = 32 << 20;
@@ -43,7 +48,9 @@ pub struct Typed {
     pub schema: SchemaRef,
     /// What a Parquet file's footer says of its content.
     pub metadata: Vec<(String, String)>,
+    #[cfg(feature = "cluster")]
     file: PartitionedFile,
+    #[cfg(feature = "cluster")]
     store: ObjectStoreUrl,
     reader: Reader,
 }
@@ -60,10 +67,10 @@ impl Typed {
             return Self::parquet(input).await;
         }
         if choices.encoding.is_some() {
-            bail!(
+            return Err(LabelError::Refused(format!(
                 "'{}' has an --encoding, which only a copy keeps: choose a CSV output, or convert it to UTF-8 first",
                 input.shown
-            );
+            )));
         }
         let (format, schema) = format(context, input, choices).await?;
         let options = ListingOptions::new(format).with_file_extension("");
@@ -80,7 +87,9 @@ impl Typed {
         Ok(Self {
             schema: Arc::clone(frame.schema().inner()),
             metadata: Vec::new(),
+            #[cfg(feature = "cluster")]
             file: PartitionedFile::from(input.meta.clone()),
+            #[cfg(feature = "cluster")]
             store: input.url.object_store(),
             reader: Reader::Table(frame),
         })
@@ -97,7 +106,9 @@ impl Typed {
         Ok(Self {
             schema: Arc::clone(footer.schema()),
             metadata: metadata.collect(),
+            #[cfg(feature = "cluster")]
             file: PartitionedFile::from(input.meta.clone()),
+            #[cfg(feature = "cluster")]
             store: input.url.object_store(),
             reader: Reader::Parquet(reader, footer),
         })
@@ -109,10 +120,12 @@ impl Typed {
         Some(metadata.metadata().row_groups().first()?.columns().first()?.compression())
     }
 
-    /// The number of rows of a file that is not Parquet.
+    /// The number of rows.
     pub async fn count(&self) -> Result<u64> {
         match &self.reader {
-            Reader::Parquet(..) => bail!("the rows of a Parquet file are in its footer"),
+            Reader::Parquet(_, metadata) => {
+                Ok(u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or_default())
+            }
             Reader::Table(frame) => Ok(frame.clone().count().await? as u64),
         }
     }
@@ -139,12 +152,15 @@ impl Typed {
         skip: u64,
         batch_rows: usize,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let Reader::Table(frame) = &self.reader else { bail!("Parquet has a reader of its own") };
+        let Reader::Table(frame) = &self.reader else {
+            return Err(LabelError::Refused("the texts of a Parquet file have a reader of their own".into()));
+        };
         let texts = self.text_alone(frame, text)?.execute_stream().await?;
         Ok(skipped(texts.map_err(Into::into).boxed(), skip, batch_rows))
     }
 
     /// A plan of the texts of a row group, for another machine to run.
+    #[cfg(feature = "cluster")]
     pub async fn plan(&self, row_group: usize, text: usize) -> Result<Arc<dyn ExecutionPlan>> {
         match &self.reader {
             Reader::Parquet(_, metadata) => {
@@ -171,17 +187,18 @@ impl Typed {
     /// The column that holds the texts.
     pub fn text_column(&self, name: &str, file: &str) -> Result<usize> {
         let names = || self.schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
-        let found = self.schema.column_with_name(name);
-        let (index, field) =
-            found.with_context(|| format!("'{file}' has no column '{name}': name one of {} with --text", names()))?;
-        if !is_text(field.data_type()) {
-            bail!(
-                "the column '{name}' of '{file}' holds {}, not texts: name another of {} with --text",
-                field.data_type(),
-                names()
-            );
+        let Some((index, field)) = self.schema.column_with_name(name) else {
+            let what = format!("'{file}' has no column '{name}': name one of {} with --text", names());
+            return Err(LabelError::Refused(what));
+        };
+        if is_text(field.data_type()) {
+            return Ok(index);
         }
-        Ok(index)
+        Err(LabelError::Refused(format!(
+            "the column '{name}' of '{file}' holds {}, not texts: name another of {} with --text",
+            field.data_type(),
+            names()
+        )))
     }
 }
 
@@ -239,6 +256,13 @@ fn skipped(
         futures::stream::iter(pieces.collect::<Vec<_>>())
     };
     stream.map_ok(pieces).try_flatten().boxed()
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => values.is_string(),
+        other => other.is_string() || *other == DataType::Null,
+    }
 }
 
 fn all_text(schema: &Schema) -> Schema {
