@@ -528,6 +528,21 @@ fn a_job_killed_at_fifty_moments_ends_with_the_same_bytes() {
     for name in ["a.parquet", "b/c.parquet", "d.parquet"] {
         folder.write(&format!("in/{name}"), parquet(&rows(6_000), 2_000));
     }
+    assert_kills_change_nothing(&folder, 50);
+}
+
+#[test]
+fn a_job_of_many_small_files_that_is_killed_ends_with_the_same_bytes() {
+    let folder = Folder::new();
+    for file in 0..200 {
+        let rows = (0..20).map(|row| format!("{row},Number {row} of {file} makes me happy.\n"));
+        folder.write(&format!("in/{file:03}.csv"), format!("id,Text\n{}", rows.collect::<String>()));
+    }
+    assert_kills_change_nothing(&folder, 10);
+}
+
+/// Kills jobs that label the folder `in` so many times, and compares what they come to.
+fn assert_kills_change_nothing(folder: &Folder, least_kills: u32) {
     let input = folder.path("in");
     let started = Instant::now();
     let whole = label_command(&input, &folder.path("whole"), &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
@@ -539,7 +554,7 @@ fn a_job_killed_at_fifty_moments_ends_with_the_same_bytes() {
     let expected = folder.files("whole");
 
     let (mut kills, mut runs, mut round) = (0, 0, 0);
-    while kills < 50 {
+    while kills < least_kills {
         // A job that got through before enough kills is followed by another.
         round += 1;
         assert!(round < 100, "only {kills} kills in {runs} runs");
@@ -549,7 +564,7 @@ fn a_job_killed_at_fifty_moments_ends_with_the_same_bytes() {
             let mut child = label_command(&input, &folder.path(&output), &[]);
             let mut child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
             // After enough kills it may come to its end.
-            if kills < 50 {
+            if kills < least_kills {
                 std::thread::sleep(start.mul_f64(0.9) + work.mul_f64(moment(runs)));
                 child.kill().unwrap();
             }

@@ -20,10 +20,10 @@ use emotion_classifier::{Classifier, Prediction};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
-use crate::job::cancel::Cancel;
 use crate::job::counts::Counts;
 use crate::job::error::{Context, LabelError, Result};
 use crate::job::failure::Failure;
+use crate::job::stop::Stop;
 use crate::job::work::Work;
 
 /// Queries under way at once for a row group.
@@ -67,7 +67,7 @@ impl Cluster {
         let annotations = loop {
             let answer = tokio::select! {
                 answer = self.ask(work, start, rows) => answer,
-                () = cancelled(work.cancel) => return Err(Failure::Stopped),
+                () = asked(work.stop) => return Err(Failure::Stopped),
             };
             match answer {
                 Ok(annotations) => break annotations,
@@ -92,8 +92,8 @@ impl Cluster {
     }
 }
 
-async fn cancelled(cancel: &Cancel) {
-    while !cancel.is_cancelled() {
+async fn asked(stop: Stop<'_>) {
+    while !stop.is_asked() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

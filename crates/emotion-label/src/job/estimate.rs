@@ -66,7 +66,7 @@ impl Estimate {
     /// The number of rows that are to be labeled.
     #[must_use]
     pub fn rows_left(&self) -> u64 {
-        self.files.iter().map(|file| file.rows - file.rows_labeled).sum()
+        self.files.iter().map(|file| file.rows.saturating_sub(file.rows_labeled)).sum()
     }
 
     /// Rows per second of the sample; `None` without a sample.
@@ -114,7 +114,7 @@ async fn sample(
     labeler: &Labeler,
     choices: &Choices,
 ) -> Result<(u64, Duration)> {
-    let tasks: Vec<&Task> = tasks.iter().filter(|task| task.rows() > task.rows_done()).collect();
+    let tasks: Vec<&Task> = tasks.iter().filter(|task| task.rows_left() > 0).collect();
     let (mut rows, mut time) = (0, Duration::ZERO);
     for task in tasks.iter().step_by(tasks.len().div_ceil(SAMPLED_FILES).max(1)) {
         let (these, took) = sample_of(context, task, labeler, choices).await.map_err(cause)?;

@@ -214,8 +214,8 @@ impl Journal {
     }
 
     /// Begins the output file.
-    pub fn upload(&self, output: &str) -> Result<Upload> {
-        self.storage.upload(output)
+    pub async fn upload(&self, output: &str) -> Result<Upload> {
+        self.storage.upload(output).await
     }
 
     /// Gives the output file its name, unless the input has changed meanwhile.

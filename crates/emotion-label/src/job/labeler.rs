@@ -27,6 +27,7 @@ impl Labeler {
         Self { classifier, options, columns, format, schema }
     }
 
+    #[cfg(feature = "cluster")]
     pub fn classifier(&self) -> &Arc<Classifier> {
         &self.classifier
     }

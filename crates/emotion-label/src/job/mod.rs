@@ -57,6 +57,7 @@ mod parquet_object;
 mod plan;
 mod run;
 mod source;
+mod stop;
 mod storage;
 mod summary;
 mod target;

@@ -81,7 +81,7 @@ impl Plan {
     ///
     /// `observer` follows the work, and `cancel` stops it. What was labeled is kept in a journal beside the output, so
     /// that the same job continues there after an error, a cancellation or the end of the process, and ends with the
-    /// same bytes. After an error `cancel` is set, so that the work on other files ends too.
+    /// same bytes. After an error the files before the one that failed are completed; those after it are not.
     ///
     /// # Errors
     ///

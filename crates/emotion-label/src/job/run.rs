@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryFutureExt};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 
 use crate::job::cancel::Cancel;
@@ -25,6 +26,7 @@ use crate::job::labeler::Labeler;
 use crate::job::no_cluster::Cluster;
 use crate::job::observer::Observer;
 use crate::job::source::Source;
+use crate::job::stop::{FirstFailed, Stop};
 use crate::job::summary::SetAside;
 use crate::job::task::{Content, Task};
 use crate::job::texts::Texts;
@@ -33,6 +35,12 @@ use crate::job::write::Writing;
 
 /// Files that a cluster labels side by side, so that many small ones are work enough.
 const FILES_ON_A_CLUSTER: usize = 16;
+
+/// Files that are labeled side by side here, for each core: small ones wait for the disk most of the time.
+const FILES_A_CORE: usize = 32;
+
+/// Batches of rows that keep the cores busy while a file is opened or written.
+const BATCHES_OF_A_FILE: usize = 8;
 
 /// Batches under way at once, so that no core waits for the last text of one.
 const BATCHES_UNDER_WAY: usize = 2;
@@ -63,42 +71,51 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn add(&mut self, other: Self) {
+    fn with(mut self, other: Self) -> Self {
         self.counts.add(&other.counts);
         self.set_aside.extend(other.set_aside);
         self.is_cancelled |= other.is_cancelled;
+        self
     }
 }
 
 impl Run<'_> {
-    /// Labels file after file; on a cluster some side by side.
+    /// Labels so many files side by side as keep all cores busy.
     pub async fn run(&self, tasks: Vec<Task>) -> Result<Outcome> {
-        let under_way = if self.cluster.is_some() { FILES_ON_A_CLUSTER } else { 1 };
-        // After an error the others keep what they have.
-        let stop = |_: &LabelError| self.cancel.cancel();
-        let files = futures::stream::iter(tasks).map(|task| self.outcome(task).inspect_err(stop));
-        let mut files = files.buffered(under_way);
-        let (mut outcome, mut first_error) = (Outcome::default(), None);
-        while let Some(file) = files.next().await {
-            match file {
-                Ok(file) => outcome.add(file),
-                Err(error) => {
-                    first_error.get_or_insert(error);
+        let (room, failed) = (Room::new(self.choices.batch_rows()), FirstFailed::none());
+        let under_way = if self.cluster.is_some() { FILES_ON_A_CLUSTER } else { self.choices.threads * FILES_A_CORE };
+        let files = tasks.into_iter().enumerate().map(|(at, task)| {
+            let failed = &failed;
+            let room = (self.cluster.is_none() && !task.is_done()).then_some(&room);
+            async move {
+                let _place = match room {
+                    Some(room) => room.place(task.rows_left()).await,
+                    None => None,
+                };
+                let outcome = self.outcome(task, Stop::new(self.cancel, failed, at)).await;
+                if outcome.is_err() {
+                    failed.report(at);
                 }
+                (at, outcome)
             }
+        });
+        let mut files = futures::stream::iter(files).buffer_unordered(under_way);
+        let mut outcomes = BTreeMap::new();
+        while let Some((at, outcome)) = files.next().await {
+            outcomes.insert(at, outcome);
         }
-        first_error.map_or(Ok(outcome), Err)
+        outcomes.into_values().try_fold(Outcome::default(), |sum, outcome| Ok(sum.with(outcome?)))
     }
 
-    async fn outcome(&self, task: Task) -> Result<Outcome> {
+    async fn outcome(&self, task: Task, stop: Stop<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
-        if self.cancel.is_cancelled() {
+        if stop.is_asked() {
             outcome.is_cancelled = true;
             return Ok(outcome);
         }
         let file = task.input.shown.clone();
         self.observer.file_started(&file);
-        match self.file(task, &mut outcome).await {
+        match self.file(task, stop, &mut outcome).await {
             Ok(()) => {}
             Err(Failure::Input(row_group, error)) if self.choices.keep_going => {
                 self.set_aside(&mut outcome, SetAside::new(&file, row_group, None, &error));
@@ -112,7 +129,7 @@ impl Run<'_> {
         Ok(outcome)
     }
 
-    async fn file(&self, task: Task, outcome: &mut Outcome) -> Result<(), Failure> {
+    async fn file(&self, task: Task, stop: Stop<'_>, outcome: &mut Outcome) -> Result<(), Failure> {
         let Task { input, target, state, content } = task;
         if let State::Done(counts) = &state {
             outcome.counts.add(counts);
@@ -134,7 +151,7 @@ impl Run<'_> {
         };
         let (mut bad, mut texts) = (BTreeMap::new(), None);
         for row_group in 0..source.row_groups.len() {
-            let labeled = self.row_group(&source, &input, row_group, &mut segments, &mut texts).await;
+            let labeled = self.row_group(&source, &input, row_group, stop, &mut segments, &mut texts).await;
             self.excuse(labeled, &source, &mut bad)?;
         }
         let (bytes, counts) = loop {
@@ -152,7 +169,7 @@ impl Run<'_> {
                 target: &target,
                 segments: &segments,
                 left_out: &left_out,
-                cancel: self.cancel,
+                stop,
             };
             let written = writing.write().await;
             if let Some(written) = self.excuse(written, &source, &mut bad)? {
@@ -203,6 +220,7 @@ impl Run<'_> {
         source: &Source,
         input: &Input,
         row_group: usize,
+        stop: Stop<'_>,
         segments: &mut Vec<Segment>,
         texts: &mut Option<Texts>,
     ) -> Result<(), Failure> {
@@ -212,7 +230,7 @@ impl Run<'_> {
             return Ok(());
         }
         let mut pending = Pending::new(row_group, done);
-        let result = self.label(source, input, &mut pending, segments, texts).await;
+        let result = self.label(source, input, stop, &mut pending, segments, texts).await;
         if !matches!(result, Err(Failure::Other(_))) {
             self.keep(input, &mut pending, segments).await?;
         }
@@ -227,14 +245,15 @@ impl Run<'_> {
         &self,
         source: &Source,
         input: &Input,
+        stop: Stop<'_>,
         pending: &mut Pending,
         segments: &mut Vec<Segment>,
         texts: &mut Option<Texts>,
     ) -> Result<(), Failure> {
         let (row_group, first_row) = (pending.row_group, pending.first_row);
         let mut pieces = if let Some(cluster) = self.cluster {
-            let (context, labeler, cancel) = (self.context, &*self.labeler, self.cancel);
-            cluster.label(Work { context, labeler, source, row_group, cancel }, first_row)
+            let (context, labeler) = (self.context, &*self.labeler);
+            cluster.label(Work { context, labeler, source, row_group, stop }, first_row)
         } else {
             let reader = match texts.take().filter(|texts| texts.is_at(row_group, first_row)) {
                 Some(reader) => reader,
@@ -249,6 +268,9 @@ impl Run<'_> {
             pending.add(batch, &counts);
             if pending.counts.rows >= SEGMENT_ROWS || pending.since.elapsed() >= self.choices.commit_every {
                 self.keep(input, pending, segments).await?;
+            }
+            if stop.is_asked() {
+                return Err(Failure::Stopped);
             }
         }
         Ok(())
@@ -289,6 +311,29 @@ impl Run<'_> {
     }
 }
 
+/// Room for the rows of files that are labeled side by side.
+///
+/// It takes two large files, so that one is labeled while the other is opened or written, or many small ones. Memory is
+/// therefore that of two files, whatever their size.
+struct Room {
+    rows: Semaphore,
+    /// Rows as which a large file counts.
+    most: u32,
+}
+
+impl Room {
+    fn new(batch_rows: usize) -> Self {
+        let most = u32::try_from(batch_rows * BATCHES_OF_A_FILE).unwrap_or(u32::MAX >> 4);
+        Self { rows: Semaphore::new(2 * most as usize), most }
+    }
+
+    /// A place for a file of so many rows, which is free again when dropped.
+    async fn place(&self, rows: u64) -> Option<SemaphorePermit<'_>> {
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX).clamp(1, self.most);
+        self.rows.acquire_many(rows).await.ok()
+    }
+}
+
 /// Labels that are not kept yet.
 struct Pending {
     row_group: usize,
@@ -306,5 +351,22 @@ impl Pending {
     fn add(&mut self, batch: RecordBatch, counts: &Counts) {
         self.batches.push(batch);
         self.counts.add(counts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn there_is_room_for_two_large_files_or_many_small_ones() {
+        let room = Room::new(1);
+        let (one, _two) = (room.place(1_000).await, room.place(1_000).await);
+        assert!(room.place(1).now_or_never().is_none());
+        drop(one);
+        let _small: Vec<_> = (0..BATCHES_OF_A_FILE).map(|_| room.place(0).now_or_never().unwrap()).collect();
+        assert!(room.place(1).now_or_never().is_none());
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing stands under its name before it is complete and will outlast a power failure.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,6 +15,7 @@ use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_blocking;
 
 use crate::address::local;
 use crate::format::{FileType, Output};
@@ -140,11 +141,10 @@ impl Storage {
     pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let cannot = || format!("cannot read '{}'", self.shown_file(name));
         match &self.place {
-            Place::Folder(folder) => match fs::read(folder.join(name)) {
-                Ok(bytes) => Ok(Some(bytes)),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error).with_context(cannot),
-            },
+            Place::Folder(folder) => {
+                let path = folder.join(name);
+                if_there(blocking(move || fs::read(path)).await).with_context(cannot)
+            }
             Place::Store { store, prefix } => match store.get(&at(prefix, name)).await {
                 Ok(found) => Ok(Some(found.bytes().await.with_context(cannot)?.to_vec())),
                 Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -157,11 +157,10 @@ impl Storage {
     pub async fn size(&self, name: &str) -> Result<Option<u64>> {
         let cannot = || format!("cannot look at '{}'", self.shown_file(name));
         match &self.place {
-            Place::Folder(folder) => match fs::metadata(folder.join(name)) {
-                Ok(metadata) => Ok(Some(metadata.len())),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error).with_context(cannot),
-            },
+            Place::Folder(folder) => {
+                let path = folder.join(name);
+                if_there(blocking(move || Ok(fs::metadata(path)?.len())).await).with_context(cannot)
+            }
             Place::Store { store, prefix } => match store.head(&at(prefix, name)).await {
                 Ok(meta) => Ok(Some(meta.size)),
                 Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -174,17 +173,11 @@ impl Storage {
     pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
         let cannot = || format!("cannot list '{}'", self.shown_file(folder));
         match &self.place {
-            Place::Folder(root) => match fs::read_dir(root.join(folder)) {
-                Ok(entries) => {
-                    let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().into_string().ok());
-                    entries
-                        .filter_map(|entry| name(entry).transpose())
-                        .collect::<std::io::Result<_>>()
-                        .with_context(cannot)
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-                Err(error) => Err(error).with_context(cannot),
-            },
+            Place::Folder(root) => {
+                let path = root.join(folder);
+                let names = if_there(blocking(move || names(&path)).await).with_context(cannot)?;
+                Ok(names.unwrap_or_default())
+            }
             Place::Store { store, prefix } => {
                 let found = store.list_with_delimiter(Some(&at(prefix, folder))).await.with_context(cannot)?;
                 Ok(found.objects.iter().filter_map(|object| object.location.filename().map(str::to_string)).collect())
@@ -194,7 +187,7 @@ impl Storage {
 
     /// Writes a small file, at once.
     pub async fn write(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
-        let mut upload = self.upload(name)?;
+        let mut upload = self.upload(name).await?;
         upload.write(bytes).await?;
         upload.finish().await?;
         Ok(())
@@ -209,20 +202,20 @@ impl Storage {
     }
 
     /// Begins a file, which is there when the upload is finished.
-    pub fn upload(&self, name: &str) -> Result<Upload> {
+    pub async fn upload(&self, name: &str) -> Result<Upload> {
         let shown = self.shown_file(name);
         let target = match &self.place {
             Place::Folder(folder) => {
                 let number = self.begun.fetch_add(1, Relaxed);
-                let partial = folder.join(self.journal(WRITING)).join(number.to_string());
+                let begun = folder.join(self.journal(WRITING)).join(number.to_string());
                 let path = folder.join(name);
-                let begin = || {
-                    make_folder_of(&partial)?;
+                let create = move || {
+                    make_folder_of(&begun)?;
                     make_folder_of(&path)?;
-                    File::create(&partial)
+                    Ok(Partial { file: File::create(&begun)?, begun, path })
                 };
-                let file = begin().with_context(|| format!("cannot write '{shown}'"))?;
-                Target::File { file, partial, path }
+                let file = blocking(create).await.with_context(|| format!("cannot write '{shown}'"))?;
+                Target::File(Arc::new(file))
             }
             Place::Store { store, prefix } => {
                 let writer = BufWriter::new(Arc::clone(store), at(prefix, name)).with_max_concurrency(4);
@@ -236,10 +229,11 @@ impl Storage {
     pub async fn remove(&self, name: &str) -> Result<()> {
         let cannot = || format!("cannot remove '{}'", self.shown_file(name));
         match &self.place {
-            Place::Folder(folder) => match fs::remove_file(folder.join(name)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(cannot),
-                _ => Ok(()),
-            },
+            Place::Folder(folder) => {
+                let path = folder.join(name);
+                if_there(blocking(move || fs::remove_file(path)).await).with_context(cannot)?;
+                Ok(())
+            }
             Place::Store { store, prefix } => match store.delete(&at(prefix, name)).await {
                 Err(error) if !matches!(error, object_store::Error::NotFound { .. }) => Err(error).with_context(cannot),
                 _ => Ok(()),
@@ -251,10 +245,11 @@ impl Storage {
     pub async fn remove_folder(&self, folder: &str) -> Result<()> {
         let cannot = || format!("cannot remove '{}'", self.shown_file(folder));
         match &self.place {
-            Place::Folder(root) => match fs::remove_dir_all(root.join(folder)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(cannot),
-                _ => Ok(()),
-            },
+            Place::Folder(root) => {
+                let path = root.join(folder);
+                if_there(blocking(move || fs::remove_dir_all(path)).await).with_context(cannot)?;
+                Ok(())
+            }
             Place::Store { store, prefix } => {
                 let objects: Vec<_> = store.list(Some(&at(prefix, folder))).try_collect().await.with_context(cannot)?;
                 for object in objects {
@@ -274,8 +269,25 @@ pub struct Upload {
 }
 
 enum Target {
-    File { file: File, partial: PathBuf, path: PathBuf },
+    File(Arc<Partial>),
     Object(Box<BufWriter>),
+}
+
+/// A local file that has another name until it is complete.
+struct Partial {
+    file: File,
+    /// Its name until then.
+    begun: PathBuf,
+    path: PathBuf,
+}
+
+impl Partial {
+    /// Gives the file its name, once its content has reached the disk.
+    fn publish(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.begun, &self.path)?;
+        sync_folder_of(&self.path)
+    }
 }
 
 impl Upload {
@@ -286,7 +298,10 @@ impl Upload {
         self.bytes += bytes.len() as u64;
         let cannot = || format!("cannot write '{}'", self.shown);
         match &mut self.target {
-            Target::File { file, .. } => file.write_all(&bytes).with_context(cannot),
+            Target::File(partial) => {
+                let partial = Arc::clone(partial);
+                blocking(move || (&partial.file).write_all(&bytes)).await.with_context(cannot)
+            }
             Target::Object(writer) => writer.put(bytes.into()).await.with_context(cannot),
         }
     }
@@ -295,13 +310,9 @@ impl Upload {
     pub async fn finish(mut self) -> Result<u64> {
         let cannot = || format!("cannot write '{}'", self.shown);
         match &mut self.target {
-            Target::File { file, partial, path } => {
-                let publish = || {
-                    file.sync_all()?;
-                    fs::rename(&*partial, &*path)?;
-                    sync_folder_of(path)
-                };
-                publish().with_context(cannot)?;
+            Target::File(partial) => {
+                let partial = Arc::clone(partial);
+                blocking(move || partial.publish()).await.with_context(cannot)?;
             }
             Target::Object(writer) => writer.shutdown().await.with_context(cannot)?,
         }
@@ -312,10 +323,30 @@ impl Upload {
     pub async fn abort(mut self) {
         // The error that brought us here is the one to tell.
         let _ = match &mut self.target {
-            Target::File { partial, .. } => fs::remove_file(partial).map_err(LabelError::from),
+            Target::File(partial) => fs::remove_file(&partial.begun).map_err(LabelError::from),
             Target::Object(writer) => writer.abort().await.map_err(LabelError::from),
         };
     }
+}
+
+/// Runs file operations, which may take long, on another thread.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// The result of an operation on a file; `None` if there is no such file.
+fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The names in a folder, as far as they are UTF-8.
+fn names(folder: &FilePath) -> io::Result<Vec<String>> {
+    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().into_string().ok());
+    fs::read_dir(folder)?.filter_map(|entry| name(entry).transpose()).collect()
 }
 
 fn at(prefix: &Path, name: &str) -> Path {
@@ -323,7 +354,7 @@ fn at(prefix: &Path, name: &str) -> Path {
 }
 
 /// Makes the folder of a file, so that it is there even after a power failure.
-fn make_folder_of(path: &FilePath) -> std::io::Result<()> {
+fn make_folder_of(path: &FilePath) -> io::Result<()> {
     let Some(folder) = path.parent() else { return Ok(()) };
     if folder.is_dir() || folder.as_os_str().is_empty() {
         return Ok(());
@@ -336,7 +367,7 @@ fn make_folder_of(path: &FilePath) -> std::io::Result<()> {
 }
 
 /// Makes a new name last.
-fn sync_folder_of(path: &FilePath) -> std::io::Result<()> {
+fn sync_folder_of(path: &FilePath) -> io::Result<()> {
     match path.parent() {
         #[cfg(unix)]
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
@@ -345,7 +376,7 @@ fn sync_folder_of(path: &FilePath) -> std::io::Result<()> {
 }
 
 /// The path from the root, of which the last parts need not be there.
-fn absolute(path: &FilePath) -> std::io::Result<PathBuf> {
+fn absolute(path: &FilePath) -> io::Result<PathBuf> {
     if let Ok(path) = path.canonicalize() {
         return Ok(path);
     }

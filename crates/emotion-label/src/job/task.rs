@@ -34,6 +34,15 @@ impl Task {
         }
     }
 
+    /// Rows that are to be labeled.
+    pub fn rows_left(&self) -> u64 {
+        self.rows().saturating_sub(self.rows_done())
+    }
+
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, State::Done(_))
+    }
+
     /// Rows whose labels are there.
     pub fn rows_done(&self) -> u64 {
         match &self.state {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path as FilePath;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -29,6 +29,7 @@ use crate::job::codec::Codec;
 use crate::job::columns::Columns;
 use crate::job::error::LabelError;
 use crate::job::label_job::{LabelJob, LabelJobBuilder};
+use crate::job::observer::Observer;
 use crate::job::summary::Summary;
 
 /// A store that refuses everything after so many operations, except to unlock.
@@ -172,6 +173,32 @@ async fn bucket(store: &Arc<Faulty>, ending: &str) -> SessionContext {
     }
     store.inner.put(&Path::from("in/_SUCCESS"), Vec::new().into()).await.unwrap();
     context
+}
+
+/// The events of a job, by the names of its files or the numbers of rows.
+#[derive(Default)]
+struct Events(Mutex<Vec<String>>);
+
+impl Observer for Events {
+    fn file_started(&self, file: &str) {
+        self.0.lock().unwrap().push(file.into());
+    }
+
+    fn rows_labeled(&self, rows: u64, _: u64) {
+        self.0.lock().unwrap().push(format!("{rows} rows"));
+    }
+}
+
+#[tokio::test]
+async fn small_files_are_labeled_side_by_side() {
+    let store = Faulty::new();
+    let job = LabelJob::builder(classifier(), ["s3://bucket/in/"], "text", "s3://bucket/out");
+    let plan = job.session(bucket(&store, "csv").await).build().plan().await.unwrap();
+    let events = Events::default();
+    plan.run(&events, &Cancel::default()).await.unwrap();
+    let events = events.0.into_inner().unwrap();
+    assert_eq!(events[..2], ["s3://bucket/in/a.csv", "s3://bucket/in/day=2/b.csv"]);
+    assert!(events[2].ends_with(" rows"), "{events:?}");
 }
 
 /// Changes a job.

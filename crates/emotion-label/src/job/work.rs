@@ -2,9 +2,9 @@
 
 use datafusion::prelude::SessionContext;
 
-use crate::job::cancel::Cancel;
 use crate::job::labeler::Labeler;
 use crate::job::source::Source;
+use crate::job::stop::Stop;
 
 /// A row group to label.
 #[derive(Clone, Copy)]
@@ -14,5 +14,5 @@ pub struct Work<'a> {
     pub labeler: &'a Labeler,
     pub source: &'a Source,
     pub row_group: usize,
-    pub cancel: &'a Cancel,
+    pub stop: Stop<'a>,
 }

@@ -8,7 +8,6 @@ use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use parquet::basic::{Compression, ZstdLevel};
 
-use crate::job::cancel::Cancel;
 use crate::job::choices::Choices;
 use crate::job::codec::Codec;
 use crate::job::compressor::Compressor;
@@ -20,6 +19,7 @@ use crate::job::inputs::Input;
 use crate::job::journal::{Journal, Segment};
 use crate::job::labels::Labels;
 use crate::job::source::Source;
+use crate::job::stop::Stop;
 use crate::job::storage::Upload;
 use crate::job::target::Target;
 use crate::job::typed::Typed;
@@ -42,13 +42,13 @@ pub struct Writing<'a> {
     pub segments: &'a [Segment],
     /// Row groups that are left out.
     pub left_out: &'a [usize],
-    pub cancel: &'a Cancel,
+    pub stop: Stop<'a>,
 }
 
 impl Writing<'_> {
     /// Writes the file and gives it its name; returns the number of its bytes, and what its rows are.
     pub async fn write(self) -> Result<(u64, Counts), Failure> {
-        let mut upload = self.journal.upload(&self.target.name)?;
+        let mut upload = self.journal.upload(&self.target.name).await?;
         let written = match self.source.typed() {
             Some((typed, schema)) => self.encode(typed, schema, &mut upload).await,
             None => self.copy(&mut upload).await,
@@ -66,8 +66,8 @@ impl Writing<'_> {
         Labels::new(self.journal, self.input, self.added, self.segments, row_group)
     }
 
-    fn check_cancel(&self) -> Result<(), Failure> {
-        if self.cancel.is_cancelled() { Err(Failure::Stopped) } else { Ok(()) }
+    fn check_stop(&self) -> Result<(), Failure> {
+        if self.stop.is_asked() { Err(Failure::Stopped) } else { Ok(()) }
     }
 
     async fn copy(&self, upload: &mut Upload) -> Result<Counts, Failure> {
@@ -77,7 +77,7 @@ impl Writing<'_> {
         let (mut counts, mut out) = (Counts::default(), Vec::new());
         let mut labels: Option<(usize, Labels<'_>)> = None;
         loop {
-            self.check_cancel()?;
+            self.check_stop()?;
             let step = copier.step(&mut out).map_err(at_fault)?;
             upload.write(std::mem::take(&mut out)).await?;
             match step {
@@ -123,7 +123,7 @@ impl Writing<'_> {
             let unreadable = |error| Failure::Input(Some(row_group), error);
             let mut batches = typed.read(row_group, WRITTEN_ROWS).await.map_err(unreadable)?;
             while let Some(batch) = batches.next().await {
-                self.check_cancel()?;
+                self.check_stop()?;
                 let batch = batch.map_err(unreadable)?;
                 let labels = labels.take(batch.num_rows()).await?;
                 let bytes = encoder.encode(&in_types(schema, &batch, &labels)?)?;
