@@ -14,6 +14,7 @@ mod page;
 mod report;
 mod session;
 mod sql;
+mod standard_error;
 mod stores;
 mod table;
 
@@ -23,6 +24,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use datafusion::error::DataFusionError;
 use emotion_label::job::message;
+
+use standard_error::say;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -59,7 +62,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: {}", message(error.as_ref()));
+            say(format_args!("Error: {}", message(error.as_ref())));
             ExitCode::FAILURE
         }
     }

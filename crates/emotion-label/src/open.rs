@@ -37,9 +37,9 @@ fn plain_texts(format: Format, size: Option<u64>, options: &Options) -> Result<B
         Format::Csv | Format::Tsv => {
             let options = separated(format, options);
             let reader = CsvReader::new(&options, true)?;
-            Box::new(RecordTexts::new(reader, options.batch_rows, options.start.1))
+            Box::new(RecordTexts::new(reader, &options))
         }
-        Format::Json => Box::new(RecordTexts::new(JsonReader::new(options, true), options.batch_rows, options.start.1)),
+        Format::Json => Box::new(RecordTexts::new(JsonReader::new(options, true), options)),
         Format::Arrow => Box::new(ArrowTexts::new(options, size)),
         Format::Avro => return Err(unsupported(format, options)),
     })
@@ -74,13 +74,9 @@ fn plain_copier(format: Format, size: Option<u64>, options: &Options) -> Result<
         Format::Csv | Format::Tsv => {
             let options = separated(format, options);
             let reader = CsvReader::new(&options, false)?;
-            let added = options.added.clone();
-            Box::new(RecordCopier::new(reader, CsvEncoder::new(&options), added, options.batch_rows))
+            Box::new(RecordCopier::new(reader, CsvEncoder::new(&options), &options))
         }
-        Format::Json => {
-            let reader = JsonReader::new(options, false);
-            Box::new(RecordCopier::new(reader, JsonEncoder::default(), options.added.clone(), options.batch_rows))
-        }
+        Format::Json => Box::new(RecordCopier::new(JsonReader::new(options, false), JsonEncoder::default(), options)),
         Format::Arrow => Box::new(ArrowCopier::new(options, size)),
         Format::Avro => return Err(unsupported(format, options)),
     })

@@ -27,6 +27,8 @@ pub struct Options {
     pub encoding: Option<&'static Encoding>,
     /// Rows that are read or written together, at most.
     pub batch_rows: usize,
+    /// Whether rows are passed on as soon as they have arrived, so that none waits for more of a slow stream.
+    pub is_prompt: bool,
     /// The row group and the row in it at which a reader starts.
     pub start: (usize, u64),
     /// Key-value metadata that a Parquet or Arrow file gets in addition.
@@ -47,6 +49,7 @@ impl Options {
             escape: None,
             encoding: None,
             batch_rows: 8192,
+            is_prompt: false,
             start: (0, 0),
             metadata: Vec::new(),
             left_out: BTreeSet::new(),

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 
 use crate::error::FileError;
+use crate::options::Options;
 use crate::step::{Copier, CopyStep, Need, TextBatch, TextReader, TextStep, chunk};
 use crate::text_encoding::TextEncoding;
 
@@ -125,6 +126,7 @@ impl Buffer {
 pub(crate) struct RecordTexts<R> {
     reader: R,
     batch_rows: usize,
+    is_prompt: bool,
     skip: u64,
     next_row: u64,
     texts: LargeStringBuilder,
@@ -132,8 +134,16 @@ pub(crate) struct RecordTexts<R> {
 }
 
 impl<R: RecordReader> RecordTexts<R> {
-    pub fn new(reader: R, batch_rows: usize, skip: u64) -> Self {
-        Self { reader, batch_rows, skip, next_row: 0, texts: LargeStringBuilder::new(), rows: 0 }
+    pub fn new(reader: R, options: &Options) -> Self {
+        Self {
+            reader,
+            batch_rows: options.batch_rows,
+            is_prompt: options.is_prompt,
+            skip: options.start.1,
+            next_row: 0,
+            texts: LargeStringBuilder::new(),
+            rows: 0,
+        }
     }
 
     fn finish_batch(&mut self) -> TextStep {
@@ -155,6 +165,7 @@ impl<R: RecordReader> TextReader for RecordTexts<R> {
                     self.next_row += 1;
                 }
                 Scan::Record(_) => {}
+                Scan::More if self.is_prompt && self.rows > 0 => break,
                 Scan::More => return Ok(TextStep::Need(Need::Chunk)),
                 Scan::End if self.rows == 0 => return Ok(TextStep::End),
                 Scan::End => break,
@@ -175,6 +186,7 @@ pub(crate) struct RecordCopier<R, E> {
     encoder: E,
     added: SchemaRef,
     batch_rows: usize,
+    is_prompt: bool,
     pending: Pending,
     state: State,
 }
@@ -203,8 +215,16 @@ enum State {
 }
 
 impl<R: RecordReader, E: RowEncoder> RecordCopier<R, E> {
-    pub fn new(reader: R, encoder: E, added: SchemaRef, batch_rows: usize) -> Self {
-        Self { reader, encoder, added, batch_rows, pending: Pending::default(), state: State::Reading }
+    pub fn new(reader: R, encoder: E, options: &Options) -> Self {
+        Self {
+            reader,
+            encoder,
+            added: options.added.clone(),
+            batch_rows: options.batch_rows,
+            is_prompt: options.is_prompt,
+            pending: Pending::default(),
+            state: State::Reading,
+        }
     }
 
     fn read(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, FileError> {
@@ -212,6 +232,7 @@ impl<R: RecordReader, E: RowEncoder> RecordCopier<R, E> {
         while pending.rows < self.batch_rows && pending.bytes.len() < BATCH_BYTES {
             let record = match self.reader.next()? {
                 Scan::Record(record) => record,
+                Scan::More if self.is_prompt && pending.rows > 0 => break,
                 Scan::More => return Ok(CopyStep::Need(Need::Chunk)),
                 Scan::End => {
                     self.state = State::AtEnd;

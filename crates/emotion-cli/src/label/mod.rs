@@ -3,30 +3,36 @@
 mod estimate;
 mod formats;
 mod progress;
+mod stream;
 mod summary;
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use emotion_classifier::LongText;
-use emotion_label::job::{Cancel, Columns, LabelError, LabelJob, Plan};
+use emotion_label::format::{FileType, Format};
+use emotion_label::job::{Cancel, Columns, LabelError, LabelJob, Summary};
 use encoding_rs::Encoding;
 
 use crate::character::ascii;
 use crate::cluster;
 use crate::model::ModelArguments;
 use crate::session::session;
+use crate::standard_error::say;
 use crate::stores::object_store;
 use formats::{Compression, OutputFormat};
 use progress::Progress;
+use stream::{STANDARD, Sink, is_pipe, shown};
 
 /// Exit code of a job that is complete but for what was set aside.
 const SET_ASIDE: u8 = 3;
@@ -45,7 +51,8 @@ const STOPPED: u8 = 130;
 #[expect(clippy::doc_markdown, reason = "shown as the program's help")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Arguments {
-    /// Files, folders (with all that is in them) or patterns; also at s3://, gs://, az:// and https://
+    /// Files, folders (with all that is in them) or patterns; also at s3://, gs://, az:// and https://; or - for the
+    /// standard input, in the format of --format
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<String>,
 
@@ -53,7 +60,8 @@ pub struct Arguments {
     #[arg(long, value_name = "COLUMN")]
     text: String,
 
-    /// The folder to write to, a file there for each input; for one input a file; also at s3://, gs:// and az://
+    /// The folder to write to, a file there for each input; for one input a file, or - for the standard output; also
+    /// at s3://, gs:// and az://
     #[arg(short, long)]
     output: String,
 
@@ -123,19 +131,24 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
-    let plan = arguments.job().await?.plan().await?;
-    if arguments.dry_run {
-        write!(std::io::stdout(), "{}", estimate::text(&plan.estimate().await?))?;
-        return Ok(ExitCode::SUCCESS);
+    match &arguments.inputs[..] {
+        [input] if is_pipe(input) || arguments.is_streamed(input) => {
+            unless_asked_to_end(Box::pin(arguments.filter(input))).await
+        }
+        [input] if arguments.output == STANDARD => unless_asked_to_end(Box::pin(arguments.print(input))).await,
+        _ if arguments.output == STANDARD => bail!("'-' takes one file: name a folder with --output"),
+        inputs => match inputs.iter().find(|input| is_pipe(input)) {
+            Some(pipe) => bail!("'{}' cannot be labeled together with other inputs: label it alone", shown(pipe)),
+            None => arguments.label().await,
+        },
     }
-    arguments.label(plan).await
 }
 
 impl Arguments {
-    async fn job(&self) -> Result<LabelJob> {
+    async fn job(&self, inputs: impl IntoIterator<Item = impl Into<String>>, output: &str) -> Result<LabelJob> {
         let session = self.session().await?;
         let classifier = self.model.load()?;
-        let mut job = LabelJob::builder(classifier, &self.inputs, &self.text, &self.output)
+        let mut job = LabelJob::builder(classifier, inputs, &self.text, output)
             .session(session)
             .columns(self.columns.clone())
             .long_text(self.long_text)
@@ -184,21 +197,68 @@ impl Arguments {
         Ok(context)
     }
 
-    async fn label(&self, plan: Plan) -> Result<ExitCode> {
-        let cancel = Cancel::default();
-        cancel_when_asked(cancel.clone());
-        let summary = match plan.run(&Progress::new(self.quiet), &cancel).await {
+    /// Labels files, with a journal.
+    async fn label(&self) -> Result<ExitCode> {
+        let plan = self.job(&self.inputs, &self.output).await?.plan().await?;
+        if self.dry_run {
+            write!(io::stdout(), "{}", estimate::text(&plan.estimate().await?))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        match plan.run(&Progress::new(self.quiet), &cancel_when_asked()).await {
             Err(error @ LabelError::Cancelled) => {
-                eprintln!("{error}");
-                return Ok(ExitCode::from(STOPPED));
+                say(error);
+                Ok(ExitCode::from(STOPPED))
             }
-            result => result?,
-        };
-        let mut out = std::io::stdout().lock();
+            summary => self.conclude(&summary?, io::stdout()),
+        }
+    }
+
+    /// Whether a file goes to the standard output as it is read; only text has no footer.
+    fn is_streamed(&self, input: &str) -> bool {
+        let Some(file) = FileType::of(input) else { return false };
+        let is_same = self.format.is_none_or(|format| Format::from(format) == file.format);
+        self.output == STANDARD && file.format.is_text() && is_same && self.is_plain() && Path::new(input).is_file()
+    }
+
+    /// Whether no option needs more than one pass over the input.
+    fn is_plain(&self) -> bool {
+        self.cluster.is_none() && !self.keep_going && !self.restart && !self.dry_run
+    }
+
+    /// Labels an input as it is read, without a journal.
+    async fn filter(&self, input: &str) -> Result<ExitCode> {
+        if !self.is_plain() {
+            bail!("--cluster, --keep-going, --restart and --dry-run need files: write '{}' to one", shown(input));
+        }
+        let file = stream::file_type(input, self.format.map(Format::from), self.delimiter)?;
+        let (mut sink, compression) = Sink::open(&self.output, file)?;
+        let job = self.job([shown(input)], sink.shown()).await?;
+        let summary = job.filter(stream::chunks(input), file, compression, &mut sink).await?;
+        self.conclude(&summary, sink.finish()?)
+    }
+
+    /// Labels a file into a temporary one, and writes that to the standard output.
+    async fn print(&self, input: &str) -> Result<ExitCode> {
+        if self.dry_run {
+            bail!("--dry-run needs a file or a folder as --output");
+        }
+        let known = FileType::of(input).with_context(|| format!("'{input}' is no file that '-' could take"))?;
+        let format = self.format.map_or(known.format.output(), Format::from);
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(format!("labeled.{}", format.name().to_lowercase()));
+        let plan = self.job(&self.inputs, &path.to_string_lossy()).await?.plan().await?;
+        let mut summary = plan.run(&Progress::new(self.quiet), &Cancel::default()).await?;
+        io::copy(&mut File::open(path)?, &mut io::stdout())?;
+        summary.output = stream::OUTPUT.into();
+        self.conclude(&summary, io::stderr())
+    }
+
+    /// Says how it ended.
+    fn conclude(&self, summary: &Summary, mut out: impl Write) -> Result<ExitCode> {
         if self.json {
-            writeln!(out, "{}", summary::json(&summary)?)?;
+            writeln!(out, "{}", summary::json(summary)?)?;
         } else if !self.quiet {
-            write!(out, "{}", summary::text(&summary))?;
+            write!(out, "{}", summary::text(summary))?;
         }
         Ok(if summary.set_aside.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SET_ASIDE) })
     }
@@ -209,21 +269,35 @@ fn encoding(name: &str) -> Result<&'static Encoding, String> {
     found.ok_or_else(|| format!("'{name}' is no known encoding: names are such as utf-8, utf-16le, windows-1252"))
 }
 
-/// Cancels the job when the process is asked to end; when asked again, ends it.
-fn cancel_when_asked(cancel: Cancel) {
+/// A request that the process makes of the job when it is asked to end; when asked again, the process ends.
+fn cancel_when_asked() -> Cancel {
+    let request = Cancel::default();
+    let cancel = request.clone();
     tokio::spawn(async move {
         while asked_to_end().await.is_ok() {
             if cancel.is_cancelled() {
                 std::process::exit(STOPPED.into());
             }
             cancel.cancel();
-            eprintln!("Stopping; once more to stop at once.");
+            say("Stopping; once more to stop at once.");
         }
     });
+    request
+}
+
+/// Runs what keeps nothing, until the process is asked to end.
+async fn unless_asked_to_end(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    tokio::select! {
+        code = work => code,
+        asked = asked_to_end() => {
+            asked?;
+            Ok(ExitCode::from(STOPPED))
+        }
+    }
 }
 
 #[cfg(unix)]
-async fn asked_to_end() -> std::io::Result<()> {
+async fn asked_to_end() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! {
@@ -233,6 +307,6 @@ async fn asked_to_end() -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-async fn asked_to_end() -> std::io::Result<()> {
+async fn asked_to_end() -> io::Result<()> {
     tokio::signal::ctrl_c().await
 }

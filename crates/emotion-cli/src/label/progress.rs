@@ -8,6 +8,7 @@ use emotion_label::job::{Observer, SetAside};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::numbers::{duration, grouped, whole};
+use crate::standard_error::say;
 
 /// Time between two lines where there is no terminal.
 const LINES_EVERY: Duration = Duration::from_secs(10);
@@ -50,8 +51,8 @@ impl Progress {
     /// Prints a line at once.
     pub fn say(&self, line: &str) {
         match &self.state().shown {
-            Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
-            Shown::Lines { .. } | Shown::Nothing => eprintln!("{line}"),
+            Shown::Bar(bar) => bar.suspend(|| say(line)),
+            Shown::Lines { .. } | Shown::Nothing => say(line),
         }
     }
 
@@ -128,7 +129,7 @@ impl State {
             }
             Shown::Lines { last } if last.elapsed() >= LINES_EVERY => {
                 *last = Instant::now();
-                eprintln!("{line}");
+                say(line);
             }
             Shown::Lines { .. } | Shown::Nothing => {}
         }

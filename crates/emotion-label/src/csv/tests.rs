@@ -32,7 +32,7 @@ fn options() -> Options {
 }
 
 fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<String>>, FileError> {
-    let mut reader = RecordTexts::new(CsvReader::new(options, true)?, options.batch_rows, options.start.1);
+    let mut reader = RecordTexts::new(CsvReader::new(options, true)?, options);
     let (mut chunks, mut texts) = (input.chunks(chunk), Vec::new());
     loop {
         match reader.step()? {
@@ -51,7 +51,7 @@ fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<Str
 
 fn copy(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<u8>, FileError> {
     let reader = CsvReader::new(options, false)?;
-    let mut copier = RecordCopier::new(reader, CsvEncoder::new(options), added(), options.batch_rows);
+    let mut copier = RecordCopier::new(reader, CsvEncoder::new(options), options);
     let (mut chunks, mut out) = (input.chunks(chunk), Vec::new());
     loop {
         match copier.step(&mut out)? {

@@ -9,7 +9,6 @@ use encoding_rs::Encoding;
 
 use crate::format::{FileType, Format};
 use crate::job::codec::Codec;
-use crate::job::inputs::Input;
 use crate::job::target::is_separated;
 use crate::options::Options;
 
@@ -75,9 +74,9 @@ impl Choices {
     }
 
     /// How the library reads and copies a file that gets these columns.
-    pub fn options(&self, input: &Input, added: &SchemaRef) -> Options {
-        let mut options = Options::new(&input.shown, &self.text, Arc::clone(added));
-        options.delimiter = self.delimiter_of(input.file.format);
+    pub fn options(&self, shown: &str, format: Format, added: &SchemaRef) -> Options {
+        let mut options = Options::new(shown, &self.text, Arc::clone(added));
+        options.delimiter = self.delimiter_of(format);
         options.escape = self.escape;
         options.encoding = self.encoding;
         options.metadata.clone_from(&self.model);

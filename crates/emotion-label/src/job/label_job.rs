@@ -1,21 +1,25 @@
 //! What to label, and how.
 
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 use emotion_classifier::{Classifier, ClassifyOptions, LongText};
 use encoding_rs::Encoding;
+use futures::Stream;
 
-use crate::format::Format;
-use crate::job::choices::Choices;
+use crate::format::{Compression, FileType, Format};
+use crate::job::choices::{Choices, opened_as};
 #[cfg(feature = "cluster")]
 use crate::job::cluster::Cluster;
 use crate::job::codec::Codec;
 use crate::job::columns::Columns;
 use crate::job::error::{LabelError, Result};
+use crate::job::filter::Filter;
 use crate::job::inputs::{self, Input};
 use crate::job::journal::{JobKey, Journal};
 use crate::job::labeler::Labeler;
@@ -23,6 +27,7 @@ use crate::job::labeler::Labeler;
 use crate::job::no_cluster::Cluster;
 use crate::job::plan::Plan;
 use crate::job::storage::Storage;
+use crate::job::summary::Summary;
 use crate::job::target::targets;
 
 /// Files to label, and how.
@@ -89,11 +94,72 @@ impl LabelJob {
         let format = self.output_format(&inputs, &storage)?;
         let targets = targets(&inputs, format, &storage)?;
         let journal = Journal::look(storage, self.key(format), self.restart).await?;
-        let options = ClassifyOptions::default().long_text(self.long_text);
-        let labeler = Labeler::new(Arc::clone(&self.classifier), options, self.columns.clone(), format);
+        let labeler = self.labeler(format);
         let (choices, cluster) = (self.choices.clone(), self.cluster.clone());
         let files = inputs.into_iter().zip(targets);
         Plan::of(session, labeler, choices, cluster, journal, files, other_files).await
+    }
+
+    /// Labels a stream into the same format, as it comes and without a journal.
+    ///
+    /// `file` is the type of the stream: CSV, TSV, JSON lines or Arrow. `compression` is that of the output as a whole.
+    /// The job's first input and its output are what messages call the stream and the output.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// use emotion_classifier::Classifier;
+    /// use emotion_label::format::FileType;
+    /// use emotion_label::job::LabelJob;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let classifier = Arc::new(Classifier::load("../../tests/golden/one-head")?);
+    /// let job = LabelJob::builder(classifier, ["standard input"], "text", "-").columns("truncated".parse()?).build();
+    /// let input = futures::stream::iter([Ok("text\nI like".into()), Ok(" you.\n".into())]);
+    /// let (file, mut output) = (FileType::of("a.csv").unwrap(), Vec::new());
+    /// let summary = job.filter(input, file, None, &mut output).await?;
+    /// assert_eq!((summary.counts.rows, &output[..]), (1, &b"text,truncated\nI like you.,false\n"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`LabelError::Refused`], if the job asks for another format than that of the stream; [`LabelError::File`], if
+    /// the stream cannot be labeled; [`LabelError::Failed`], if it cannot be read, or the output cannot be written.
+    /// What was written before an error are whole rows.
+    pub async fn filter<S>(
+        &self,
+        input: S,
+        file: FileType,
+        compression: Option<Compression>,
+        output: &mut (impl Write + Send),
+    ) -> Result<Summary>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + Unpin,
+    {
+        let shown = self.inputs.first().map_or("the input", String::as_str);
+        let format = self.format.unwrap_or(file.format);
+        if !self.choices.copies(file.format, format) {
+            let what = format!("'{shown}' cannot be converted as it comes: write it to a file first");
+            return Err(LabelError::Refused(what));
+        }
+        let labeler = self.labeler(format);
+        let mut options = self.choices.options(shown, file.format, labeler.schema());
+        options.batch_rows = self.choices.batch_rows();
+        options.is_prompt = true;
+        let (labeler, file) = (Arc::new(labeler), opened_as(file));
+        let started = Instant::now();
+        let counts = Filter { labeler, file, compression, options }.run(input, output).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        let rows_per_second = counts.rows as f64 / seconds.max(1e-3);
+        let (output, set_aside) = (self.output.clone(), Vec::new());
+        Ok(Summary { output, files: 1, other_files: 0, counts, seconds, rows_per_second, set_aside })
+    }
+
+    fn labeler(&self, format: Format) -> Labeler {
+        let options = ClassifyOptions::default().long_text(self.long_text);
+        Labeler::new(Arc::clone(&self.classifier), options, self.columns.clone(), format)
     }
 
     fn output_format(&self, inputs: &[Input], storage: &Storage) -> Result<Format> {

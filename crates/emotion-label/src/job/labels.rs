@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
+use crate::job::batch_queue::BatchQueue;
 use crate::job::counts::Counts;
 use crate::job::error::{LabelError, Result};
 use crate::job::inputs::Input;
@@ -17,7 +17,7 @@ pub struct Labels<'a> {
     input: &'a Input,
     schema: &'a SchemaRef,
     segments: VecDeque<Segment>,
-    batches: VecDeque<RecordBatch>,
+    queue: BatchQueue,
     pub counts: Counts,
 }
 
@@ -31,27 +31,19 @@ impl<'a> Labels<'a> {
         row_group: usize,
     ) -> Self {
         let segments = segments.iter().filter(|segment| segment.row_group == row_group).copied().collect();
-        Self { journal, input, schema, segments, batches: VecDeque::new(), counts: Counts::default() }
+        Self { journal, input, schema, segments, queue: BatchQueue::new(schema), counts: Counts::default() }
     }
 
     pub async fn take(&mut self, rows: usize) -> Result<RecordBatch> {
-        let (mut pieces, mut wanted) = (Vec::new(), rows);
-        while wanted > 0 {
-            let Some(batch) = self.batches.pop_front() else {
-                let segment = self.segments.pop_front();
-                let segment = segment.ok_or_else(|| LabelError::Damaged("there are more rows than labels".into()))?;
-                let (batches, counts) = self.journal.labels(self.input, segment, self.schema).await?;
-                self.counts.add(&counts);
-                self.batches.extend(batches);
-                continue;
-            };
-            let taken = wanted.min(batch.num_rows());
-            pieces.push(batch.slice(0, taken));
-            if taken < batch.num_rows() {
-                self.batches.push_front(batch.slice(taken, batch.num_rows() - taken));
+        while self.queue.rows() < rows {
+            let segment = self.segments.pop_front();
+            let segment = segment.ok_or_else(|| LabelError::Damaged("there are more rows than labels".into()))?;
+            let (batches, counts) = self.journal.labels(self.input, segment, self.schema).await?;
+            self.counts.add(&counts);
+            for batch in batches {
+                self.queue.push(batch);
             }
-            wanted -= taken;
         }
-        Ok(concat_batches(self.schema, &pieces)?)
+        self.queue.take(rows)
     }
 }

@@ -32,6 +32,7 @@
 //! ```
 
 mod avro_blocks;
+mod batch_queue;
 mod cancel;
 mod choices;
 #[cfg(feature = "cluster")]
@@ -44,6 +45,7 @@ mod encoder;
 mod error;
 mod estimate;
 mod failure;
+mod filter;
 mod inputs;
 mod journal;
 mod label_job;

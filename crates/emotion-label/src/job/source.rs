@@ -47,7 +47,7 @@ impl Source {
         labeler: &Labeler,
     ) -> Result<Self, Failure> {
         let object = Object::new(&input.store, &input.meta);
-        let options = choices.options(input, labeler.schema());
+        let options = choices.options(&input.shown, input.file.format, labeler.schema());
         let file = opened_as(input.file);
         let is_avro = file.format == Format::Avro;
         let row_groups = if is_avro { Vec::new() } else { row_groups(&object, file, &options).await? };

@@ -33,7 +33,7 @@ fn options() -> Options {
 }
 
 fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<String>>, FileError> {
-    let mut reader = RecordTexts::new(JsonReader::new(options, true), options.batch_rows, options.start.1);
+    let mut reader = RecordTexts::new(JsonReader::new(options, true), options);
     let (mut chunks, mut texts) = (input.chunks(chunk), Vec::new());
     loop {
         match reader.step()? {
@@ -51,7 +51,7 @@ fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<Str
 
 fn copy(input: &[u8], chunk: usize) -> Result<String, FileError> {
     let reader = JsonReader::new(&options(), false);
-    let mut copier = RecordCopier::new(reader, JsonEncoder::default(), added(), 3);
+    let mut copier = RecordCopier::new(reader, JsonEncoder::default(), &options());
     let (mut chunks, mut out) = (input.chunks(chunk), Vec::new());
     loop {
         match copier.step(&mut out)? {
