@@ -521,6 +521,29 @@ fn links_are_files_by_their_own_names() {
     assert_eq!(folder.files("both").keys().collect::<Vec<_>>(), ["test.csv", "train.csv"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn file_names_may_have_any_character() {
+    let folder = Folder::new();
+    let names = ["tab\tx.csv", "line\nend.csv", "50%off.csv", "c%09d.csv", "day\t1/a.csv"];
+    for name in names {
+        folder.write(&format!("in/{name}"), "id,Text\n1,I like you.\n");
+    }
+    output_of(&label(&folder.path("in"), &folder.path("out"), &[]));
+    let mut sorted = names;
+    sorted.sort_unstable();
+    assert_eq!(folder.files("out").keys().collect::<Vec<_>>(), sorted.iter().collect::<Vec<_>>());
+    for name in names {
+        let input = folder.path(&format!("in/{name}"));
+        output_of(&label(&input, &folder.path("alone"), &[]));
+        output_of(&label(&input, &folder.path("typed"), &["--format", "json"]));
+        let rows = run(&["sql", "-q", "--format", "csv", "-c", &format!("SELECT count(*) AS n FROM '{input}'")]);
+        assert_eq!(output_of(&rows), "n\n1\n", "{name}");
+    }
+    assert!(Path::new(&folder.path("alone/tab\tx.csv")).exists());
+    assert!(Path::new(&folder.path("typed/tab\tx.json")).exists());
+}
+
 #[test]
 fn avro_that_is_cut_short_is_refused() {
     let folder = Folder::new();

@@ -7,7 +7,11 @@ use datafusion::common::plan_datafusion_err;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::error::Result;
 
-/// The `file://` address of an absolute path, which need not exist.
+use crate::local_files::escaped;
+
+/// The `file://` address of an absolute path, which need not exist, as [`LocalFiles`] understands it.
+///
+/// [`LocalFiles`]: crate::local_files::LocalFiles
 ///
 /// # Errors
 ///
@@ -15,10 +19,10 @@ use datafusion::error::Result;
 pub fn local(path: &Path) -> Result<ListingTableUrl> {
     let mut url = ListingTableUrl::parse("file:///")?.get_url().clone();
     let not_text = || plan_datafusion_err!("the name '{}' is not UTF-8", path.display());
-    let parts = path.iter().skip(1).map(|part| part.to_str().ok_or_else(not_text));
+    let parts = path.iter().skip(1).map(|part| part.to_str().map(escaped).ok_or_else(not_text));
     let mut parts = parts.collect::<Result<Vec<_>>>()?;
     if path.is_dir() {
-        parts.push("");
+        parts.push(String::new());
     }
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.clear().extend(parts);

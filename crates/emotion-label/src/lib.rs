@@ -20,6 +20,8 @@ pub mod error;
 pub mod format;
 #[cfg(feature = "job")]
 pub mod job;
+#[cfg(feature = "job")]
+pub mod local_files;
 pub mod metadata;
 #[cfg(feature = "job")]
 pub mod object;

@@ -14,6 +14,7 @@ use crate::address::{absolute, local};
 use crate::format::{FileType, Format};
 use crate::job::error::{Context, LabelError, Result};
 use crate::job::storage::Storage;
+use crate::local_files::unescaped;
 
 /// A star stands for a part of a name, not for folders.
 const IN_A_FOLDER: MatchOptions =
@@ -111,7 +112,9 @@ impl Found {
     /// Path of a file under the argument; of a file that is the argument, its name.
     fn name(&self, file: &ObjectMeta) -> String {
         let path = path_under(&self.url, file);
-        if path.is_empty() { file.location.filename().unwrap_or_default().into() } else { path }
+        let name = if path.is_empty() { file.location.filename().unwrap_or_default().into() } else { path };
+        let is_literal = self.url.scheme() != "file" || Path::new("/").join(file.location.as_ref()).exists();
+        if is_literal { name } else { unescaped(&name) }
     }
 
     /// Whether the file is none that people mean, such as `_SUCCESS`, or in a folder of such.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::SessionContext;
 use emotion_classifier::{Classifier, ClassifyOptions, LongText};
 use encoding_rs::Encoding;
@@ -29,6 +30,7 @@ use crate::job::plan::Plan;
 use crate::job::storage::Storage;
 use crate::job::summary::Summary;
 use crate::job::target::targets;
+use crate::local_files::LocalFiles;
 
 /// Files to label, and how.
 ///
@@ -60,7 +62,7 @@ impl LabelJob {
     ) -> LabelJobBuilder {
         let choices = Choices::new(text.into(), footer(&classifier));
         LabelJobBuilder(Self {
-            session: SessionContext::new(),
+            session: local_session(),
             classifier,
             inputs: inputs.into_iter().map(Into::into).collect(),
             output: output.into(),
@@ -301,6 +303,14 @@ impl LabelJobBuilder {
     pub fn build(self) -> LabelJob {
         self.0
     }
+}
+
+/// A session of local files, whatever their names.
+fn local_session() -> SessionContext {
+    let session = SessionContext::new();
+    let files = ObjectStoreUrl::local_filesystem();
+    session.register_object_store(files.as_ref(), Arc::new(LocalFiles::new()));
+    session
 }
 
 /// The session with rows in the order of their file, and with all that is in a folder.
