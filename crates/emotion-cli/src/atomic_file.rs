@@ -15,7 +15,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<()> {
 }
 
 /// A file that others may read as far as the process's mask allows, as with any other.
-fn new_file() -> tempfile::Builder<'static, 'static> {
+pub fn new_file() -> tempfile::Builder<'static, 'static> {
     #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has a mask"))]
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]

@@ -2,37 +2,21 @@
 //! address.
 
 #[cfg(feature = "cluster")]
-pub use emotion_ballista::{connect, execute};
+pub use emotion_ballista::connect;
 
 #[cfg(not(feature = "cluster"))]
-pub use absent::{connect, execute};
+pub use absent::connect;
 
 #[cfg(not(feature = "cluster"))]
 mod absent {
-    use std::sync::Arc;
-
     use datafusion::error::{DataFusionError, Result};
-    use datafusion::execution::{SendableRecordBatchStream, SessionState};
-    use datafusion::physical_plan::ExecutionPlan;
+    use datafusion::execution::SessionState;
     use datafusion::prelude::SessionContext;
-
-    fn absent<T>(address: &str) -> Result<T> {
-        Err(DataFusionError::Configuration(format!(
-            "cannot use the cluster at '{address}': this program was built without the feature 'cluster'"
-        )))
-    }
 
     #[expect(clippy::unused_async, reason = "the signature of the function that it stands for")]
     pub async fn connect(address: &str, _: SessionState) -> Result<SessionContext> {
-        absent(address)
-    }
-
-    #[expect(clippy::unused_async, reason = "the signature of the function that it stands for")]
-    pub async fn execute(
-        address: &str,
-        _: &SessionContext,
-        _: Arc<dyn ExecutionPlan>,
-    ) -> Result<SendableRecordBatchStream> {
-        absent(address)
+        Err(DataFusionError::Configuration(format!(
+            "cannot use the cluster at '{address}': this program was built without the feature 'cluster'"
+        )))
     }
 }

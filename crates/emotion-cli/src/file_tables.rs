@@ -13,15 +13,14 @@ use datafusion::common::{plan_datafusion_err, plan_err};
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::SessionState;
+use emotion_label::address::{absolute, local};
+use emotion_label::csv_schema::{CsvShape, Dialect};
 use emotion_label::format::{Compression, FileType, Format};
+use emotion_label::object::Object;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStoreExt};
-
-use crate::address::{absolute, local};
-use crate::csv_schema::{CsvShape, Dialect};
-use crate::object::Object;
 
 /// Makes tables of names of files.
 #[derive(Debug, Default)]
@@ -88,9 +87,9 @@ async fn folder(
     let dialect = Dialect { delimiter: delimiter(file), escape: None, compression: file.compression };
     let mut all: Option<CsvShape> = None;
     for file in files {
-        let shape = CsvShape::infer(&Object::new(&store, file), dialect).await.map_err(external)?;
+        let shape = CsvShape::infer(&Object::new(&store, file), dialect).await?;
         all = Some(match all {
-            Some(all) => all.merge(&shape).map_err(external)?,
+            Some(all) => all.merge(&shape)?,
             None => shape,
         });
     }
@@ -115,10 +114,6 @@ fn delimiter(file: FileType) -> u8 {
     if file.format == Format::Tsv { b'\t' } else { b',' }
 }
 
-fn external(error: anyhow::Error) -> DataFusionError {
-    DataFusionError::External(error.into())
-}
-
 /// The address and the type of a file; `None` of a folder, a pattern, or a file of a type that is not known.
 fn single_file(name: &str) -> Option<(ListingTableUrl, FileType)> {
     let file = FileType::of(name)?;
@@ -137,7 +132,7 @@ pub fn address_of(name: &str) -> Result<ListingTableUrl> {
     if name.contains("://") || !path.exists() {
         return ListingTableUrl::parse(name);
     }
-    local(&absolute(path)?).map_err(external)
+    local(&absolute(path)?)
 }
 
 /// The table of a file; `delimiter` is that of its fields, if it is not the one of its ending.
@@ -167,7 +162,7 @@ pub async fn table(
 async fn shape(state: &SessionState, url: &ListingTableUrl, dialect: Dialect) -> Result<CsvShape> {
     let store = state.runtime_env().object_store(url)?;
     let meta = store.head(url.prefix()).await?;
-    CsvShape::infer(&Object::new(&store, &meta), dialect).await.map_err(external)
+    CsvShape::infer(&Object::new(&store, &meta), dialect).await
 }
 
 fn format(state: &SessionState, file: FileType) -> Result<Arc<dyn FileFormat>> {

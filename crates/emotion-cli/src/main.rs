@@ -1,23 +1,20 @@
 //! The `emotion` program: SQL with emotion labels, labels for lines of text, how good they are, and what they show.
 
-mod address;
 mod atomic_file;
 mod character;
 mod classify;
 mod cluster;
-mod csv_schema;
 mod eval;
 mod file_tables;
 mod label;
 mod memory;
-mod message;
 mod model;
 mod numbers;
-mod object;
 mod page;
 mod report;
 mod session;
 mod sql;
+mod standard_error;
 mod stores;
 mod table;
 
@@ -26,8 +23,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use datafusion::error::DataFusionError;
+use emotion_label::job::message;
 
-use message::message;
+use standard_error::say;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -64,7 +62,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: {}", message(&error));
+            say(format_args!("Error: {}", message(error.as_ref())));
             ExitCode::FAILURE
         }
     }

@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::ExplainFormat;
@@ -15,6 +16,7 @@ use datafusion_cli::functions::ParquetMetadataFunc;
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use datafusion_emotion::EmotionExt;
 use emotion_label::format::Format;
+use emotion_label::local_files::LocalFiles;
 
 use crate::cluster;
 use crate::file_tables::FileTables;
@@ -45,6 +47,7 @@ pub async fn session_on(
     }
     let config = SessionConfig::from(config).with_information_schema(true);
     let runtime = RuntimeEnvBuilder::new().with_object_store_registry(object_stores).build_arc()?;
+    runtime.register_object_store(ObjectStoreUrl::local_filesystem().as_ref(), Arc::new(LocalFiles::new()));
     let mut builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().with_emotion();
     let mut names_model = false;

@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Cursor, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use arrow::array::{
 };
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Float32Type, Int32Type, Schema};
+use arrow::ipc;
 use common::{assert_fails, emotion, output_of, root, run, text};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -422,6 +424,125 @@ fn json_is_copied_byte_for_byte() {
     assert!(!text(&refused.stderr).contains("secret"), "{refused:?}");
 }
 
+/// Labels what is given on the standard input.
+fn filter(input: &[u8], more: &[&str]) -> Output {
+    let mut child = label_command("-", "-", more);
+    let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+#[test]
+fn standard_input_becomes_standard_output() {
+    let folder = Folder::new();
+    let reviews = reviews(2_000).replace(",label\n", ",note\n");
+    let csv = ["--format", "csv"];
+    let filtered = filter(reviews.as_bytes(), &csv);
+    assert!(text(&filtered.stderr).contains("2,000 rows of 1 file labeled into 'standard output'"), "{filtered:?}");
+    let input = folder.write("in.csv", &reviews);
+    output_of(&label(&input, &folder.path("out.csv"), &[]));
+    let expected = fs::read(folder.path("out.csv")).unwrap();
+    assert!(filtered.stdout == expected);
+    let printed = label(&input, "-", &["--quiet"]);
+    assert!(printed.stdout == expected && printed.stderr.is_empty());
+
+    let lines = "{\"Text\":\"Oh.\"}\n{\"Text\":null}";
+    let filtered = filter(lines.as_bytes(), &["--format", "json", "--columns", "truncated", "--quiet"]);
+    assert_eq!(output_of(&filtered), "{\"Text\":\"Oh.\",\"truncated\":false}\n{\"Text\":null,\"truncated\":null}");
+    let input = folder.write("in.jsonl", lines);
+    let converted = label(&input, "-", &["--format", "csv", "--columns", "truncated", "--quiet"]);
+    assert_eq!(output_of(&converted), "Text,truncated\nOh.,false\n,\n");
+    assert_fails(&filter(b"id,Text\n1,a,b\n", &csv), &["standard input", "line 2"]);
+    assert_fails(&filter(b"id\n1\n", &csv), &["there is no column 'Text'"]);
+    assert_fails(&filter(b"", &["--format", "parquet"]), &["Parquet cannot be read from a pipe"]);
+    assert_eq!(fs::read_dir(folder.0.path()).unwrap().count(), 4, "a journal was left");
+}
+
+#[test]
+fn every_format_is_printed() {
+    let folder = Folder::new();
+    let table = rows(60).project(&[0, 1]).unwrap();
+    let input = folder.write("in.parquet", parquet(&table, 25));
+    for format in ["parquet", "csv", "tsv", "json", "arrow"] {
+        let (output, more) = (folder.path(&format!("out.{format}")), ["--format", format, "--quiet"]);
+        output_of(&label(&input, &output, &more));
+        let expected = fs::read(&output).unwrap();
+        assert!(label(&input, "-", &more).stdout == expected, "{format}");
+        let again = ["--columns", "label=again", "--quiet"];
+        output_of(&label(&output, &folder.path(&format!("again.{format}")), &again));
+        let expected = fs::read(folder.path(&format!("again.{format}"))).unwrap();
+        assert!(label(&output, "-", &again).stdout == expected, "{format}");
+        if format == "parquet" {
+            continue;
+        }
+        let piped = filter(&fs::read(&output).unwrap(), &[&more[..2], &again[..]].concat());
+        if format == "arrow" {
+            // A file whose footer can be read first is written with another footer.
+            assert_eq!(read_arrow(&piped.stdout), read_arrow(&expected));
+        } else {
+            assert!(piped.stdout == expected, "{format}: {}", text(&piped.stderr));
+        }
+    }
+}
+
+fn read_arrow(file: &[u8]) -> Vec<RecordBatch> {
+    ipc::reader::FileReader::try_new(Cursor::new(file), None).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn rows_of_a_slow_stream_are_written_at_once() {
+    let mut child = label_command("-", "-", &["--format", "csv", "--columns", "truncated"]);
+    let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut child = child.unwrap();
+    let (mut stdin, mut lines) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
+    stdin.write_all(b"Text\nOne.\n").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "Text,truncated");
+    assert_eq!(lines.next().unwrap().unwrap(), "One.,false");
+    stdin.write_all(b"Two.\n").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "Two.,false");
+    // The reader goes away while the writer is idle.
+    drop(lines);
+    stdin.write_all(b"Three.\n").unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_are_read_and_closed_pipes_end_quietly() {
+    let folder = Folder::new();
+    let reviews = reviews(3_000).replace(",label\n", ",note\n");
+    folder.write("in.csv", &reviews);
+    let lines = (0..3_000).map(|row| format!("{{\"Text\":\"Number {row}.\"}}\n"));
+    folder.write("in.jsonl", lines.collect::<String>());
+    folder.write("in.parquet", parquet(&rows(3_000), 1_000));
+    let shell = |script: &str| {
+        let program =
+            format!("'{}' label --text Text --model '{}'", env!("CARGO_BIN_EXE_emotion"), root().join(SMALL).display());
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &script.replace("LABEL", &program)]).current_dir(folder.0.path()).output().unwrap()
+    };
+    output_of(&shell(
+        "LABEL in.csv -o out.csv -q && LABEL <(cat in.csv) --format csv -o piped.csv && cmp out.csv piped.csv",
+    ));
+    output_of(&shell("LABEL <(cat in.csv) --format csv -o - -q | cmp - out.csv"));
+    output_of(&shell("mkfifo fifo.csv && (cat in.csv > fifo.csv &) && LABEL fifo.csv -o - -q | cmp - out.csv"));
+    for input in ["in.csv", "in.jsonl", "in.parquet", "<(cat in.csv) --format csv", "- --format csv < in.csv"] {
+        for end in ["| head -n 1", "2>&1 | head -n 1"] {
+            let ended = shell(&format!("set -o pipefail; LABEL {input} -o - {end} > first; test -s first"));
+            assert!(ended.status.success() && ended.stderr.len() < 200, "{input} {end}: {ended:?}");
+        }
+    }
+    let printed = shell(
+        "set -o pipefail; for format in csv json arrow; do LABEL in.parquet --columns label=a -o - --format $format 2>&1 | head -c 5; done",
+    );
+    assert!(!text(&printed.stderr).contains("panicked"), "{printed:?}");
+}
+
 /// A file of types that Arrow has no equal of, or more than one.
 fn foreign_parquet() -> Vec<u8> {
     let schema = "message schema {
@@ -496,6 +617,29 @@ fn links_are_files_by_their_own_names() {
     assert_eq!(folder.files("one").keys().collect::<Vec<_>>(), ["train.csv"]);
     output_of(&label(&folder.path("snapshot"), &folder.path("both"), &[]));
     assert_eq!(folder.files("both").keys().collect::<Vec<_>>(), ["test.csv", "train.csv"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn file_names_may_have_any_character() {
+    let folder = Folder::new();
+    let names = ["tab\tx.csv", "line\nend.csv", "50%off.csv", "c%09d.csv", "day\t1/a.csv"];
+    for name in names {
+        folder.write(&format!("in/{name}"), "id,Text\n1,I like you.\n");
+    }
+    output_of(&label(&folder.path("in"), &folder.path("out"), &[]));
+    let mut sorted = names;
+    sorted.sort_unstable();
+    assert_eq!(folder.files("out").keys().collect::<Vec<_>>(), sorted.iter().collect::<Vec<_>>());
+    for name in names {
+        let input = folder.path(&format!("in/{name}"));
+        output_of(&label(&input, &folder.path("alone"), &[]));
+        output_of(&label(&input, &folder.path("typed"), &["--format", "json"]));
+        let rows = run(&["sql", "-q", "--format", "csv", "-c", &format!("SELECT count(*) AS n FROM '{input}'")]);
+        assert_eq!(output_of(&rows), "n\n1\n", "{name}");
+    }
+    assert!(Path::new(&folder.path("alone/tab\tx.csv")).exists());
+    assert!(Path::new(&folder.path("typed/tab\tx.json")).exists());
 }
 
 #[test]
@@ -626,6 +770,21 @@ fn a_job_killed_at_fifty_moments_ends_with_the_same_bytes() {
     for name in ["a.parquet", "b/c.parquet", "d.parquet"] {
         folder.write(&format!("in/{name}"), parquet(&rows(6_000), 2_000));
     }
+    assert_kills_change_nothing(&folder, 50);
+}
+
+#[test]
+fn a_job_of_many_small_files_that_is_killed_ends_with_the_same_bytes() {
+    let folder = Folder::new();
+    for file in 0..200 {
+        let rows = (0..20).map(|row| format!("{row},Number {row} of {file} makes me happy.\n"));
+        folder.write(&format!("in/{file:03}.csv"), format!("id,Text\n{}", rows.collect::<String>()));
+    }
+    assert_kills_change_nothing(&folder, 10);
+}
+
+/// Kills jobs that label the folder `in` so many times, and compares what they come to.
+fn assert_kills_change_nothing(folder: &Folder, least_kills: u32) {
     let input = folder.path("in");
     let started = Instant::now();
     let whole = label_command(&input, &folder.path("whole"), &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
@@ -637,7 +796,7 @@ fn a_job_killed_at_fifty_moments_ends_with_the_same_bytes() {
     let expected = folder.files("whole");
 
     let (mut kills, mut runs, mut round) = (0, 0, 0);
-    while kills < 50 {
+    while kills < least_kills {
         // A job that got through before enough kills is followed by another.
         round += 1;
         assert!(round < 100, "only {kills} kills in {runs} runs");
@@ -647,7 +806,7 @@ fn a_job_killed_at_fifty_moments_ends_with_the_same_bytes() {
             let mut child = label_command(&input, &folder.path(&output), &[]);
             let mut child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
             // After enough kills it may come to its end.
-            if kills < 50 {
+            if kills < least_kills {
                 std::thread::sleep(start.mul_f64(0.9) + work.mul_f64(moment(runs)));
                 child.kill().unwrap();
             }
@@ -759,7 +918,11 @@ fn wrong_inputs_say_what_to_do() {
     assert_fails(&label(&input, "http://localhost/out", &[]), &["cannot be written to"]);
     assert_fails(&label(&input, &folder.path("o.avro"), &[]), &["Avro is read and not written"]);
     assert_fails(&label(&input, &folder.path("o.xlsx"), &[]), &["the ending of the output's name is not known"]);
-    assert_fails(&label(&input, "-", &[]), &["'-' is not supported as --output"]);
+    assert_fails(&label(&folder.path(""), "-", &[]), &["is no file that '-' could take"]);
+    assert_fails(&label("-", &folder.path("a.csv"), &[]), &["name the format of 'standard input' with --format"]);
+    assert_fails(&label("-", &folder.path("a.csv"), &["--format", "json"]), &["JSON from a pipe cannot become CSV"]);
+    assert_fails(&label("-", &output, &["--format", "csv"]), &["a pipe is labeled into a local file or into '-'"]);
+    assert_fails(&label("-", "-", &["--format", "csv", "--keep-going"]), &["--keep-going", "need files"]);
     assert_fails(&label(&input, &input, &[]), &["is in the output itself"]);
     assert_fails(&label(&input, "/proc/emotion", &[]), &["cannot write"]);
     let empty = folder.write("empty.csv", "");

@@ -344,6 +344,25 @@ fn report_shows_the_share_of_texts_of_no_label() {
 }
 
 #[test]
+fn report_leaves_out_what_is_no_time() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let (table, page) = (path("a.csv"), path("page.html"));
+    let times = "joy,2024-03-31T00:30:00+02:00\njoy,n/a\nfear,9999-12-31\nfear,0001-01-01\njoy,\nfear,2024-03-30\n";
+    fs::write(&table, format!("label,at\n{times}")).unwrap();
+    output_of(&run(&["report", &table, "--label", "label", "--time", "at", "-o", &page]));
+    let html = fs::read_to_string(&page).unwrap();
+    for part in ["3 texts are not on the chart", "2024-03-30 22:00: 1", "2024-03-30 00:00: 1", "shown in UTC"] {
+        assert!(html.contains(part), "no '{part}' in {html}");
+    }
+    let day = path("day.parquet");
+    let query = format!("COPY (SELECT 'joy' AS label, TIME '12:00:00' AS at) TO '{day}'");
+    output_of(&run(&["sql", "-q", "-c", &query]));
+    let refused = run(&["report", &day, "--label", "label", "--time", "at", "-o", &page]);
+    assert_fails(&refused, &["times of day without their dates", "--time"]);
+}
+
+#[test]
 fn report_draws_a_page() {
     let folder = TempDir::new().unwrap();
     let page = folder.path().join("page.html");

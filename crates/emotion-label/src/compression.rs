@@ -8,7 +8,7 @@ use flate2::write::{GzEncoder, MultiGzDecoder};
 use zstd::stream::raw;
 use zstd::stream::zio::Writer;
 
-use crate::error::{Fault, LabelError};
+use crate::error::{Fault, FileError};
 use crate::format::Compression;
 use crate::options::Options;
 use crate::step::{Copier, CopyStep, TextReader, TextStep, chunk};
@@ -74,10 +74,10 @@ impl Decompressor {
         Self { options: options.clone(), decoder: compression.map_or(Decoder::None, Decoder::New) }
     }
 
-    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<Vec<Bytes>, LabelError> {
+    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<Vec<Bytes>, FileError> {
         let output = self.decoder.decompress(chunk(bytes)?).map_err(|_| {
             let what = "the file is not compressed as its name says, or is not complete";
-            LabelError::Damaged(Fault::new(what, self.options.place(), "compress it again, or download it again"))
+            FileError::Damaged(Fault::new(what, self.options.place(), "compress it again, or download it again"))
         })?;
         Ok(output.into_iter().collect())
     }
@@ -96,11 +96,11 @@ impl CompressedTexts {
 }
 
 impl TextReader for CompressedTexts {
-    fn step(&mut self) -> Result<TextStep, LabelError> {
+    fn step(&mut self) -> Result<TextStep, FileError> {
         self.reader.step()
     }
 
-    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError> {
+    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), FileError> {
         self.reader.supply(self.decompressor.supply(bytes)?)
     }
 }
@@ -172,19 +172,19 @@ impl CompressedCopier {
 }
 
 impl Copier for CompressedCopier {
-    fn step(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, LabelError> {
+    fn step(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, FileError> {
         let step = self.copier.step(&mut self.plain)?;
         let compressed = self.encoder.compress(&self.plain, step == CopyStep::End, out);
-        compressed.map_err(|_| LabelError::Protocol("the output cannot be compressed"))?;
+        compressed.map_err(|_| FileError::Protocol("the output cannot be compressed"))?;
         self.plain.clear();
         Ok(step)
     }
 
-    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError> {
+    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), FileError> {
         self.copier.supply(self.decompressor.supply(bytes)?)
     }
 
-    fn add(&mut self, added: &RecordBatch) -> Result<(), LabelError> {
+    fn add(&mut self, added: &RecordBatch) -> Result<(), FileError> {
         self.copier.add(added)
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 
-use crate::error::LabelError;
+use crate::error::FileError;
 use crate::step::{Copier, CopyStep, Need, TextBatch, TextReader, TextStep};
 
 /// Bytes of a stream that are read at once.
@@ -17,7 +17,7 @@ const CHUNK: usize = 1 << 20;
 pub enum DriveError {
     /// Something is wrong with the file.
     #[error(transparent)]
-    Label(#[from] LabelError),
+    File(#[from] FileError),
     /// The file cannot be read, or the output cannot be written.
     #[error(transparent)]
     Io(#[from] io::Error),

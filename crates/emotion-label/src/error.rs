@@ -8,7 +8,7 @@ use std::fmt::{self, Display, Formatter};
 /// names of columns.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum LabelError {
+pub enum FileError {
     /// The text column is missing or ambiguous, or an added column has the name of an existing one.
     #[error(transparent)]
     Column(Box<Fault>),
@@ -26,7 +26,7 @@ pub enum LabelError {
     Protocol(&'static str),
 }
 
-impl LabelError {
+impl FileError {
     /// The details, unless the caller is at fault.
     #[must_use]
     pub fn fault(&self) -> Option<&Fault> {
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn an_error_has_a_line_for_what_where_and_advice() {
         let place = Place::file("a.csv").at(Position::Line(3)).column("text");
-        let error = LabelError::Damaged(Fault::new("a quote is not closed", place, "close it"));
+        let error = FileError::Damaged(Fault::new("a quote is not closed", place, "close it"));
         assert_eq!(
             error.to_string(),
             "a quote is not closed\n  where: 'a.csv', line 3, column 'text'\n  what to do: close it"

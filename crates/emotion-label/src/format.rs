@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, Schema, TimeUnit};
 
-use crate::error::{Fault, LabelError, Place};
+use crate::error::{Fault, FileError, Place};
 
 /// Formats of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,10 +127,10 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// [`LabelError::Unsupported`], if the name has another ending, or that of a format that is not written.
-    pub fn of(name: &str) -> Result<Self, LabelError> {
+    /// [`FileError::Unsupported`], if the name has another ending, or that of a format that is not written.
+    pub fn of(name: &str) -> Result<Self, FileError> {
         let refused =
-            |what: &str, advice: &str| Err(LabelError::Unsupported(Fault::new(what, Place::file(name), advice)));
+            |what: &str, advice: &str| Err(FileError::Unsupported(Fault::new(what, Place::file(name), advice)));
         if name == "-" {
             return Ok(Self::Standard);
         }
@@ -181,12 +181,12 @@ const TO_JSON: &str = "choose --format json, parquet or arrow";
 ///
 /// # Errors
 ///
-/// [`LabelError::Unsupported`] for the first column that cannot be written without loss.
-pub fn stored(file: &str, schema: &Schema, format: Format) -> Result<Schema, LabelError> {
+/// [`FileError::Unsupported`] for the first column that cannot be written without loss.
+pub fn stored(file: &str, schema: &Schema, format: Format) -> Result<Schema, FileError> {
     let stored = |field: &FieldRef| {
         field_stored(field, format).map_err(|refusal| {
             let what = format!("{} cannot hold {}", format.name(), refusal.what);
-            LabelError::Unsupported(Fault::new(what, Place::file(file).column(field.name()), refusal.advice))
+            FileError::Unsupported(Fault::new(what, Place::file(file).column(field.name()), refusal.advice))
         })
     };
     let fields = schema.fields().iter().map(stored).collect::<Result<Vec<_>, _>>()?;
@@ -198,7 +198,7 @@ pub fn stored(file: &str, schema: &Schema, format: Format) -> Result<Schema, Lab
 /// # Errors
 ///
 /// Those of [`stored`].
-pub fn check(file: &str, schema: &Schema, format: Format) -> Result<(), LabelError> {
+pub fn check(file: &str, schema: &Schema, format: Format) -> Result<(), FileError> {
     stored(file, schema, format).map(|_| ())
 }
 

@@ -7,11 +7,24 @@
 //! Readers and copiers do no input and output of their own: [`step`] describes how they are driven, and [`drive`]
 //! drives them over a local file. A conversion to another format goes through Arrow types: [`format::stored`] says
 //! what each becomes, or refuses it.
+//!
+//! With the feature `job`, the module `job` labels whole folders and object stores by a classifier, resumes after a
+//! kill and converts between formats.
 
+#[cfg(feature = "job")]
+pub mod address;
+#[cfg(feature = "job")]
+pub mod csv_schema;
 pub mod drive;
 pub mod error;
 pub mod format;
+#[cfg(feature = "job")]
+pub mod job;
+#[cfg(feature = "job")]
+pub mod local_files;
 pub mod metadata;
+#[cfg(feature = "job")]
+pub mod object;
 pub mod open;
 pub mod options;
 pub mod step;

@@ -5,7 +5,7 @@ use crate::arrow_file::texts::ArrowTexts;
 use crate::compression::{CompressedCopier, CompressedTexts};
 use crate::csv::encoder::CsvEncoder;
 use crate::csv::reader::CsvReader;
-use crate::error::{Fault, LabelError};
+use crate::error::{Fault, FileError};
 use crate::format::{Compression, FileType, Format};
 use crate::json::encoder::JsonEncoder;
 use crate::json::reader::JsonReader;
@@ -22,8 +22,8 @@ use crate::step::{Copier, TextReader};
 ///
 /// # Errors
 ///
-/// [`LabelError::Unsupported`], if the format cannot be read in this way, or the options contradict each other.
-pub fn texts(file: FileType, size: Option<u64>, options: &Options) -> Result<Box<dyn TextReader>, LabelError> {
+/// [`FileError::Unsupported`], if the format cannot be read in this way, or the options contradict each other.
+pub fn texts(file: FileType, size: Option<u64>, options: &Options) -> Result<Box<dyn TextReader>, FileError> {
     let reader = plain_texts(file.format, size, options)?;
     Ok(match file.compression {
         Some(compression) => Box::new(CompressedTexts::new(reader, compression, options)),
@@ -31,15 +31,15 @@ pub fn texts(file: FileType, size: Option<u64>, options: &Options) -> Result<Box
     })
 }
 
-fn plain_texts(format: Format, size: Option<u64>, options: &Options) -> Result<Box<dyn TextReader>, LabelError> {
+fn plain_texts(format: Format, size: Option<u64>, options: &Options) -> Result<Box<dyn TextReader>, FileError> {
     Ok(match format {
         Format::Parquet => Box::new(ParquetTexts::new(options, known(size, options)?)),
         Format::Csv | Format::Tsv => {
             let options = separated(format, options);
             let reader = CsvReader::new(&options, true)?;
-            Box::new(RecordTexts::new(reader, options.batch_rows, options.start.1))
+            Box::new(RecordTexts::new(reader, &options))
         }
-        Format::Json => Box::new(RecordTexts::new(JsonReader::new(options, true), options.batch_rows, options.start.1)),
+        Format::Json => Box::new(RecordTexts::new(JsonReader::new(options, true), options)),
         Format::Arrow => Box::new(ArrowTexts::new(options, size)),
         Format::Avro => return Err(unsupported(format, options)),
     })
@@ -49,18 +49,18 @@ fn plain_texts(format: Format, size: Option<u64>, options: &Options) -> Result<B
 ///
 /// # Errors
 ///
-/// [`LabelError::Unsupported`], if the format cannot be copied, or the options contradict each other.
+/// [`FileError::Unsupported`], if the format cannot be copied, or the options contradict each other.
 pub fn copier(
     file: FileType,
     size: Option<u64>,
     output: Option<Compression>,
     options: &Options,
-) -> Result<Box<dyn Copier>, LabelError> {
+) -> Result<Box<dyn Copier>, FileError> {
     let copier = plain_copier(file.format, size, options)?;
     if output.is_some() && !file.format.is_text() {
         let what = format!("{} is not compressed as a whole", file.format.name());
         let fault = Fault::new(what, options.place(), "choose a name without .gz or .zst");
-        return Err(LabelError::Unsupported(fault));
+        return Err(FileError::Unsupported(fault));
     }
     Ok(match (file.compression, output) {
         (None, None) => copier,
@@ -68,27 +68,23 @@ pub fn copier(
     })
 }
 
-fn plain_copier(format: Format, size: Option<u64>, options: &Options) -> Result<Box<dyn Copier>, LabelError> {
+fn plain_copier(format: Format, size: Option<u64>, options: &Options) -> Result<Box<dyn Copier>, FileError> {
     Ok(match format {
         Format::Parquet => Box::new(ParquetCopier::new(options, known(size, options)?)),
         Format::Csv | Format::Tsv => {
             let options = separated(format, options);
             let reader = CsvReader::new(&options, false)?;
-            let added = options.added.clone();
-            Box::new(RecordCopier::new(reader, CsvEncoder::new(&options), added, options.batch_rows))
+            Box::new(RecordCopier::new(reader, CsvEncoder::new(&options), &options))
         }
-        Format::Json => {
-            let reader = JsonReader::new(options, false);
-            Box::new(RecordCopier::new(reader, JsonEncoder::default(), options.added.clone(), options.batch_rows))
-        }
+        Format::Json => Box::new(RecordCopier::new(JsonReader::new(options, false), JsonEncoder::default(), options)),
         Format::Arrow => Box::new(ArrowCopier::new(options, size)),
         Format::Avro => return Err(unsupported(format, options)),
     })
 }
 
-fn known(size: Option<u64>, options: &Options) -> Result<u64, LabelError> {
+fn known(size: Option<u64>, options: &Options) -> Result<u64, FileError> {
     let what = "Parquet cannot be read from a pipe: its footer is at the end";
-    size.ok_or_else(|| LabelError::Unsupported(Fault::new(what, options.place(), "write it to a file first")))
+    size.ok_or_else(|| FileError::Unsupported(Fault::new(what, options.place(), "write it to a file first")))
 }
 
 fn separated(format: Format, options: &Options) -> Options {
@@ -99,7 +95,7 @@ fn separated(format: Format, options: &Options) -> Options {
     options
 }
 
-fn unsupported(format: Format, options: &Options) -> LabelError {
+fn unsupported(format: Format, options: &Options) -> FileError {
     let what = format!("{} cannot be copied", format.name());
-    LabelError::Unsupported(Fault::new(what, options.place(), "choose another output: --format parquet"))
+    FileError::Unsupported(Fault::new(what, options.place(), "choose another output: --format parquet"))
 }

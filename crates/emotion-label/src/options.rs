@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use encoding_rs::Encoding;
 
-use crate::error::{Fault, LabelError, Place};
+use crate::error::{Fault, FileError, Place};
 
 /// How a file is to be read and copied.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Options {
     pub encoding: Option<&'static Encoding>,
     /// Rows that are read or written together, at most.
     pub batch_rows: usize,
+    /// Whether rows are passed on as soon as they have arrived, so that none waits for more of a slow stream.
+    pub is_prompt: bool,
     /// The row group and the row in it at which a reader starts.
     pub start: (usize, u64),
     /// Key-value metadata that a Parquet or Arrow file gets in addition.
@@ -47,6 +49,7 @@ impl Options {
             escape: None,
             encoding: None,
             batch_rows: 8192,
+            is_prompt: false,
             start: (0, 0),
             metadata: Vec::new(),
             left_out: BTreeSet::new(),
@@ -62,7 +65,7 @@ impl Options {
     }
 
     /// Refuses a column whose name is that of an added column to an engine that ignores case.
-    pub(crate) fn check_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), LabelError> {
+    pub(crate) fn check_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), FileError> {
         let added: Vec<_> = self.added.fields().iter().map(|field| field.name().to_lowercase()).collect();
         let taken = names.into_iter().find(|name| added.contains(&name.to_lowercase()));
         match taken {
@@ -72,19 +75,19 @@ impl Options {
     }
 
     /// The error for a text column that does not exist.
-    pub(crate) fn no_text_column(&self, names: &[&str]) -> LabelError {
+    pub(crate) fn no_text_column(&self, names: &[&str]) -> FileError {
         let same = |name: &&&str| name.trim().to_lowercase() == self.text.trim().to_lowercase();
         let advice = match names.iter().find(same) {
             Some(name) => format!("use --text '{name}'"),
             None => format!("name the column of texts with --text, one of: {}", shown(names)),
         };
-        LabelError::Column(Fault::new(format!("there is no column '{}'", self.text), self.place(), advice))
+        FileError::Column(Fault::new(format!("there is no column '{}'", self.text), self.place(), advice))
     }
 }
 
-pub(crate) fn name_taken(place: Place, name: &str) -> LabelError {
+pub(crate) fn name_taken(place: Place, name: &str) -> FileError {
     let what = format!("the file already has a column '{name}'");
-    LabelError::Column(Fault::new(what, place, format!("name the new one differently: --columns …=emotion_{name}")))
+    FileError::Column(Fault::new(what, place, format!("name the new one differently: --columns …=emotion_{name}")))
 }
 
 fn shown(names: &[&str]) -> String {

@@ -7,7 +7,8 @@ use arrow::array::{LargeStringBuilder, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 
-use crate::error::LabelError;
+use crate::error::FileError;
+use crate::options::Options;
 use crate::step::{Copier, CopyStep, Need, TextBatch, TextReader, TextStep, chunk};
 use crate::text_encoding::TextEncoding;
 
@@ -51,7 +52,7 @@ pub(crate) trait RecordReader: Send {
     /// Takes the next chunk, or the end of the input.
     fn supply(&mut self, chunk: Option<&[u8]>);
 
-    fn next(&mut self) -> Result<Scan<'_>, LabelError>;
+    fn next(&mut self) -> Result<Scan<'_>, FileError>;
 
     /// The number of columns of the header, 0 if there is none.
     fn columns(&self) -> usize {
@@ -70,13 +71,13 @@ pub(crate) trait RowEncoder: Send {
     fn begin(&mut self, _encoding: TextEncoding) {}
 
     /// Appends the names of the columns.
-    fn names(&self, added: &SchemaRef, out: &mut Vec<u8>) -> Result<(), LabelError>;
+    fn names(&self, added: &SchemaRef, out: &mut Vec<u8>) -> Result<(), FileError>;
 
     /// Prepares the columns of the rows to come.
-    fn load(&mut self, added: &RecordBatch) -> Result<(), LabelError>;
+    fn load(&mut self, added: &RecordBatch) -> Result<(), FileError>;
 
     /// Appends the fields of a row that has `fields` of the `columns` already.
-    fn row(&self, row: usize, fields: usize, columns: usize, out: &mut Vec<u8>) -> Result<(), LabelError>;
+    fn row(&self, row: usize, fields: usize, columns: usize, out: &mut Vec<u8>) -> Result<(), FileError>;
 }
 
 /// Bytes that have arrived and are not consumed.
@@ -125,6 +126,7 @@ impl Buffer {
 pub(crate) struct RecordTexts<R> {
     reader: R,
     batch_rows: usize,
+    is_prompt: bool,
     skip: u64,
     next_row: u64,
     texts: LargeStringBuilder,
@@ -132,8 +134,16 @@ pub(crate) struct RecordTexts<R> {
 }
 
 impl<R: RecordReader> RecordTexts<R> {
-    pub fn new(reader: R, batch_rows: usize, skip: u64) -> Self {
-        Self { reader, batch_rows, skip, next_row: 0, texts: LargeStringBuilder::new(), rows: 0 }
+    pub fn new(reader: R, options: &Options) -> Self {
+        Self {
+            reader,
+            batch_rows: options.batch_rows,
+            is_prompt: options.is_prompt,
+            skip: options.start.1,
+            next_row: 0,
+            texts: LargeStringBuilder::new(),
+            rows: 0,
+        }
     }
 
     fn finish_batch(&mut self) -> TextStep {
@@ -144,7 +154,7 @@ impl<R: RecordReader> RecordTexts<R> {
 }
 
 impl<R: RecordReader> TextReader for RecordTexts<R> {
-    fn step(&mut self) -> Result<TextStep, LabelError> {
+    fn step(&mut self) -> Result<TextStep, FileError> {
         while self.rows < self.batch_rows && self.texts.values_slice().len() < BATCH_BYTES {
             match self.reader.next()? {
                 Scan::Record(Record { kind: Kind::Row(row), .. }) => {
@@ -155,6 +165,7 @@ impl<R: RecordReader> TextReader for RecordTexts<R> {
                     self.next_row += 1;
                 }
                 Scan::Record(_) => {}
+                Scan::More if self.is_prompt && self.rows > 0 => break,
                 Scan::More => return Ok(TextStep::Need(Need::Chunk)),
                 Scan::End if self.rows == 0 => return Ok(TextStep::End),
                 Scan::End => break,
@@ -163,7 +174,7 @@ impl<R: RecordReader> TextReader for RecordTexts<R> {
         Ok(self.finish_batch())
     }
 
-    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError> {
+    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), FileError> {
         self.reader.supply(chunk(bytes)?.as_deref());
         Ok(())
     }
@@ -175,6 +186,7 @@ pub(crate) struct RecordCopier<R, E> {
     encoder: E,
     added: SchemaRef,
     batch_rows: usize,
+    is_prompt: bool,
     pending: Pending,
     state: State,
 }
@@ -203,15 +215,24 @@ enum State {
 }
 
 impl<R: RecordReader, E: RowEncoder> RecordCopier<R, E> {
-    pub fn new(reader: R, encoder: E, added: SchemaRef, batch_rows: usize) -> Self {
-        Self { reader, encoder, added, batch_rows, pending: Pending::default(), state: State::Reading }
+    pub fn new(reader: R, encoder: E, options: &Options) -> Self {
+        Self {
+            reader,
+            encoder,
+            added: options.added.clone(),
+            batch_rows: options.batch_rows,
+            is_prompt: options.is_prompt,
+            pending: Pending::default(),
+            state: State::Reading,
+        }
     }
 
-    fn read(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, LabelError> {
+    fn read(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, FileError> {
         let pending = &mut self.pending;
         while pending.rows < self.batch_rows && pending.bytes.len() < BATCH_BYTES {
             let record = match self.reader.next()? {
                 Scan::Record(record) => record,
+                Scan::More if self.is_prompt && pending.rows > 0 => break,
                 Scan::More => return Ok(CopyStep::Need(Need::Chunk)),
                 Scan::End => {
                     self.state = State::AtEnd;
@@ -245,7 +266,7 @@ impl<R: RecordReader, E: RowEncoder> RecordCopier<R, E> {
         CopyStep::Rows { row_group: 0, rows: self.pending.rows }
     }
 
-    fn write(&mut self, out: &mut Vec<u8>) -> Result<(), LabelError> {
+    fn write(&mut self, out: &mut Vec<u8>) -> Result<(), FileError> {
         let (mut start, mut row) = (0, 0);
         for record in &self.pending.records {
             let bytes = &self.pending.bytes[start..record.end];
@@ -277,7 +298,7 @@ impl Pending {
 }
 
 impl<R: RecordReader, E: RowEncoder> Copier for RecordCopier<R, E> {
-    fn step(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, LabelError> {
+    fn step(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, FileError> {
         match self.state {
             State::Reading => self.read(out),
             State::Waiting => Ok(self.wanted()),
@@ -290,17 +311,17 @@ impl<R: RecordReader, E: RowEncoder> Copier for RecordCopier<R, E> {
         }
     }
 
-    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError> {
+    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), FileError> {
         self.reader.supply(chunk(bytes)?.as_deref());
         Ok(())
     }
 
-    fn add(&mut self, added: &RecordBatch) -> Result<(), LabelError> {
+    fn add(&mut self, added: &RecordBatch) -> Result<(), FileError> {
         if self.state != State::Waiting || added.num_rows() != self.pending.rows {
-            return Err(LabelError::Protocol("the added columns are not of the rows that were asked for"));
+            return Err(FileError::Protocol("the added columns are not of the rows that were asked for"));
         }
         if added.schema_ref().fields() != self.added.fields() {
-            return Err(LabelError::Protocol("the added columns are not those that were announced"));
+            return Err(FileError::Protocol("the added columns are not those that were announced"));
         }
         self.encoder.load(added)?;
         self.state = State::Added;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use arrow::array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
 
-use crate::error::LabelError;
+use crate::error::FileError;
 
 /// Bytes of the input that are needed to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,16 +49,16 @@ pub trait TextReader: Send {
     ///
     /// # Errors
     ///
-    /// [`LabelError`], if the file cannot be labeled. The reader cannot be used afterwards; a reader that starts at
+    /// [`FileError`], if the file cannot be labeled. The reader cannot be used afterwards; a reader that starts at
     /// the next row group may go on.
-    fn step(&mut self) -> Result<TextStep, LabelError>;
+    fn step(&mut self) -> Result<TextStep, FileError>;
 
     /// Supplies the bytes that the last step asked for.
     ///
     /// # Errors
     ///
-    /// [`LabelError::Protocol`], if they are not as many buffers, or not as long, as was asked for.
-    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError>;
+    /// [`FileError::Protocol`], if they are not as many buffers, or not as long, as was asked for.
+    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), FileError>;
 
     /// The number of rows of each row group, where the file says so before it is read (Parquet, after its footer).
     fn row_groups(&self) -> Option<Vec<u64>> {
@@ -92,38 +92,38 @@ pub trait Copier: Send {
     ///
     /// # Errors
     ///
-    /// [`LabelError`], if the file cannot be copied. The copier cannot be used afterwards.
-    fn step(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, LabelError>;
+    /// [`FileError`], if the file cannot be copied. The copier cannot be used afterwards.
+    fn step(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, FileError>;
 
     /// Supplies the bytes that the last step asked for.
     ///
     /// # Errors
     ///
-    /// [`LabelError::Protocol`], if they are not as many buffers, or not as long, as was asked for.
-    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError>;
+    /// [`FileError::Protocol`], if they are not as many buffers, or not as long, as was asked for.
+    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), FileError>;
 
     /// Supplies the added columns of the rows that the last step asked for.
     ///
     /// # Errors
     ///
-    /// [`LabelError::Protocol`], if the number of rows or the columns differ from what was announced.
-    fn add(&mut self, added: &RecordBatch) -> Result<(), LabelError>;
+    /// [`FileError::Protocol`], if the number of rows or the columns differ from what was announced.
+    fn add(&mut self, added: &RecordBatch) -> Result<(), FileError>;
 }
 
 /// Checks what a caller supplies against the ranges it was asked for.
-pub(crate) fn check_ranges(ranges: &[Range<u64>], bytes: &[Bytes]) -> Result<(), LabelError> {
+pub(crate) fn check_ranges(ranges: &[Range<u64>], bytes: &[Bytes]) -> Result<(), FileError> {
     let fits = |(range, bytes): (&Range<u64>, &Bytes)| range.end - range.start == bytes.len() as u64;
     if ranges.len() != bytes.len() || !ranges.iter().zip(bytes).all(fits) {
-        return Err(LabelError::Protocol("the supplied buffers are not the ranges that were asked for"));
+        return Err(FileError::Protocol("the supplied buffers are not the ranges that were asked for"));
     }
     Ok(())
 }
 
 /// The one buffer of a stream, or none at its end.
-pub(crate) fn chunk(mut bytes: Vec<Bytes>) -> Result<Option<Bytes>, LabelError> {
+pub(crate) fn chunk(mut bytes: Vec<Bytes>) -> Result<Option<Bytes>, FileError> {
     let chunk = bytes.pop();
     if !bytes.is_empty() {
-        return Err(LabelError::Protocol("a stream takes one chunk at a time"));
+        return Err(FileError::Protocol("a stream takes one chunk at a time"));
     }
     Ok(chunk)
 }

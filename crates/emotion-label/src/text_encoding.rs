@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use encoding_rs::{DecoderResult, EncoderResult, Encoding, ISO_2022_JP, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE};
 
-use crate::error::{Fault, LabelError, Place};
+use crate::error::{Fault, FileError, Place};
 
 /// The encoding of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) enum TextEncoding {
 
 impl TextEncoding {
     /// The encoding that was asked for, if files in it can be split at the bytes of `separators`.
-    pub fn new(encoding: Option<&'static Encoding>, separators: &[u8], place: Place) -> Result<Self, LabelError> {
+    pub fn new(encoding: Option<&'static Encoding>, separators: &[u8], place: Place) -> Result<Self, FileError> {
         let Some(encoding) = encoding else { return Ok(Self::Utf8) };
         if encoding == UTF_8 {
             return Ok(Self::Utf8);
@@ -31,7 +31,7 @@ impl TextEncoding {
         let is_ambiguous = !encoding.is_single_byte() && separators.iter().any(|byte| (0x40..0x7f).contains(byte));
         if encoding == ISO_2022_JP || encoding == REPLACEMENT || is_ambiguous {
             let what = format!("{} with these separators cannot be split into fields", encoding.name());
-            return Err(LabelError::Unsupported(Fault::new(what, place, "convert the file to UTF-8")));
+            return Err(FileError::Unsupported(Fault::new(what, place, "convert the file to UTF-8")));
         }
         Ok(Self::Bytes(encoding))
     }

@@ -1,76 +1,44 @@
-//! `emotion label`: labels for files of any size, which survive whatever happens on the way.
+//! `emotion label`: the arguments of a labeling job, its progress and its summary.
 
-mod avro_blocks;
-mod choices;
-mod cluster;
-mod columns;
-mod compressor;
-mod counts;
 mod estimate;
-mod failure;
-mod format;
-mod inputs;
-mod job;
-mod journal;
-mod labeler;
-mod labels;
-mod lock;
-mod parquet_object;
+mod formats;
 mod progress;
-mod source;
-mod storage;
+mod stream;
 mod summary;
-#[cfg(test)]
-mod tests;
-mod texts;
-mod typed;
-mod write;
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
-use emotion_classifier::{Classifier, ClassifyOptions, LongText};
+use emotion_classifier::LongText;
 use emotion_label::format::{FileType, Format};
+use emotion_label::job::{Cancel, Columns, LabelError, LabelJob, Summary};
 use encoding_rs::Encoding;
-use futures::{StreamExt, TryStreamExt};
 
 use crate::character::ascii;
-use crate::memory::peak_memory;
+use crate::cluster;
 use crate::model::ModelArguments;
 use crate::session::session;
-use choices::Choices;
-use cluster::Cluster;
-use columns::Columns;
-use failure::Failure;
-use format::{Codec, OutputFormat, Target};
-use inputs::Input;
-use job::{Content, Job, Outcome, Task, cores, cure};
-use journal::{JobKey, Journal, State};
-use labeler::Labeler;
+use crate::standard_error::say;
+use crate::stores::object_store;
+use formats::{Compression, OutputFormat};
 use progress::Progress;
-use source::Source;
-use storage::Storage;
-use summary::{SetAside, Summary};
+use stream::{STANDARD, Sink, is_pipe, shown};
 
 /// Exit code of a job that is complete but for what was set aside.
 const SET_ASIDE: u8 = 3;
 
 /// Exit code of a job that was asked to stop, as shells have it.
 const STOPPED: u8 = 130;
-
-/// What becomes of the work so far.
-const KEPT: &str = "stopped; what is labeled so far is kept, and the same command goes on from there";
-
-/// Files that are looked at side by side before the work begins.
-const LOOKED_AT: usize = 16;
 
 /// Label the texts of whole files: every column, type and row is kept, and labels are added
 ///
@@ -83,7 +51,8 @@ const LOOKED_AT: usize = 16;
 #[expect(clippy::doc_markdown, reason = "shown as the program's help")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Arguments {
-    /// Files, folders (with all that is in them) or patterns; also at s3://, gs://, az:// and https://
+    /// Files, folders (with all that is in them) or patterns; also at s3://, gs://, az:// and https://; or - for the
+    /// standard input, in the format of --format
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<String>,
 
@@ -91,7 +60,8 @@ pub struct Arguments {
     #[arg(long, value_name = "COLUMN")]
     text: String,
 
-    /// The folder to write to, a file there for each input; for one input a file; also at s3://, gs:// and az://
+    /// The folder to write to, a file there for each input; for one input a file, or - for the standard output; also
+    /// at s3://, gs:// and az://
     #[arg(short, long)]
     output: String,
 
@@ -105,7 +75,7 @@ pub struct Arguments {
 
     /// How to compress Parquet [default: as in the input; of another format, zstd]
     #[arg(long, value_enum)]
-    compression: Option<Codec>,
+    compression: Option<Compression>,
 
     /// Rows of a Parquet row group [default: as in the input; of another format, at most 1,048,576 rows and 128 MiB]
     #[arg(long, value_name = "ROWS")]
@@ -161,187 +131,140 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
-    let options = [
-        // Rows in the order of the file, and all that is in a folder.
-        ("datafusion.execution.target_partitions", "1".to_string()),
-        ("datafusion.execution.listing_table_ignore_subdirectory", "false".to_string()),
-        ("emotion.long_text", arguments.long_text.to_string()),
-    ];
-    // A model that is not the session's travels with each query.
-    let of_model = arguments.model.options().filter(|(option, _)| *option != "emotion.model");
-    let stores = Arc::new(InstrumentedObjectStoreRegistry::new());
-    let context = session(options.into_iter().chain(of_model), stores).await?;
-    if let Some(address) = &arguments.cluster {
-        cluster::check(address, &context).await?;
+    match &arguments.inputs[..] {
+        [input] if is_pipe(input) || arguments.is_streamed(input) => {
+            unless_asked_to_end(Box::pin(arguments.filter(input))).await
+        }
+        [input] if arguments.output == STANDARD => unless_asked_to_end(Box::pin(arguments.print(input))).await,
+        _ if arguments.output == STANDARD => bail!("'-' takes one file: name a folder with --output"),
+        inputs => match inputs.iter().find(|input| is_pipe(input)) {
+            Some(pipe) => bail!("'{}' cannot be labeled together with other inputs: label it alone", shown(pipe)),
+            None => arguments.label().await,
+        },
     }
-    let storage = Storage::open(&context, &arguments.output).await?;
-    let classifier = arguments.model.load()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_when_asked(&stop);
-    run_in(&context, storage, &arguments, classifier, stop).await
-}
-
-/// The whole job, with everything given that comes from outside.
-async fn run_in(
-    context: &SessionContext,
-    storage: Storage,
-    arguments: &Arguments,
-    classifier: Arc<Classifier>,
-    stop: Arc<AtomicBool>,
-) -> Result<ExitCode> {
-    let (inputs, other_files) =
-        inputs::find(context, &arguments.inputs, arguments.delimiter.is_some(), &storage).await?;
-    let format = arguments.output_format(&inputs, storage.file_type())?;
-    let choices = arguments.choices(&classifier);
-    let key = arguments.key(&classifier, format);
-    let mut options = ClassifyOptions::default().long_text(arguments.long_text);
-    options.threshold = arguments.model.threshold();
-    let labeler = Arc::new(Labeler::new(classifier, options, arguments.columns.clone(), format));
-    let targets = targets(&inputs, format, &storage)?;
-    let planned = inputs.into_iter().zip(targets);
-    if arguments.dry_run {
-        let journal = Journal::look(storage, &key, arguments.restart).await?;
-        let tasks = plan(context, &journal, &labeler, &choices, planned).await?;
-        let plan = estimate::describe(context, &tasks, &labeler, &choices, journal.storage()).await?;
-        write!(std::io::stdout(), "{plan}")?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut journal = Journal::open(storage, &key, arguments.restart).await?;
-    let result = async {
-        let tasks = plan(context, &journal, &labeler, &choices, planned).await?;
-        journal.claim(&key).await?;
-        let files = tasks.len();
-        let rows = tasks.iter().map(Task::rows).sum();
-        let before = tasks.iter().map(Task::rows_done).sum();
-        let progress = Progress::new(files, rows, before, arguments.quiet);
-        let (choices, journal) = (&choices, &journal);
-        let cluster = arguments.cluster.clone().map(Cluster);
-        let cluster = cluster.as_ref();
-        let job = Job { context, journal, labeler, choices, stop, progress, cluster };
-        let outcome = job.run(tasks).await.context(KEPT)?;
-        list_errors(journal.storage(), &outcome.set_aside).await?;
-        Ok::<_, anyhow::Error>((outcome, files, job.progress))
-    };
-    let result = result.await;
-    let output = journal.storage().shown().to_string();
-    journal.close().await;
-    let (outcome, files, progress) = result?;
-    arguments.conclude(outcome, &progress, files, other_files, output)
 }
 
 impl Arguments {
-    fn output_format(&self, inputs: &[Input], file: Option<FileType>) -> Result<Format> {
-        if let Some(format) = self.format.map(Format::from).or(file.map(|file| file.format)) {
-            return Ok(format);
+    async fn job(&self, inputs: impl IntoIterator<Item = impl Into<String>>, output: &str) -> Result<LabelJob> {
+        let session = self.session().await?;
+        let classifier = self.model.load()?;
+        let mut job = LabelJob::builder(classifier, inputs, &self.text, output)
+            .session(session)
+            .columns(self.columns.clone())
+            .long_text(self.long_text)
+            .keep_going(self.keep_going)
+            .restart(self.restart)
+            .commit_every(Duration::from_secs(self.commit_every));
+        if let Some(format) = self.format {
+            job = job.format(format.into());
         }
-        let mut formats = inputs.iter().map(|input| input.file.format.output());
-        let first = formats.next().context("there is nothing to label")?;
-        if formats.any(|format| format != first) {
-            bail!("the files are of several formats: choose one for all labeled files with --format");
+        if let Some(compression) = self.compression {
+            job = job.codec(compression.into());
         }
-        Ok(first)
+        if let Some(rows) = self.row_group_rows {
+            job = job.row_group_rows(rows);
+        }
+        if let Some(threshold) = self.model.threshold() {
+            job = job.threshold(threshold);
+        }
+        if let Some(delimiter) = self.delimiter {
+            job = job.delimiter(delimiter);
+        }
+        if let Some(escape) = self.escape {
+            job = job.escape(escape);
+        }
+        if let Some(encoding) = self.encoding {
+            job = job.encoding(encoding);
+        }
+        #[cfg(feature = "cluster")]
+        if let Some(address) = &self.cluster {
+            job = job.cluster(address);
+        }
+        Ok(job.build())
     }
 
-    fn choices(&self, classifier: &Classifier) -> Choices {
-        Choices {
-            text: self.text.clone(),
-            delimiter: self.delimiter,
-            escape: self.escape,
-            encoding: self.encoding,
-            codec: self.compression,
-            row_group_rows: self.row_group_rows.map(NonZeroUsize::get),
-            model: footer(classifier, self.model.threshold()),
-            keep_going: self.keep_going,
-            commit_every: Duration::from_secs(self.commit_every),
-            threads: cores(),
-            on_cluster: self.cluster.is_some(),
+    /// The session that holds the object stores of the inputs and the output.
+    async fn session(&self) -> Result<SessionContext> {
+        let long_text = ("emotion.long_text", self.long_text.to_string());
+        // A model that is not the session's travels with each query.
+        let of_model = self.model.options().filter(|(option, _)| *option != "emotion.model");
+        let stores = Arc::new(InstrumentedObjectStoreRegistry::new());
+        let context = session(of_model.chain([long_text]), stores).await?;
+        if let Some(address) = &self.cluster {
+            cluster::connect(address, context.state()).await?;
+        }
+        for address in self.inputs.iter().chain([&self.output]).filter(|address| address.contains("://")) {
+            let url = ListingTableUrl::parse(address).with_context(|| format!("'{address}' is no address"))?;
+            object_store(&context, &url).await?;
+        }
+        Ok(context)
+    }
+
+    /// Labels files, with a journal.
+    async fn label(&self) -> Result<ExitCode> {
+        let plan = self.job(&self.inputs, &self.output).await?.plan().await?;
+        if self.dry_run {
+            write!(io::stdout(), "{}", estimate::text(&plan.estimate().await?))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        match plan.run(&Progress::new(self.quiet), &cancel_when_asked()).await {
+            Err(error @ LabelError::Cancelled) => {
+                say(error);
+                Ok(ExitCode::from(STOPPED))
+            }
+            summary => self.conclude(&summary?, io::stdout()),
         }
     }
 
-    /// All that the bytes of the output depend on, but for the input.
-    fn key(&self, classifier: &Classifier, format: Format) -> JobKey {
-        let mut key = JobKey::from(
-            [
-                ("program version", env!("CARGO_PKG_VERSION").to_string()),
-                ("model weights", classifier.weights_sha256()),
-                ("tokenizer", classifier.tokenizer_sha256()),
-                ("--precision", classifier.precision().to_string()),
-                ("--backend", classifier.backend().to_string()),
-                ("--device", classifier.device().to_string()),
-                ("--max-length", classifier.max_length().to_string()),
-                ("--long-text", self.long_text.to_string()),
-                ("--threshold", classifier.config().problem_type.threshold(self.model.threshold()).to_string()),
-                ("--text", self.text.clone()),
-                ("--columns", self.columns.to_string()),
-                ("--format", format.name().to_lowercase()),
-            ]
-            .map(|(name, value)| (name.to_string(), value)),
-        );
-        if format == Format::Parquet {
-            let as_input = || "as in the input".to_string();
-            let codec = self.compression.map_or_else(as_input, |codec| codec.name().to_string());
-            let rows = self.row_group_rows.map_or_else(as_input, |rows| rows.to_string());
-            key.extend([("--compression".into(), codec), ("--row-group-rows".into(), rows)]);
+    /// Whether a file goes to the standard output as it is read; only text has no footer.
+    fn is_streamed(&self, input: &str) -> bool {
+        let Some(file) = FileType::of(input) else { return false };
+        let is_same = self.format.is_none_or(|format| Format::from(format) == file.format);
+        self.output == STANDARD && file.format.is_text() && is_same && self.is_plain() && Path::new(input).is_file()
+    }
+
+    /// Whether no option needs more than one pass over the input.
+    fn is_plain(&self) -> bool {
+        self.cluster.is_none() && !self.keep_going && !self.restart && !self.dry_run
+    }
+
+    /// Labels an input as it is read, without a journal.
+    async fn filter(&self, input: &str) -> Result<ExitCode> {
+        if !self.is_plain() {
+            bail!("--cluster, --keep-going, --restart and --dry-run need files: write '{}' to one", shown(input));
         }
-        let character = |character: Option<u8>| character.map(|character| char::from(character).to_string());
-        let of_text = [
-            ("--delimiter", character(self.delimiter)),
-            ("--escape", character(self.escape)),
-            ("--encoding", self.encoding.map(|encoding| encoding.name().to_string())),
-        ];
-        key.extend(of_text.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))));
-        key
+        let file = stream::file_type(input, self.format.map(Format::from), self.delimiter)?;
+        let (mut sink, compression) = Sink::open(&self.output, file)?;
+        let job = self.job([shown(input)], sink.shown()).await?;
+        let summary = job.filter(stream::chunks(input), file, compression, &mut sink).await?;
+        self.conclude(&summary, sink.finish()?)
+    }
+
+    /// Labels a file into a temporary one, and writes that to the standard output.
+    async fn print(&self, input: &str) -> Result<ExitCode> {
+        if self.dry_run {
+            bail!("--dry-run needs a file or a folder as --output");
+        }
+        let known = FileType::of(input).with_context(|| format!("'{input}' is no file that '-' could take"))?;
+        let format = self.format.map_or(known.format.output(), Format::from);
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(format!("labeled.{}", format.name().to_lowercase()));
+        let plan = self.job(&self.inputs, &path.to_string_lossy()).await?.plan().await?;
+        let mut summary = plan.run(&Progress::new(self.quiet), &Cancel::default()).await?;
+        io::copy(&mut File::open(path)?, &mut io::stdout())?;
+        summary.output = stream::OUTPUT.into();
+        self.conclude(&summary, io::stderr())
     }
 
     /// Says how it ended.
-    fn conclude(
-        &self,
-        outcome: Outcome,
-        progress: &Progress,
-        files: usize,
-        other_files: usize,
-        output: String,
-    ) -> Result<ExitCode> {
-        let Outcome { counts, set_aside, is_stopped } = outcome;
-        if is_stopped {
-            eprintln!("{KEPT}");
-            return Ok(ExitCode::from(STOPPED));
-        }
-        let code = if set_aside.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SET_ASIDE) };
-        let (seconds, rows_per_second) = (progress.elapsed().as_secs_f64(), progress.rate());
-        let peak_memory_bytes = peak_memory();
-        let summary =
-            Summary { output, files, other_files, counts, seconds, rows_per_second, peak_memory_bytes, set_aside };
-        let mut out = std::io::stdout().lock();
+    fn conclude(&self, summary: &Summary, mut out: impl Write) -> Result<ExitCode> {
         if self.json {
-            writeln!(out, "{}", serde_json::to_string_pretty(&summary)?)?;
+            writeln!(out, "{}", summary::json(summary)?)?;
         } else if !self.quiet {
-            write!(out, "{}", summary.text())?;
+            write!(out, "{}", summary::text(summary))?;
         }
-        Ok(code)
+        Ok(if summary.set_aside.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SET_ASIDE) })
     }
-}
-
-/// What each input is labeled into.
-fn targets(inputs: &[Input], format: Format, storage: &Storage) -> Result<Vec<Target>> {
-    if let Some(name) = storage.file() {
-        if inputs.len() > 1 {
-            bail!("{} files cannot be labeled into the one file '{name}': name a folder with --output", inputs.len());
-        }
-        let compression = storage.file_type().filter(|file| file.format == format).and_then(|file| file.compression);
-        return Ok(vec![Target { name: name.into(), file: FileType { format, compression } }]);
-    }
-    let targets: Vec<_> = inputs.iter().map(|input| Target::of(&input.name, input.file, format)).collect();
-    for (at, target) in targets.iter().enumerate() {
-        if let Some(other) = targets[..at].iter().position(|other| other.name == target.name) {
-            let (one, two) = (&inputs[other].shown, &inputs[at].shown);
-            bail!(
-                "'{one}' and '{two}' would both be labeled into '{}': label them into different folders",
-                target.name
-            );
-        }
-    }
-    Ok(targets)
 }
 
 fn encoding(name: &str) -> Result<&'static Encoding, String> {
@@ -349,79 +272,35 @@ fn encoding(name: &str) -> Result<&'static Encoding, String> {
     found.ok_or_else(|| format!("'{name}' is no known encoding: names are such as utf-8, utf-16le, windows-1252"))
 }
 
-/// Looks at every file before the work begins, so that it does not end in the middle for what could be seen before.
-async fn plan(
-    context: &SessionContext,
-    journal: &Journal,
-    labeler: &Labeler,
-    choices: &Choices,
-    files: impl Iterator<Item = (Input, Target)>,
-) -> Result<Vec<Task>> {
-    let look = |(input, target): (Input, Target)| async move {
-        let state = journal.state(&input, &target.name).await?;
-        let found = match &state {
-            State::Done(_) => Content::Unread,
-            State::New | State::Begun(_) => match Source::open(context, &input, target.file, choices, labeler).await {
-                Ok(source) if source.is_cheap_to_open() => Content::RowGroups(source.row_groups),
-                Ok(source) => Content::Open(Box::new(source)),
-                Err(Failure::Input(_, error)) if choices.keep_going => Content::Unreadable(error),
-                Err(Failure::Input(_, error)) => return Err(cure(&input.shown, None, error)),
-                Err(Failure::Other(error)) => return Err(error),
-                Err(Failure::Stopped) => bail!("stopped"),
-            },
-        };
-        Ok(Task { input, target, state, content: found })
-    };
-    futures::stream::iter(files.map(look)).buffered(LOOKED_AT).try_collect().await
-}
-
-/// What a Parquet footer tells of the model, and of the threshold if one was given.
-fn footer(classifier: &Classifier, threshold: Option<f32>) -> Vec<(String, String)> {
-    let entries = [
-        ("emotion.model", classifier.origin().to_string()),
-        ("emotion.model_sha256", classifier.weights_sha256()),
-        ("emotion.tokenizer_sha256", classifier.tokenizer_sha256()),
-        ("emotion.labels", classifier.labels().join(",")),
-        ("emotion.precision", classifier.precision().to_string()),
-        ("emotion.max_length", classifier.max_length().to_string()),
-        ("emotion.version", env!("CARGO_PKG_VERSION").to_string()),
-    ];
-    let threshold = threshold.map(|threshold| ("emotion.threshold", threshold.to_string()));
-    entries.into_iter().chain(threshold).map(|(key, value)| (key.to_string(), value)).collect()
-}
-
-/// Writes down what was set aside, a JSON object a line; nothing if that is nothing.
-async fn list_errors(storage: &Storage, set_aside: &[SetAside]) -> Result<()> {
-    let name = match storage.file() {
-        Some(file) => format!("{file}.errors.jsonl"),
-        None => "_errors.jsonl".into(),
-    };
-    if set_aside.is_empty() {
-        return storage.remove(&name).await;
-    }
-    let mut lines = Vec::new();
-    for entry in set_aside {
-        serde_json::to_writer(&mut lines, entry)?;
-        lines.push(b'\n');
-    }
-    storage.write(&name, lines).await
-}
-
-/// Sets `stop` when the process is asked to end; when asked again, ends it.
-fn stop_when_asked(stop: &Arc<AtomicBool>) {
-    let stop = Arc::clone(stop);
+/// A request that the process makes of the job when it is asked to end; when asked again, the process ends.
+fn cancel_when_asked() -> Cancel {
+    let request = Cancel::default();
+    let cancel = request.clone();
     tokio::spawn(async move {
         while asked_to_end().await.is_ok() {
-            if stop.swap(true, Relaxed) {
+            if cancel.is_cancelled() {
                 std::process::exit(STOPPED.into());
             }
-            eprintln!("Stopping; once more to stop at once.");
+            cancel.cancel();
+            say("Stopping; once more to stop at once.");
         }
     });
+    request
+}
+
+/// Runs what keeps nothing, until the process is asked to end.
+async fn unless_asked_to_end(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    tokio::select! {
+        code = work => code,
+        asked = asked_to_end() => {
+            asked?;
+            Ok(ExitCode::from(STOPPED))
+        }
+    }
 }
 
 #[cfg(unix)]
-async fn asked_to_end() -> std::io::Result<()> {
+async fn asked_to_end() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! {
@@ -431,6 +310,6 @@ async fn asked_to_end() -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-async fn asked_to_end() -> std::io::Result<()> {
+async fn asked_to_end() -> io::Result<()> {
     tokio::signal::ctrl_c().await
 }

@@ -1,17 +1,19 @@
-//! What one sees of a job while it runs, on the standard error.
+//! The progress of a job, on the standard error.
 
 use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use emotion_label::job::{Observer, SetAside};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::numbers::{duration, grouped, whole};
+use crate::standard_error::say;
 
 /// Time between two lines where there is no terminal.
 const LINES_EVERY: Duration = Duration::from_secs(10);
 
-/// What files that are under way at once tell of.
+/// Shows the progress of a job as a bar, as lines, or not at all.
 pub struct Progress(Mutex<State>);
 
 struct State {
@@ -33,37 +35,63 @@ enum Shown {
 }
 
 impl Progress {
-    pub fn new(files: usize, rows: u64, before: u64, is_quiet: bool) -> Self {
+    pub fn new(is_quiet: bool) -> Self {
         let shown = if is_quiet {
             Shown::Nothing
         } else if std::io::stderr().is_terminal() {
             let style = ProgressStyle::with_template("{bar:25} {percent}% {msg}").expect("the template is right");
-            let bar = ProgressBar::new(rows).with_style(style).with_position(before);
-            bar.enable_steady_tick(Duration::from_secs(1));
-            Shown::Bar(bar)
+            Shown::Bar(ProgressBar::hidden().with_style(style))
         } else {
             Shown::Lines { last: Instant::now() }
         };
         let started = Instant::now();
-        Self(Mutex::new(State { shown, files, file: 0, rows, before, done: before, tokens: 0, started }))
+        Self(Mutex::new(State { shown, files: 0, file: 0, rows: 0, before: 0, done: 0, tokens: 0, started }))
     }
 
-    /// The next file is under way.
-    pub fn next_file(&self) {
+    /// Prints a line at once.
+    pub fn say(&self, line: &str) {
+        match &self.state().shown {
+            Shown::Bar(bar) => bar.suspend(|| say(line)),
+            Shown::Lines { .. } | Shown::Nothing => say(line),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Progress {
+    fn waiting(&self, output: &str, time: Duration) {
+        self.say(&format!("'{output}' is locked; waiting {time:?} to see whether by a run that ended"));
+    }
+
+    fn started(&self, files: usize, rows: u64, labeled: u64) {
+        let mut state = self.state();
+        (state.files, state.rows, state.before, state.done) = (files, rows, labeled, labeled);
+        state.started = Instant::now();
+        if let Shown::Bar(bar) = &state.shown {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            bar.set_length(rows);
+            bar.set_position(labeled);
+            bar.enable_steady_tick(Duration::from_secs(1));
+        }
+    }
+
+    fn file_started(&self, _: &str) {
         let mut state = self.state();
         state.file += 1;
         state.show();
     }
 
-    pub fn add(&self, rows: u64, tokens: u64) {
+    fn rows_labeled(&self, rows: u64, tokens: u64) {
         let mut state = self.state();
         state.done += rows;
         state.tokens += tokens;
         state.show();
     }
 
-    /// Rows that will not be labeled after all.
-    pub fn drop_rows(&self, rows: u64) {
+    fn rows_dropped(&self, rows: u64) {
         let mut state = self.state();
         state.rows = state.rows.saturating_sub(rows);
         if let Shown::Bar(bar) = &state.shown {
@@ -71,31 +99,14 @@ impl Progress {
         }
     }
 
-    /// Something that must be seen now.
-    pub fn say(&self, line: &str) {
-        match &self.state().shown {
-            Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
-            Shown::Lines { .. } | Shown::Nothing => eprintln!("{line}"),
-        }
+    fn set_aside(&self, what: &SetAside) {
+        self.say(&format!("Set aside: {what}"));
     }
 
-    pub fn finish(&self) {
+    fn finished(&self) {
         if let Shown::Bar(bar) = &self.state().shown {
             bar.finish_and_clear();
         }
-    }
-
-    pub fn elapsed(&self) -> Duration {
-        self.state().started.elapsed()
-    }
-
-    /// Rows a second in this run.
-    pub fn rate(&self) -> f64 {
-        self.state().rate()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,6 +115,7 @@ impl State {
         self.started.elapsed()
     }
 
+    /// Rows per second in this run.
     fn rate(&self) -> f64 {
         (self.done - self.before) as f64 / self.elapsed().as_secs_f64().max(1e-3)
     }
@@ -117,7 +129,7 @@ impl State {
             }
             Shown::Lines { last } if last.elapsed() >= LINES_EVERY => {
                 *last = Instant::now();
-                eprintln!("{line}");
+                say(line);
             }
             Shown::Lines { .. } | Shown::Nothing => {}
         }
@@ -131,14 +143,15 @@ impl State {
             grouped(self.rows),
             grouped(whole(self.rate())),
             grouped(whole(tokens)),
-            duration(remaining(self.rows - self.done.min(self.rows), self.rate())),
+            duration(self.remaining()),
             self.file.max(1),
             self.files
         )
     }
-}
 
-/// How long so many rows take; `None` before a rate is known.
-pub fn remaining(rows: u64, rate: f64) -> Option<Duration> {
-    (rate > 0.0).then(|| Duration::try_from_secs_f64(rows as f64 / rate).ok())?
+    /// The time that the rows left take; `None` before a rate is known.
+    fn remaining(&self) -> Option<Duration> {
+        let (left, rate) = (self.rows - self.done.min(self.rows), self.rate());
+        (rate > 0.0).then(|| Duration::try_from_secs_f64(left as f64 / rate).ok())?
+    }
 }

@@ -15,14 +15,17 @@ const MOST_GROUPS: usize = 20;
 /// Texts shown of each kind.
 const EXAMPLES: usize = 5;
 
-/// What a report shows, drawn from a table `labeled` of `label` and perhaps `score`, `text`, `time` and `group`.
-/// Beside `score` it has `holds`, whether the score is that of the label.
+/// What a report shows, drawn from a table `labeled` of `label` and perhaps `score`, `text`, `group`, and `time` with
+/// `no_time`, which is true where a value is left out. Beside `score` it has `holds`, whether the score is that of the
+/// label.
 pub struct Figures {
     pub rows: u64,
     pub unlabeled: u64,
     /// Labels with their counts, the most frequent first.
     pub labels: Vec<(String, u64)>,
     pub over_time: Option<OverTime>,
+    /// Labeled rows that are left out of the chart over time, since their value is no time or far off.
+    pub without_time: u64,
     pub groups: Vec<Counts>,
     /// Groups that are not shown.
     pub other_groups: u64,
@@ -70,6 +73,7 @@ impl Figures {
             rows,
             unlabeled,
             over_time: if has("time") { table.over_time(&labels).await? } else { None },
+            without_time: if has("time") { table.without_time().await? } else { 0 },
             groups,
             other_groups,
             scores: if has("score") { table.scores().await? } else { Vec::new() },
@@ -122,6 +126,11 @@ impl Table<'_> {
         }
         let columns = columns.into_iter().map(|(at, counts)| ((at - start) as f64 / whole, counts)).collect();
         Ok(Some(OverTime { unit, width: seconds as f64 / whole, columns }))
+    }
+
+    async fn without_time(&self) -> Result<u64> {
+        let rows = self.rows("SELECT count(*) FROM labeled WHERE label IS NOT NULL AND no_time").await?;
+        Ok(rows.counts(0)?[0])
     }
 
     /// The largest groups, and how many more there are.

@@ -19,6 +19,13 @@ pub fn page(title: &str, files: &[String], figures: &Figures) -> Markup {
             h2 { "When: texts a " (over_time.unit) }
             (legend(figures))
             (time_chart(over_time))
+            p.small { "Times with a zone are shown in UTC." }
+        }
+        @if figures.without_time > 0 {
+            p.small {
+                (grouped(figures.without_time)) " texts are not on the chart over time: "
+                "their values are no times, or are before 1678 or after 2261."
+            }
         }
         @if !figures.groups.is_empty() {
             h2 { "Where" }

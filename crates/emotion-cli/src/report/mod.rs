@@ -9,9 +9,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use arrow::datatypes::{DataType, TimeUnit};
 use clap::Args;
-use datafusion::common::Column;
+use datafusion::common::{Column, ScalarValue};
 use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::{Expr, cast, lit, when};
+use datafusion::logical_expr::{Expr, cast, lit, try_cast, when};
 use datafusion::prelude::{DataFrame, SessionContext, coalesce};
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 
@@ -98,8 +98,11 @@ impl Arguments {
             (None, Some(_)) => {}
         }
         columns.extend(self.text.as_deref().map(|name| text(name).alias("text")));
-        let time = |name: &str| cast(column(name), DataType::Timestamp(TimeUnit::Microsecond, None));
-        columns.extend(self.time.as_deref().map(|name| time(name).alias("time")));
+        if let Some(name) = &self.time {
+            let time = time(name)?;
+            columns.push(time.clone().is_null().and(column(name).is_not_null()).alias("no_time"));
+            columns.push(time.alias("time"));
+        }
         columns.extend(self.by.as_deref().map(|name| coalesce(vec![text(name), lit("(none)")]).alias("group")));
         let labeled = table.select(columns)?;
         if self.label.is_some() {
@@ -111,6 +114,9 @@ impl Arguments {
     fn check_time(&self, table: &DataFrame) -> Result<()> {
         let Some(name) = &self.time else { return Ok(()) };
         let data_type = table.schema().field_with_unqualified_name(name)?.data_type();
+        if matches!(data_type, DataType::Time32(_) | DataType::Time64(_)) {
+            bail!("the column '{name}' holds times of day without their dates: name another with --time");
+        }
         if data_type.is_temporal() || data_type.is_string() {
             return Ok(());
         }
@@ -126,6 +132,13 @@ fn named(labeled: DataFrame) -> Result<DataFrame> {
     let is_none = column("label").is_null().and(column("score").is_not_null());
     let label = when(is_none, lit(NO_LABEL)).otherwise(column("label"))?;
     Ok(labeled.with_column("holds", column("label").is_not_null())?.with_column("label", label)?)
+}
+
+/// The column as times, NULL where a value is none or is beyond what nanoseconds of 64 bits express, as sentinels are.
+fn time(name: &str) -> Result<Expr> {
+    let limit = |nanoseconds: i64| lit(ScalarValue::TimestampMicrosecond(Some(nanoseconds / 1000), None));
+    let time = try_cast(column(name), DataType::Timestamp(TimeUnit::Microsecond, None));
+    Ok(when(time.clone().between(limit(i64::MIN), limit(i64::MAX)), time).end()?)
 }
 
 fn column(name: &str) -> Expr {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use flatbuffers::FlatBufferBuilder;
 
 use crate::arrow_file::message::{FILE_START, MAGIC, Message, Split, Splitter};
-use crate::error::{Fault, LabelError};
+use crate::error::{Fault, FileError};
 use crate::flat::{Flat, Slot};
 use crate::ipc_schema::with_fields;
 use crate::metadata::extended;
@@ -76,7 +76,7 @@ impl ArrowCopier {
         block(start, header, body.len())
     }
 
-    fn take(&mut self, message: Message, out: &mut Vec<u8>) -> Result<CopyStep, LabelError> {
+    fn take(&mut self, message: Message, out: &mut Vec<u8>) -> Result<CopyStep, FileError> {
         if self.schema.is_none() {
             self.begin(&message, out)?;
             return Ok(CopyStep::Output);
@@ -105,7 +105,7 @@ impl ArrowCopier {
         CopyStep::Output
     }
 
-    fn begin(&mut self, message: &Message, out: &mut Vec<u8>) -> Result<(), LabelError> {
+    fn begin(&mut self, message: &Message, out: &mut Vec<u8>) -> Result<(), FileError> {
         let damaged = || self.splitter.damaged("the schema cannot be read");
         let (root, old) = message.root().zip(message.schema()).ok_or_else(damaged)?;
         self.splitter.check(old)?;
@@ -116,18 +116,18 @@ impl ArrowCopier {
         Ok(())
     }
 
-    fn not_encoded(&self, error: &ArrowError) -> LabelError {
+    fn not_encoded(&self, error: &ArrowError) -> FileError {
         let what = format!("the added columns cannot be written: {error}");
-        LabelError::Unsupported(Fault::new(what, self.options.place(), "choose other columns with --columns"))
+        FileError::Unsupported(Fault::new(what, self.options.place(), "choose other columns with --columns"))
     }
 
     /// Writes the record batch that waited, with the added columns.
-    fn write(&mut self, message: &Message, added: &RecordBatch, out: &mut Vec<u8>) -> Result<(), LabelError> {
+    fn write(&mut self, message: &Message, added: &RecordBatch, out: &mut Vec<u8>) -> Result<(), FileError> {
         let damaged = || self.splitter.damaged("a record batch cannot be read");
         let root = message.root().ok_or_else(damaged)?;
         let old = root.header_as_record_batch().ok_or_else(damaged)?;
         let encoded = stream(added.schema_ref(), Some(added)).map_err(|error| self.not_encoded(&error))?;
-        let encoded = encoded.get(1).ok_or(LabelError::Protocol("dictionaries cannot be added to an Arrow file"))?;
+        let encoded = encoded.get(1).ok_or(FileError::Protocol("dictionaries cannot be added to an Arrow file"))?;
         let new = encoded.root().and_then(|root| root.header_as_record_batch()).ok_or_else(damaged)?;
 
         let mut body = message.body().to_vec();
@@ -181,7 +181,7 @@ impl ArrowCopier {
     }
 
     /// Writes the end of the stream, and the footer of a file.
-    fn end(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Result<(), LabelError> {
+    fn end(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Result<(), FileError> {
         self.is_complete = true;
         let Some(schema) = self.schema.take() else { return Err(self.splitter.damaged("there is no schema")) };
         if !self.splitter.is_file() {
@@ -274,7 +274,7 @@ fn footer(schema: &Schemas, old: &[u8], options: &Options, blocks: [&[[u8; 24]];
 }
 
 impl Copier for ArrowCopier {
-    fn step(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, LabelError> {
+    fn step(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, FileError> {
         if self.is_complete {
             return Ok(CopyStep::End);
         }
@@ -306,13 +306,13 @@ impl Copier for ArrowCopier {
         }
     }
 
-    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError> {
+    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), FileError> {
         self.splitter.supply(bytes)
     }
 
-    fn add(&mut self, added: &RecordBatch) -> Result<(), LabelError> {
+    fn add(&mut self, added: &RecordBatch) -> Result<(), FileError> {
         if self.waiting.as_ref().map(rows) != Some(added.num_rows()) {
-            return Err(LabelError::Protocol("the added columns are not of the rows that were asked for"));
+            return Err(FileError::Protocol("the added columns are not of the rows that were asked for"));
         }
         self.added = Some(added.clone());
         Ok(())

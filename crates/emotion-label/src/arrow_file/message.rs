@@ -11,7 +11,7 @@ use arrow::ipc::{
 use bytes::Bytes;
 use zstd::zstd_safe;
 
-use crate::error::{Fault, LabelError};
+use crate::error::{Fault, FileError};
 use crate::flat::{Flat, Slot};
 use crate::options::Options;
 use crate::records::Buffer;
@@ -174,7 +174,7 @@ impl Splitter {
         }
     }
 
-    pub fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError> {
+    pub fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), FileError> {
         if self.ranges.is_empty() {
             self.buffer.supply(chunk(bytes)?.as_deref());
             return Ok(());
@@ -192,7 +192,7 @@ impl Splitter {
 
     /// Reads the footer of a file. Some writers begin a file with what is no message, so that it cannot be read as a
     /// stream.
-    fn probe(&mut self) -> Result<Split, LabelError> {
+    fn probe(&mut self) -> Result<Split, FileError> {
         let Some((start, end)) = self.arrived.pop_front().zip(self.arrived.pop_front()) else {
             return Ok(self.ask(vec![0..FILE_START as u64, self.size - self.tail..self.size]));
         };
@@ -221,7 +221,7 @@ impl Splitter {
     }
 
     /// Gives the schema, and lists the blocks, dictionaries first.
-    fn list_blocks(&mut self) -> Result<Split, LabelError> {
+    fn list_blocks(&mut self) -> Result<Split, FileError> {
         let damaged = || self.damaged("the footer cannot be read");
         let footer = root_as_footer(&self.footer).map_err(|_| damaged())?;
         let schema = footer.schema().ok_or_else(damaged)?;
@@ -248,7 +248,7 @@ impl Splitter {
         Ok(Split::Message(Message { prefix: 8, header: bytes.len(), bytes: bytes.into() }))
     }
 
-    fn block(&mut self) -> Result<Split, LabelError> {
+    fn block(&mut self) -> Result<Split, FileError> {
         if let Some((bytes, header)) = self.arrived.pop_front().zip(self.headers.pop_front()) {
             let prefix = if bytes.starts_with(&CONTINUATION) { 8 } else { 4 };
             let message = Message { bytes: ArrowBuffer::from(&bytes[..]), prefix, header };
@@ -279,7 +279,7 @@ impl Splitter {
         self.is_file
     }
 
-    pub fn next(&mut self) -> Result<Split, LabelError> {
+    pub fn next(&mut self) -> Result<Split, FileError> {
         match self.part {
             Part::Probe => self.probe(),
             Part::Blocks => self.block(),
@@ -294,7 +294,7 @@ impl Splitter {
         }
     }
 
-    fn start(&mut self) -> Result<Split, LabelError> {
+    fn start(&mut self) -> Result<Split, FileError> {
         let bytes = self.buffer.rest();
         if bytes.len() < FILE_START {
             return if self.buffer.is_last() {
@@ -306,7 +306,7 @@ impl Splitter {
         if bytes.starts_with(FEATHER_V1) {
             let advice = "write it as version 2: pyarrow.feather.write_feather(table, name, version=2)";
             let what = "the file is Feather version 1, which is not Arrow";
-            return Err(LabelError::Unsupported(Fault::new(what, self.options.place(), advice)));
+            return Err(FileError::Unsupported(Fault::new(what, self.options.place(), advice)));
         }
         self.is_file = bytes.starts_with(MAGIC);
         self.part = if self.is_file { Part::Padding } else { Part::Messages };
@@ -315,7 +315,7 @@ impl Splitter {
     }
 
     /// Zeros that align the first message of a file to more than 8 bytes.
-    fn padding(&mut self) -> Result<Split, LabelError> {
+    fn padding(&mut self) -> Result<Split, FileError> {
         match self.buffer.rest().first_chunk::<FILE_START>() {
             None if self.buffer.is_last() => Err(self.damaged("there is no schema")),
             None => Ok(Split::Need(Need::Chunk)),
@@ -327,7 +327,7 @@ impl Splitter {
         }
     }
 
-    fn message(&mut self) -> Result<Split, LabelError> {
+    fn message(&mut self) -> Result<Split, FileError> {
         let bytes = self.buffer.rest();
         let cut = || {
             if self.buffer.is_last() {
@@ -376,15 +376,15 @@ impl Splitter {
         Ok(Split::Message(message))
     }
 
-    pub fn damaged(&self, what: &str) -> LabelError {
-        LabelError::Damaged(Fault::new(what, self.options.place(), "write the file again, or download it again"))
+    pub fn damaged(&self, what: &str) -> FileError {
+        FileError::Damaged(Fault::new(what, self.options.place(), "write the file again, or download it again"))
     }
 
     /// Refuses schemas that this machine cannot read, and names that are taken.
-    pub fn check(&self, schema: RawSchema<'_>) -> Result<(), LabelError> {
+    pub fn check(&self, schema: RawSchema<'_>) -> Result<(), FileError> {
         if schema.endianness() != Endianness::Little {
             let fault = Fault::new("the file is big-endian", self.options.place(), "write it on another machine");
-            return Err(LabelError::Unsupported(fault));
+            return Err(FileError::Unsupported(fault));
         }
         self.options.check_names(schema.fields().iter().flatten().filter_map(|field| field.name()))
     }

@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use crate::arrow_file::copier::ArrowCopier;
 use crate::arrow_file::texts::ArrowTexts;
 use crate::drive::{self, DriveError};
-use crate::error::LabelError;
+use crate::error::FileError;
 use crate::options::Options;
 use crate::step::{Copier, CopyStep, TextReader, TextStep};
 
@@ -39,7 +39,7 @@ fn options() -> Options {
     Options { batch_rows: 3, metadata: vec![("model".into(), "m".into())], ..Options::new("a.arrow", "text", added()) }
 }
 
-fn copy(input: &[u8], chunk: usize) -> Result<Vec<u8>, LabelError> {
+fn copy(input: &[u8], chunk: usize) -> Result<Vec<u8>, FileError> {
     let (mut copier, mut chunks, mut out) = (ArrowCopier::new(&options(), None), input.chunks(chunk), Vec::new());
     loop {
         match copier.step(&mut out)? {
@@ -58,7 +58,7 @@ fn copy_blocks(input: &[u8]) -> Result<Vec<u8>, DriveError> {
     Ok(out)
 }
 
-fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<String>>, LabelError> {
+fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<String>>, FileError> {
     let (mut reader, mut chunks, mut texts) = (ArrowTexts::new(options, None), input.chunks(chunk), Vec::new());
     loop {
         match reader.step()? {
@@ -237,7 +237,7 @@ fn texts_are_read_from_dictionaries_and_structs_and_from_a_row() {
 fn damaged_and_old_files_are_refused() {
     let before = file(&batches()[..1], compressed(None));
     for cut in [0, 5, 100, before.len() / 2, before.len() - 1] {
-        assert!(matches!(copy(&before[..cut], 64).unwrap_err(), LabelError::Damaged(_)), "{cut}");
+        assert!(matches!(copy(&before[..cut], 64).unwrap_err(), FileError::Damaged(_)), "{cut}");
         assert!(copy_blocks(&before[..cut]).is_err(), "{cut}");
     }
     let cut = stream(&batches(), compressed(None));

@@ -15,7 +15,7 @@ use arrow::ipc::{Block, Field as RawField, MessageHeader};
 use bytes::Bytes;
 
 use crate::arrow_file::message::{Message, Split, Splitter};
-use crate::error::{Fault, LabelError, Position};
+use crate::error::{Fault, FileError, Position};
 use crate::options::Options;
 use crate::step::{TextBatch, TextReader, TextStep};
 
@@ -50,7 +50,7 @@ impl ArrowTexts {
         }
     }
 
-    fn open(&self, message: &Message) -> Result<Column, LabelError> {
+    fn open(&self, message: &Message) -> Result<Column, FileError> {
         let damaged = || self.splitter.damaged("the schema cannot be read");
         let raw = message.schema().ok_or_else(damaged)?;
         self.splitter.check(raw)?;
@@ -66,7 +66,7 @@ impl ArrowTexts {
     }
 
     /// The column and the path within it that hold the texts.
-    fn find(&self, schema: &Schema) -> Result<(usize, Vec<usize>), LabelError> {
+    fn find(&self, schema: &Schema) -> Result<(usize, Vec<usize>), FileError> {
         let text = &self.options.text;
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         let within = schema.fields().iter().enumerate().find_map(|(root, field)| {
@@ -86,15 +86,15 @@ impl ArrowTexts {
         };
         let held = if data_type.is_nested() { "a list, map or struct".into() } else { data_type.to_string() };
         let what = format!("the column holds {held}, not texts");
-        Err(LabelError::Column(Fault::new(what, self.options.text_place(), advice)))
+        Err(FileError::Column(Fault::new(what, self.options.text_place(), advice)))
     }
 
-    fn undecodable(&self, error: &ArrowError) -> LabelError {
+    fn undecodable(&self, error: &ArrowError) -> FileError {
         let place = self.options.text_place().at(Position::RowGroup(self.batches));
-        LabelError::Damaged(Fault::new(error.to_string(), place, "write the file again"))
+        FileError::Damaged(Fault::new(error.to_string(), place, "write the file again"))
     }
 
-    fn take(&mut self, message: &Message) -> Result<(), LabelError> {
+    fn take(&mut self, message: &Message) -> Result<(), FileError> {
         let kind = message.kind();
         let Some(column) = &mut self.column else {
             self.column = Some(self.open(message)?);
@@ -198,7 +198,7 @@ fn texts(column: &ArrayRef, path: &[usize]) -> Result<ArrayRef, ArrowError> {
 }
 
 impl TextReader for ArrowTexts {
-    fn step(&mut self) -> Result<TextStep, LabelError> {
+    fn step(&mut self) -> Result<TextStep, FileError> {
         loop {
             if let Some(batch) = self.ready.pop_front() {
                 return Ok(TextStep::Texts(batch));
@@ -213,7 +213,7 @@ impl TextReader for ArrowTexts {
         }
     }
 
-    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError> {
+    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), FileError> {
         self.splitter.supply(bytes)
     }
 }

@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::error::{Fault, LabelError};
+use crate::error::{Fault, FileError};
 use crate::options::Options;
 use crate::records::RowEncoder;
 use crate::text_encoding::TextEncoding;
@@ -23,10 +23,10 @@ impl CsvEncoder {
         Self { options: options.clone(), encoding: TextEncoding::Utf8, fields: Vec::new(), ends: Vec::new() }
     }
 
-    fn encode(&self, text: &str, out: &mut Vec<u8>) -> Result<(), LabelError> {
+    fn encode(&self, text: &str, out: &mut Vec<u8>) -> Result<(), FileError> {
         self.encoding.encode(text, out).map_err(|character| {
             let what = format!("{} has no character '{character}' of an added field", self.encoding.name());
-            LabelError::Unsupported(Fault::new(what, self.options.place(), "convert the file to UTF-8"))
+            FileError::Unsupported(Fault::new(what, self.options.place(), "convert the file to UTF-8"))
         })
     }
 
@@ -62,7 +62,7 @@ impl RowEncoder for CsvEncoder {
         self.encoding = encoding;
     }
 
-    fn names(&self, added: &SchemaRef, out: &mut Vec<u8>) -> Result<(), LabelError> {
+    fn names(&self, added: &SchemaRef, out: &mut Vec<u8>) -> Result<(), FileError> {
         let mut line = String::new();
         for field in added.fields() {
             self.append(Some(field.name()), &mut line);
@@ -70,11 +70,11 @@ impl RowEncoder for CsvEncoder {
         self.encode(&line, out)
     }
 
-    fn load(&mut self, added: &RecordBatch) -> Result<(), LabelError> {
+    fn load(&mut self, added: &RecordBatch) -> Result<(), FileError> {
         let options = FormatOptions::default();
         let columns = added.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
         let columns = columns.collect::<Result<Vec<_>, _>>();
-        let columns = columns.map_err(|_| LabelError::Protocol("an added column cannot be written as CSV"))?;
+        let columns = columns.map_err(|_| FileError::Protocol("an added column cannot be written as CSV"))?;
         let (mut fields, mut line) = (std::mem::take(&mut self.fields), String::new());
         fields.clear();
         self.ends.clear();
@@ -91,7 +91,7 @@ impl RowEncoder for CsvEncoder {
         Ok(())
     }
 
-    fn row(&self, row: usize, fields: usize, columns: usize, out: &mut Vec<u8>) -> Result<(), LabelError> {
+    fn row(&self, row: usize, fields: usize, columns: usize, out: &mut Vec<u8>) -> Result<(), FileError> {
         for _ in fields..columns {
             self.encode(char::from(self.options.delimiter).encode_utf8(&mut [0; 4]), out)?;
         }

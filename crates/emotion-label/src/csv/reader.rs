@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::csv::scanner::{Dialect, Found, ScanError, Scanner, value};
-use crate::error::{Fault, LabelError, Place, Position};
+use crate::error::{Fault, FileError, Place, Position};
 use crate::options::Options;
 use crate::records::{Buffer, Kind, Record, RecordReader, Row, Scan};
 use crate::text_encoding::TextEncoding;
@@ -28,7 +28,7 @@ struct Header {
 }
 
 impl CsvReader {
-    pub fn new(options: &Options, want_text: bool) -> Result<Self, LabelError> {
+    pub fn new(options: &Options, want_text: bool) -> Result<Self, FileError> {
         let dialect = dialect(options)?;
         Ok(Self {
             options: options.clone(),
@@ -61,7 +61,7 @@ impl CsvReader {
         self.options.place().at(Position::Line(line))
     }
 
-    fn read_header(&self, found: &Found) -> Result<Header, LabelError> {
+    fn read_header(&self, found: &Found) -> Result<Header, FileError> {
         let mut names = Vec::with_capacity(found.fields.len());
         for index in 0..found.fields.len() {
             names.push(self.field(found, index)?.unwrap_or_default().into_owned());
@@ -73,13 +73,13 @@ impl CsvReader {
         if found.next().is_some() {
             let what = format!("two columns are called '{}'", self.options.text);
             let fault = Fault::new(what, self.place(self.line), "rename one of them in the header");
-            return Err(LabelError::Column(fault));
+            return Err(FileError::Column(fault));
         }
         Ok(Header { columns: names.len(), text })
     }
 
     /// The value of a field of the record at the start of the buffer.
-    fn field(&self, found: &Found, index: usize) -> Result<Option<Cow<'_, str>>, LabelError> {
+    fn field(&self, found: &Found, index: usize) -> Result<Option<Cow<'_, str>>, FileError> {
         let Some(range) = found.fields.get(index) else { return Ok(None) };
         let field = &self.buffer.rest()[range.clone()];
         let Some(value) = value(self.dialect, field) else { return Ok(None) };
@@ -89,7 +89,7 @@ impl CsvReader {
         }
     }
 
-    fn not_encoded(&self, start: usize, field: &[u8]) -> LabelError {
+    fn not_encoded(&self, start: usize, field: &[u8]) -> FileError {
         let encoding = self.dialect.encoding;
         let invalid = encoding.decode(field).err().unwrap_or_default();
         let position = Position::Byte { line: self.line, offset: self.offset + (start + invalid) as u64 };
@@ -97,24 +97,24 @@ impl CsvReader {
             TextEncoding::Utf8 => "say how the file is encoded, for example --encoding windows-1252",
             _ => "say how the file is encoded with another --encoding",
         };
-        LabelError::Text(Fault::new(
+        FileError::Text(Fault::new(
             format!("the text is not valid {}", encoding.name()),
             self.options.text_place().at(position),
             advice,
         ))
     }
 
-    fn too_many(&self, found: &Found, columns: usize) -> LabelError {
+    fn too_many(&self, found: &Found, columns: usize) -> FileError {
         let what = format!("the record has {} fields, the header has {columns}", found.fields.len());
         let advice = if found.has_backslash_quote {
             ESCAPE
         } else {
             "quote the fields that contain the delimiter, or name another --delimiter"
         };
-        LabelError::Damaged(Fault::new(what, self.place(self.line), advice))
+        FileError::Damaged(Fault::new(what, self.place(self.line), advice))
     }
 
-    fn unscannable(&self, error: &ScanError) -> LabelError {
+    fn unscannable(&self, error: &ScanError) -> FileError {
         let (what, line, advice) = match *error {
             ScanError::OpenQuote { line, has_backslash_quote: false } => {
                 ("a quote is not closed before the end of the file", line, "write the file again: its end is missing")
@@ -123,17 +123,17 @@ impl CsvReader {
             ScanError::BackslashQuote { line } => ("text follows the closing quote of a field", line, ESCAPE),
             ScanError::HalfUnit => ("the last character is incomplete", 0, "check the --encoding"),
         };
-        LabelError::Damaged(Fault::new(what, self.place(self.line + line), advice))
+        FileError::Damaged(Fault::new(what, self.place(self.line + line), advice))
     }
 }
 
 const ESCAPE: &str = r"quotes are escaped by a backslash in this file: add --escape '\'";
 
-fn dialect(options: &Options) -> Result<Dialect, LabelError> {
+fn dialect(options: &Options) -> Result<Dialect, FileError> {
     let separators: Vec<u8> = options.escape.into_iter().chain([options.delimiter]).collect();
     if !separators.iter().all(u8::is_ascii) || separators.iter().any(|byte| matches!(byte, b'"' | b'\n' | b'\r')) {
         let what = "the delimiter or escape character is not an ASCII character that can separate fields";
-        return Err(LabelError::Unsupported(Fault::new(what, options.place(), "choose another character")));
+        return Err(FileError::Unsupported(Fault::new(what, options.place(), "choose another character")));
     }
     let encoding = TextEncoding::new(options.encoding, &separators, options.place())?;
     Ok(Dialect { delimiter: options.delimiter, escape: options.escape, encoding })
@@ -144,7 +144,7 @@ impl RecordReader for CsvReader {
         self.buffer.supply(chunk);
     }
 
-    fn next(&mut self) -> Result<Scan<'_>, LabelError> {
+    fn next(&mut self) -> Result<Scan<'_>, FileError> {
         if self.is_at_start {
             let Some(length) = self.mark() else { return Ok(Scan::More) };
             self.offset += length as u64;
@@ -156,7 +156,7 @@ impl RecordReader for CsvReader {
             Ok(None) if self.header.is_some() => return Ok(Scan::End),
             Ok(None) => {
                 let fault = Fault::new("the file is empty", self.options.place(), "write a line of column names first");
-                return Err(LabelError::Damaged(fault));
+                return Err(FileError::Damaged(fault));
             }
             Err(error) => return Err(self.unscannable(&error)),
         };

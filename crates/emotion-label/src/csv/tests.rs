@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::csv::encoder::CsvEncoder;
 use crate::csv::reader::CsvReader;
-use crate::error::{LabelError, Position};
+use crate::error::{FileError, Position};
 use crate::options::Options;
 use crate::records::{RecordCopier, RecordTexts};
 use crate::step::{Copier, CopyStep, Need, TextReader, TextStep};
@@ -31,8 +31,8 @@ fn options() -> Options {
     Options::new("a.csv", "text", added())
 }
 
-fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<String>>, LabelError> {
-    let mut reader = RecordTexts::new(CsvReader::new(options, true)?, options.batch_rows, options.start.1);
+fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<String>>, FileError> {
+    let mut reader = RecordTexts::new(CsvReader::new(options, true)?, options);
     let (mut chunks, mut texts) = (input.chunks(chunk), Vec::new());
     loop {
         match reader.step()? {
@@ -49,9 +49,9 @@ fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<Str
     }
 }
 
-fn copy(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<u8>, LabelError> {
+fn copy(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<u8>, FileError> {
     let reader = CsvReader::new(options, false)?;
-    let mut copier = RecordCopier::new(reader, CsvEncoder::new(options), added(), options.batch_rows);
+    let mut copier = RecordCopier::new(reader, CsvEncoder::new(options), options);
     let (mut chunks, mut out) = (input.chunks(chunk), Vec::new());
     loop {
         match copier.step(&mut out)? {

@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 
-use crate::error::LabelError;
+use crate::error::FileError;
 use crate::records::RowEncoder;
 
 /// Writes members of objects.
@@ -17,22 +17,22 @@ pub(crate) struct JsonEncoder {
 }
 
 impl RowEncoder for JsonEncoder {
-    fn names(&self, _: &SchemaRef, _: &mut Vec<u8>) -> Result<(), LabelError> {
+    fn names(&self, _: &SchemaRef, _: &mut Vec<u8>) -> Result<(), FileError> {
         Ok(())
     }
 
-    fn load(&mut self, added: &RecordBatch) -> Result<(), LabelError> {
+    fn load(&mut self, added: &RecordBatch) -> Result<(), FileError> {
         let builder = WriterBuilder::new().with_explicit_nulls(true);
         let mut writer = builder.build::<_, LineDelimited>(Vec::new());
         let written = writer.write(added).and_then(|()| writer.finish());
-        written.map_err(|_| LabelError::Protocol("an added column cannot be written as JSON"))?;
+        written.map_err(|_| FileError::Protocol("an added column cannot be written as JSON"))?;
         self.objects = writer.into_inner();
         let ends = self.objects.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
         self.ends = ends.collect();
         Ok(())
     }
 
-    fn row(&self, row: usize, fields: usize, _: usize, out: &mut Vec<u8>) -> Result<(), LabelError> {
+    fn row(&self, row: usize, fields: usize, _: usize, out: &mut Vec<u8>) -> Result<(), FileError> {
         let start = if row == 0 { 0 } else { self.ends[row - 1] + 1 };
         let object = &self.objects[start..self.ends[row]];
         let members = &object[1..object.len() - 1];

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::error::{Fault, LabelError, Place, Position};
+use crate::error::{Fault, FileError, Place, Position};
 use crate::json::members::{Members, text};
 use crate::json::scanner::{Found, Scanner, is_space};
 use crate::options::{Options, name_taken};
@@ -49,7 +49,7 @@ impl JsonReader {
     }
 
     /// The length of the byte order mark and of the white space that is there; `None` if more bytes are needed.
-    fn blank(&mut self) -> Result<Option<usize>, LabelError> {
+    fn blank(&mut self) -> Result<Option<usize>, FileError> {
         const LONGEST_MARK: usize = 3;
         let bytes = self.buffer.rest();
         let mut mark = 0;
@@ -63,7 +63,7 @@ impl JsonReader {
                 Some((encoding, _)) => {
                     let what = format!("the file is encoded in {}", encoding.name());
                     let fault = Fault::new(what, self.options.place(), "convert it to UTF-8 first");
-                    return Err(LabelError::Unsupported(fault));
+                    return Err(FileError::Unsupported(fault));
                 }
                 None => {}
             }
@@ -82,26 +82,26 @@ impl JsonReader {
         self.options.place().at(Position::Line(self.line))
     }
 
-    fn no_object(&self, byte: u8) -> LabelError {
+    fn no_object(&self, byte: u8) -> FileError {
         if byte == b'[' && self.rows == 0 {
             let advice = "write an object per line: jq -c '.[]' FILE > FILE.jsonl";
-            return LabelError::Unsupported(Fault::new("the file is an array of objects", self.place(), advice));
+            return FileError::Unsupported(Fault::new("the file is an array of objects", self.place(), advice));
         }
         let advice = "write an object per line, and nothing else";
-        LabelError::Damaged(Fault::new("an object is expected", self.place(), advice))
+        FileError::Damaged(Fault::new("an object is expected", self.place(), advice))
     }
 
-    fn text(&mut self, found: &Found) -> Result<Option<String>, LabelError> {
+    fn text(&mut self, found: &Found) -> Result<Option<String>, FileError> {
         let object = std::str::from_utf8(&self.buffer.rest()[..found.end]).map_err(|error| {
             let offset = self.offset + error.valid_up_to() as u64;
             let place = self.options.place().at(Position::Byte { line: self.line, offset });
-            LabelError::Text(Fault::new("the object is not valid UTF-8", place, "convert the file to UTF-8"))
+            FileError::Text(Fault::new("the object is not valid UTF-8", place, "convert the file to UTF-8"))
         })?;
         let members = Members::read(object).map_err(|error| {
             // Lines within the object count from 1.
             let place = self.options.place().at(Position::Line(self.line + error.line().max(1) as u64 - 1));
             let what = format!("the object is not valid JSON at column {}", error.column());
-            LabelError::Damaged(Fault::new(what, place, "mend the line or remove it"))
+            FileError::Damaged(Fault::new(what, place, "mend the line or remove it"))
         })?;
         if let Some((name, _)) = members.0.iter().find(|(name, _)| self.added.contains(&name.to_lowercase())) {
             return Err(name_taken(self.place(), name));
@@ -119,7 +119,7 @@ impl JsonReader {
         Ok(text)
     }
 
-    fn string(&self, value: &RawValue) -> Result<Option<String>, LabelError> {
+    fn string(&self, value: &RawValue) -> Result<Option<String>, FileError> {
         let (held, advice) = match value.get().as_bytes().first() {
             Some(b'n') => return Ok(None),
             Some(b'"') => return Ok(text(value.get()).map(Cow::into_owned)),
@@ -129,10 +129,10 @@ impl JsonReader {
             _ => ("a number", "write it as a string, or name another member with --text"),
         };
         let place = self.place().column(&self.options.text);
-        Err(LabelError::Text(Fault::new(format!("the value is {held}, not a text"), place, advice)))
+        Err(FileError::Text(Fault::new(format!("the value is {held}, not a text"), place, advice)))
     }
 
-    fn end(&self) -> Result<Scan<'_>, LabelError> {
+    fn end(&self) -> Result<Scan<'_>, FileError> {
         if self.want_text && self.rows > 0 && !self.has_text {
             let names: Vec<_> = self.names.iter().map(String::as_str).collect();
             if !names.contains(&self.options.text.as_str()) {
@@ -148,7 +148,7 @@ impl RecordReader for JsonReader {
         self.buffer.supply(chunk);
     }
 
-    fn next(&mut self) -> Result<Scan<'_>, LabelError> {
+    fn next(&mut self) -> Result<Scan<'_>, FileError> {
         let Some(blank) = self.blank()? else { return Ok(Scan::More) };
         if blank > 0 {
             return Ok(Scan::Record(Record { bytes: self.consume(blank), kind: Kind::Other }));
@@ -165,7 +165,7 @@ impl RecordReader for JsonReader {
                 return Ok(Scan::More);
             }
             let fault = Fault::new("the last object is not complete", self.place(), "write the file again");
-            return Err(LabelError::Damaged(fault));
+            return Err(FileError::Damaged(fault));
         };
         let text = if self.want_text { self.text(&found)?.map(Cow::Owned) } else { None };
         self.rows += 1;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::error::LabelError;
+use crate::error::FileError;
 use crate::json::encoder::JsonEncoder;
 use crate::json::reader::JsonReader;
 use crate::options::Options;
@@ -32,8 +32,8 @@ fn options() -> Options {
     Options { batch_rows: 3, ..Options::new("a.jsonl", "text", added()) }
 }
 
-fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<String>>, LabelError> {
-    let mut reader = RecordTexts::new(JsonReader::new(options, true), options.batch_rows, options.start.1);
+fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<String>>, FileError> {
+    let mut reader = RecordTexts::new(JsonReader::new(options, true), options);
     let (mut chunks, mut texts) = (input.chunks(chunk), Vec::new());
     loop {
         match reader.step()? {
@@ -49,9 +49,9 @@ fn texts(options: &Options, input: &[u8], chunk: usize) -> Result<Vec<Option<Str
     }
 }
 
-fn copy(input: &[u8], chunk: usize) -> Result<String, LabelError> {
+fn copy(input: &[u8], chunk: usize) -> Result<String, FileError> {
     let reader = JsonReader::new(&options(), false);
-    let mut copier = RecordCopier::new(reader, JsonEncoder::default(), added(), 3);
+    let mut copier = RecordCopier::new(reader, JsonEncoder::default(), &options());
     let (mut chunks, mut out) = (input.chunks(chunk), Vec::new());
     loop {
         match copier.step(&mut out)? {

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 
-use crate::error::{Fault, LabelError, Position};
+use crate::error::{Fault, FileError, Position};
 use crate::metadata::extended;
 use crate::options::Options;
 use crate::parquet::added::{AddedFile, AddedWriter};
@@ -110,17 +110,17 @@ impl ParquetCopier {
         CopyStep::Output
     }
 
-    fn damaged(&self, what: impl Into<String>) -> LabelError {
+    fn damaged(&self, what: impl Into<String>) -> FileError {
         let place = self.options.place().at(Position::RowGroup(self.row_group));
-        LabelError::Damaged(Fault::new(what, place, "write the file again, or label the rest with --keep-going"))
+        FileError::Damaged(Fault::new(what, place, "write the file again, or label the rest with --keep-going"))
     }
 
-    fn not_encoded(&self, error: &ParquetError) -> LabelError {
+    fn not_encoded(&self, error: &ParquetError) -> FileError {
         let what = format!("the added columns cannot be written: {error}");
-        LabelError::Unsupported(Fault::new(what, self.options.place(), "choose other columns with --columns"))
+        FileError::Unsupported(Fault::new(what, self.options.place(), "choose other columns with --columns"))
     }
 
-    fn read_footer(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, LabelError> {
+    fn read_footer(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, FileError> {
         let Some(bytes) = self.arrived.pop() else { return Ok(self.ask(vec![self.footer.range()])) };
         let Some(footer) = self.footer.supply(&bytes)? else { return Ok(CopyStep::Output) };
         self.tree = self.footer.tree(&footer)?;
@@ -134,7 +134,7 @@ impl ParquetCopier {
         Ok(self.go(State::NextGroup))
     }
 
-    fn next_group(&mut self) -> Result<CopyStep, LabelError> {
+    fn next_group(&mut self) -> Result<CopyStep, FileError> {
         let Some((index, tree)) = self.inputs.pop_front() else { return Ok(self.go(State::ColumnIndexes(0))) };
         self.row_group = index;
         let rows = tree.i64(row_group::ROWS).and_then(|rows| usize::try_from(rows).ok());
@@ -152,19 +152,19 @@ impl ParquetCopier {
         Ok(self.go(State::BloomHeaders))
     }
 
-    fn check_range(&self, range: &Range<u64>) -> Result<(), LabelError> {
+    fn check_range(&self, range: &Range<u64>) -> Result<(), FileError> {
         if range.start > range.end || range.end > self.footer.size() {
             return Err(self.damaged("a part of the row group lies beyond the end of the file"));
         }
         Ok(())
     }
 
-    fn group(&mut self) -> Result<&mut Group, LabelError> {
-        self.outputs.last_mut().ok_or(LabelError::Protocol("there is no row group"))
+    fn group(&mut self) -> Result<&mut Group, FileError> {
+        self.outputs.last_mut().ok_or(FileError::Protocol("there is no row group"))
     }
 
     /// Finds the lengths of Bloom filters, which older writers do not note.
-    fn bloom_headers(&mut self) -> Result<CopyStep, LabelError> {
+    fn bloom_headers(&mut self) -> Result<CopyStep, FileError> {
         let size = self.footer.size();
         let group = self.group()?;
         let unknown: Vec<(usize, u64)> = (group.tree.structs(row_group::COLUMNS).enumerate())
@@ -190,7 +190,7 @@ impl ParquetCopier {
     }
 
     /// Cuts ranges into pieces; joins those that follow each other.
-    fn enqueue(&mut self, ranges: Vec<Range<u64>>) -> Result<(), LabelError> {
+    fn enqueue(&mut self, ranges: Vec<Range<u64>>) -> Result<(), FileError> {
         for mut range in ranges {
             self.check_range(&range)?;
             if let Some(last) = self.queue.back_mut()
@@ -222,12 +222,12 @@ impl ParquetCopier {
         }
     }
 
-    fn rows(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, LabelError> {
+    fn rows(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, FileError> {
         if self.rows_left > 0 {
             let rows = self.rows_left.min(self.options.batch_rows);
             return Ok(CopyStep::Rows { row_group: self.row_group, rows });
         }
-        let Some(writer) = self.added.take() else { return Err(LabelError::Protocol("no columns were added")) };
+        let Some(writer) = self.added.take() else { return Err(FileError::Protocol("no columns were added")) };
         let added = writer.finish().map_err(|error| self.not_encoded(&error))?;
         self.append(&added, out)?;
         let filters = self.group()?.chunks.iter().filter_map(|chunk| chunk.bloom_filter.clone()).collect();
@@ -236,9 +236,9 @@ impl ParquetCopier {
     }
 
     /// Appends the chunks of the added columns to those of the row group.
-    fn append(&mut self, added: &AddedFile, out: &mut Vec<u8>) -> Result<(), LabelError> {
+    fn append(&mut self, added: &AddedFile, out: &mut Vec<u8>) -> Result<(), FileError> {
         let Some(group) = added.footer.structs(file::ROW_GROUPS).next() else {
-            return Err(LabelError::Protocol("no columns were added"));
+            return Err(FileError::Protocol("no columns were added"));
         };
         let (mut chunks, mut compressed) = (Vec::new(), 0);
         for chunk in group.structs(row_group::COLUMNS) {
@@ -262,7 +262,7 @@ impl ParquetCopier {
     }
 
     /// Points the footer's entry of the last row group to the output.
-    fn close_group(&mut self) -> Result<CopyStep, LabelError> {
+    fn close_group(&mut self) -> Result<CopyStep, FileError> {
         let ordinal = self.outputs.len() - 1;
         let mut filter_at = self.position - self.bloom_filter_bytes();
         let group = self.group()?;
@@ -295,7 +295,7 @@ impl ParquetCopier {
         next: fn(usize) -> State,
         end: State,
         out: &mut Vec<u8>,
-    ) -> Result<CopyStep, LabelError> {
+    ) -> Result<CopyStep, FileError> {
         let Some(group) = self.outputs.get(at) else { return Ok(self.go(end)) };
         let old = group.chunks.len() - group.added_indexes.len();
         let entries: Vec<_> = group.tree.structs(row_group::COLUMNS).take(old).collect();
@@ -324,7 +324,7 @@ impl ParquetCopier {
         Ok(self.go(next(at + 1)))
     }
 
-    fn moved_index(&self, group: usize, index: usize, bytes: &Bytes) -> Result<Bytes, LabelError> {
+    fn moved_index(&self, group: usize, index: usize, bytes: &Bytes) -> Result<Bytes, FileError> {
         let chunk = &self.outputs[group].chunks[index];
         let (mut tree, _) = Struct::read(bytes).ok_or_else(|| self.damaged("an offset index cannot be read"))?;
         move_offset_index(&mut tree, &chunk.from, chunk.to);
@@ -333,7 +333,7 @@ impl ParquetCopier {
         Ok(moved.into())
     }
 
-    fn last_part(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, LabelError> {
+    fn last_part(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, FileError> {
         let mut tree = std::mem::take(&mut self.tree);
         let added = self.writer(None)?.finish().map_err(|error| self.not_encoded(&error))?;
         extend_schema(&mut tree, &added.footer);
@@ -388,7 +388,7 @@ impl ParquetCopier {
     }
 
     /// A writer of the added columns that uses the codec of a row group.
-    fn writer(&self, group: Option<&Group>) -> Result<AddedWriter, LabelError> {
+    fn writer(&self, group: Option<&Group>) -> Result<AddedWriter, FileError> {
         let entries: Vec<_> = group.into_iter().flat_map(|group| group.tree.structs(row_group::COLUMNS)).collect();
         let codecs = entries.iter().filter_map(|entry| entry.child(chunk::METADATA)?.i64(column::CODEC));
         // A column may be stored uncompressed where the others are not.
@@ -423,7 +423,7 @@ fn extend_schema(tree: &mut Struct, added: &Struct) {
 }
 
 impl Copier for ParquetCopier {
-    fn step(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, LabelError> {
+    fn step(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, FileError> {
         match self.state {
             State::Footer => self.read_footer(out),
             State::NextGroup => self.next_group(),
@@ -445,16 +445,16 @@ impl Copier for ParquetCopier {
         }
     }
 
-    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), LabelError> {
+    fn supply(&mut self, bytes: Vec<Bytes>) -> Result<(), FileError> {
         check_ranges(&self.ranges, &bytes)?;
         self.ranges.clear();
         self.arrived = bytes;
         Ok(())
     }
 
-    fn add(&mut self, added: &RecordBatch) -> Result<(), LabelError> {
+    fn add(&mut self, added: &RecordBatch) -> Result<(), FileError> {
         if self.state != State::Rows || added.num_rows() > self.rows_left {
-            return Err(LabelError::Protocol("the added columns are not of the rows that were asked for"));
+            return Err(FileError::Protocol("the added columns are not of the rows that were asked for"));
         }
         let mut writer = match self.added.take() {
             Some(writer) => writer,

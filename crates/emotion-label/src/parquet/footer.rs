@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::error::{Fault, LabelError};
+use crate::error::{Fault, FileError};
 use crate::options::Options;
 use crate::parquet::thrift::Struct;
 use crate::step::Need;
@@ -84,13 +84,13 @@ impl FooterReader {
     }
 
     /// Takes the bytes of the range; returns the footer, or `None` if a longer range is needed.
-    pub fn supply(&mut self, bytes: &Bytes) -> Result<Option<Bytes>, LabelError> {
+    pub fn supply(&mut self, bytes: &Bytes) -> Result<Option<Bytes>, FileError> {
         let Some(start) = bytes.len().checked_sub(8) else { return Err(self.damaged("the file is too short")) };
         let (length, magic) = bytes[start..].split_at(4);
         if bytes.starts_with(LFS_POINTER) {
             let advice = "run `git lfs install` and `git lfs pull` in its folder, or download the file";
             let what = "the file is a Git LFS pointer, not the table itself";
-            return Err(LabelError::Unsupported(Fault::new(what, self.options.place(), advice)));
+            return Err(FileError::Unsupported(Fault::new(what, self.options.place(), advice)));
         }
         if magic == b"PARE" {
             return Err(self.unsupported("the file is encrypted"));
@@ -111,7 +111,7 @@ impl FooterReader {
     }
 
     /// The footer as a tree, if files like it can be copied.
-    pub fn tree(&self, footer: &Bytes) -> Result<Struct, LabelError> {
+    pub fn tree(&self, footer: &Bytes) -> Result<Struct, FileError> {
         let Some((tree, _)) = Struct::read(footer) else { return Err(self.damaged("the footer cannot be read")) };
         let chunks = || tree.structs(file::ROW_GROUPS).flat_map(|group| group.structs(row_group::COLUMNS));
         if tree.get(file::ENCRYPTION).is_some() || chunks().any(|chunk| chunk.get(chunk::CRYPTO).is_some()) {
@@ -123,11 +123,11 @@ impl FooterReader {
         Ok(tree)
     }
 
-    pub fn damaged(&self, what: &str) -> LabelError {
-        LabelError::Damaged(Fault::new(what, self.options.place(), "write the file again, or download it again"))
+    pub fn damaged(&self, what: &str) -> FileError {
+        FileError::Damaged(Fault::new(what, self.options.place(), "write the file again, or download it again"))
     }
 
-    fn unsupported(&self, what: &str) -> LabelError {
-        LabelError::Unsupported(Fault::new(what, self.options.place(), "write it as a plain Parquet file first"))
+    fn unsupported(&self, what: &str) -> FileError {
+        FileError::Unsupported(Fault::new(what, self.options.place(), "write it as a plain Parquet file first"))
     }
 }

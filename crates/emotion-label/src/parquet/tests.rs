@@ -18,7 +18,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use proptest::prelude::*;
 
 use crate::drive::{self, DriveError};
-use crate::error::{LabelError, Position};
+use crate::error::{FileError, Position};
 use crate::options::Options;
 use crate::parquet::copier::ParquetCopier;
 use crate::parquet::texts::ParquetTexts;
@@ -89,7 +89,7 @@ fn texts(options: &Options, input: &[u8]) -> Result<Vec<Option<String>>, DriveEr
 }
 
 fn fault(error: DriveError) -> (String, Position) {
-    let DriveError::Label(error) = error else { panic!("{error}") };
+    let DriveError::File(error) = error else { panic!("{error}") };
     let fault = error.fault().unwrap();
     (format!("{} | {}", fault.what, fault.advice), fault.place.position)
 }
@@ -233,7 +233,7 @@ fn damaged_files_are_refused() {
     let before = file(&input(10), 20, plain());
     for cut in [0, 3, 9, before.len() / 2, before.len() - 1] {
         let error = copy(&options(), &before[..cut]).unwrap_err();
-        assert!(matches!(error, DriveError::Label(LabelError::Damaged(_))), "{cut}: {error}");
+        assert!(matches!(error, DriveError::File(FileError::Damaged(_))), "{cut}: {error}");
         assert!(texts(&options(), &before[..cut]).is_err());
     }
 }

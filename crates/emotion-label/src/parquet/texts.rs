@@ -16,7 +16,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::ColumnDescriptor;
 
-use crate::error::{Fault, LabelError, Place, Position};
+use crate::error::{Fault, FileError, Place, Position};
 use crate::options::Options;
 use crate::parquet::footer::FooterReader;
 use crate::step::{Need, TextBatch, TextReader, TextStep, check_ranges};
@@ -55,7 +55,7 @@ impl ParquetTexts {
         }
     }
 
-    fn open(&self, footer: &Bytes) -> Result<File, LabelError> {
+    fn open(&self, footer: &Bytes) -> Result<File, FileError> {
         self.footer.tree(footer)?;
         let unreadable = |error: ParquetError| self.footer.damaged(&error.to_string());
         let metadata = ParquetMetaDataReader::decode_metadata(footer).map_err(unreadable)?;
@@ -69,7 +69,7 @@ impl ParquetTexts {
     }
 
     /// The index of the leaf that holds the texts.
-    fn leaf(&self, metadata: &ParquetMetaData, names: &[&str]) -> Result<usize, LabelError> {
+    fn leaf(&self, metadata: &ParquetMetaData, names: &[&str]) -> Result<usize, FileError> {
         let schema = metadata.file_metadata().schema_descr();
         let text = &self.options.text;
         let leaves = || schema.columns().iter().enumerate();
@@ -90,13 +90,13 @@ impl ParquetTexts {
         Err(self.not_text(&held, &format!("name another with --text, one of: {}", names.join(", "))))
     }
 
-    fn not_text(&self, held: &str, advice: &str) -> LabelError {
+    fn not_text(&self, held: &str, advice: &str) -> FileError {
         let what = format!("the column holds {held}, not texts");
-        LabelError::Column(Fault::new(what, self.options.text_place(), advice))
+        FileError::Column(Fault::new(what, self.options.text_place(), advice))
     }
 
     /// The error for a column that is a struct, list or map.
-    fn nested<'a>(&self, leaves: impl Iterator<Item = &'a ColumnDescriptor>) -> LabelError {
+    fn nested<'a>(&self, leaves: impl Iterator<Item = &'a ColumnDescriptor>) -> FileError {
         let mut within = leaves.filter(|leaf| leaf.path().parts()[0] == self.options.text);
         match within.find(|leaf| leaf.max_rep_level() == 0 && is_text(leaf)) {
             Some(leaf) => {
@@ -110,12 +110,12 @@ impl ParquetTexts {
         self.options.text_place().at(Position::RowGroup(self.row_group))
     }
 
-    fn undecodable(&self, error: &ParquetError) -> LabelError {
+    fn undecodable(&self, error: &ParquetError) -> FileError {
         let advice = "write the file again, or label the rest with --keep-going";
-        LabelError::Damaged(Fault::new(error.to_string(), self.place(), advice))
+        FileError::Damaged(Fault::new(error.to_string(), self.place(), advice))
     }
 
-    fn decoder(&self, file: &File) -> Result<ParquetPushDecoder, LabelError> {
+    fn decoder(&self, file: &File) -> Result<ParquetPushDecoder, FileError> {
         let metadata = file.metadata.metadata();
         let group = metadata.row_group(self.row_group);
         let rows = u64::try_from(group.num_rows()).unwrap_or_default().max(1);
@@ -139,13 +139,13 @@ impl ParquetTexts {
             .map_err(|error| self.undecodable(&error))
     }
 
-    fn batch(&mut self, batch: &RecordBatch) -> Result<TextStep, LabelError> {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<TextStep, FileError> {
         let first_row = self.row;
         let texts = texts(batch.column(0)).map_err(|row| {
             let position = Position::Row { row_group: self.row_group, row: first_row + row as u64 };
             let advice = "the column is binary: name a column of texts with --text, or convert it";
             let place = self.options.text_place().at(position);
-            LabelError::Text(Fault::new("the value is not UTF-8", place, advice))
+            FileError::Text(Fault::new("the value is not UTF-8", place, advice))
         })?;
         self.row += texts.len() as u64;
         Ok(TextStep::Texts(TextBatch { row_group: self.row_group, first_row, texts }))
@@ -191,7 +191,7 @@ fn texts(column: &ArrayRef) -> Result<ArrayRef, usize> {
 }
 
 impl TextReader for ParquetTexts {
-    fn step(&mut self) -> Result<TextStep, LabelError> {
+    fn step(&mut self) -> Result<TextStep, FileError> {
         loop {
             let Some(file) = &self.file else {
                 self.ranges = vec![self.footer.range()];
@@ -227,7 +227,7 @@ impl TextReader for ParquetTexts {
         }
     }
 
-    fn supply(&mut self, mut bytes: Vec<Bytes>) -> Result<(), LabelError> {
+    fn supply(&mut self, mut bytes: Vec<Bytes>) -> Result<(), FileError> {
         check_ranges(&self.ranges, &bytes)?;
         let ranges = std::mem::take(&mut self.ranges);
         if let Some(decoder) = &mut self.decoder {

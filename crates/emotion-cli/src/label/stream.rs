@@ -1,0 +1,131 @@
+//! `emotion label` as a filter: from a pipe, or to the standard output.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use emotion_label::format::{Compression, FileType, Format, Output};
+use futures::Stream;
+use tokio::sync::mpsc::{Receiver, channel};
+
+/// The name of the standard input and of the standard output.
+pub const STANDARD: &str = "-";
+
+/// What messages call the standard output.
+pub const OUTPUT: &str = "standard output";
+
+/// Bytes that are read at once.
+const CHUNK: usize = 1 << 18;
+
+/// Chunks that are read ahead.
+const CHUNKS_AHEAD: usize = 2;
+
+/// Whether an input can be read once only, from start to end.
+pub fn is_pipe(input: &str) -> bool {
+    input == STANDARD || fs::metadata(input).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// The type of an input that is labeled as it comes: what was asked for, or what its name ends in.
+pub fn file_type(input: &str, format: Option<Format>, delimiter: Option<u8>) -> Result<FileType> {
+    let known = FileType::of(input);
+    let plain = |format| FileType { format, compression: None };
+    let asked = if delimiter.is_some() { Some(plain(Format::Csv)) } else { format.map(plain) };
+    known.or(asked).with_context(|| format!("name the format of '{}' with --format", shown(input)))
+}
+
+/// What messages call an input.
+pub fn shown(input: &str) -> &str {
+    if input == STANDARD { "standard input" } else { input }
+}
+
+/// The content of an input, read on a thread of its own: nobody waits for it when the program ends.
+pub fn chunks(input: &str) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin + use<> {
+    let (sender, receiver) = channel(CHUNKS_AHEAD);
+    let input = input.to_string();
+    std::thread::spawn(move || {
+        let mut source = match open(&input) {
+            Ok(source) => source,
+            Err(error) => return drop(sender.blocking_send(Err(error))),
+        };
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let chunk = match source.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(length) => Ok(Bytes::copy_from_slice(&buffer[..length])),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            let is_last = chunk.is_err();
+            if sender.blocking_send(chunk).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    let next = |mut receiver: Receiver<_>| async move { receiver.recv().await.map(|chunk| (chunk, receiver)) };
+    Box::pin(futures::stream::unfold(receiver, next))
+}
+
+fn open(input: &str) -> io::Result<Box<dyn Read>> {
+    Ok(if input == STANDARD { Box::new(io::stdin()) } else { Box::new(File::open(input)?) })
+}
+
+/// Where the rows of a stream go.
+pub enum Sink {
+    Standard(io::Stdout),
+    /// A file that has its name when it is complete.
+    File(tempfile::NamedTempFile, String),
+}
+
+impl Sink {
+    /// Opens the output, and says how it is compressed as a whole.
+    pub fn open(output: &str, file: FileType) -> Result<(Self, Option<Compression>)> {
+        let of = match Output::of(output)? {
+            Output::Standard => return Ok((Self::Standard(io::stdout()), None)),
+            Output::File(of) if !output.contains("://") && !Path::new(output).is_dir() => of,
+            _ => bail!("a pipe is labeled into a local file or into '-', not into '{output}'"),
+        };
+        if of.format != file.format {
+            let (from, to) = (file.format.name(), of.format.name());
+            bail!("{from} from a pipe cannot become {to}: write it to a file first");
+        }
+        let cannot = || format!("cannot write '{output}'");
+        let folder = Path::new(output).parent().filter(|folder| !folder.as_os_str().is_empty());
+        let file = crate::atomic_file::new_file().tempfile_in(folder.unwrap_or(Path::new("."))).with_context(cannot)?;
+        Ok((Self::File(file, output.into()), of.compression))
+    }
+
+    /// What messages call it.
+    pub fn shown(&self) -> &str {
+        match self {
+            Self::Standard(_) => OUTPUT,
+            Self::File(_, name) => name,
+        }
+    }
+
+    /// Completes the output; returns where to say what came of it.
+    pub fn finish(self) -> Result<Box<dyn Write>> {
+        let Self::File(file, name) = self else { return Ok(Box::new(io::stderr())) };
+        let cannot = || format!("cannot write '{name}'");
+        file.as_file().sync_all().with_context(cannot)?;
+        file.persist(&name).with_context(cannot)?;
+        Ok(Box::new(io::stdout()))
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Standard(output) => output.write(bytes),
+            Self::File(file, _) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Standard(output) => output.flush(),
+            Self::File(file, _) => file.flush(),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Lines on the standard error.
+
+use std::io::Write;
+
+/// Prints a line, if there is still somebody to read it: `eprintln!` panics where the reader has gone.
+pub fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

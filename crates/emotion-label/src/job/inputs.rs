@@ -1,0 +1,207 @@
+//! Which files there are to label.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use glob::{MatchOptions, Pattern};
+use object_store::{ObjectMeta, ObjectStore};
+
+use crate::address::{absolute, local};
+use crate::format::{FileType, Format};
+use crate::job::error::{Context, LabelError, Result};
+use crate::job::storage::Storage;
+use crate::local_files::unescaped;
+
+/// A star stands for a part of a name, not for folders.
+const IN_A_FOLDER: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// A file to label.
+#[derive(Clone)]
+pub struct Input {
+    /// Its path under the folder or before the pattern that it was found by.
+    pub name: String,
+    /// What messages call it.
+    pub shown: String,
+    pub file: FileType,
+    pub url: ListingTableUrl,
+    pub store: Arc<dyn ObjectStore>,
+    pub meta: ObjectMeta,
+}
+
+/// The files of these folders, patterns and names, in the order of theirs; those of other types are left out and
+/// counted, and so are what the job itself writes.
+pub async fn find(
+    context: &SessionContext,
+    arguments: &[String],
+    is_csv: bool,
+    output: &Storage,
+) -> Result<(Vec<Input>, usize)> {
+    let (mut inputs, mut others) = (BTreeMap::new(), 0);
+    for argument in arguments {
+        let found = Found::by(context, argument).await?;
+        let mut is_empty = true;
+        for meta in &found.files {
+            let input = found.input(meta, is_csv)?;
+            let Some(input) = input else {
+                others += usize::from(!found.is_hidden(meta));
+                continue;
+            };
+            if output.holds(&input.url) {
+                if found.is_one_file() {
+                    return refused(format!("'{argument}' is in the output itself: choose another --output"));
+                }
+                continue;
+            }
+            is_empty = false;
+            let url = input.url.as_str().to_string();
+            if let Some(other) = inputs.insert(input.name.clone(), input)
+                && other.url.as_str() != url
+            {
+                return refused(format!(
+                    "'{}' and '{url}' would both be labeled into '{}': name a folder that holds both",
+                    other.shown, other.name
+                ));
+            }
+        }
+        if is_empty {
+            let what = "there is nothing to label in";
+            return refused(format!("{what} '{argument}': no file outside the output ends in {}", Format::ENDINGS));
+        }
+    }
+    Ok((inputs.into_values().collect(), others))
+}
+
+fn refused<T>(what: String) -> Result<T> {
+    Err(LabelError::Refused(what))
+}
+
+/// What one argument names.
+struct Found {
+    argument: String,
+    url: ListingTableUrl,
+    store: Arc<dyn ObjectStore>,
+    files: Vec<ObjectMeta>,
+}
+
+impl Found {
+    async fn by(context: &SessionContext, argument: &str) -> Result<Self> {
+        let (url, pattern) = address(argument)?;
+        let store = context.runtime_env().object_store(&url).with_context(|| format!("cannot reach '{argument}'"))?;
+        let cannot = || format!("cannot list '{argument}'");
+        let state = context.state();
+        let files = url.list_all_files(&state, store.as_ref(), "").await.with_context(cannot)?;
+        let mut files: Vec<ObjectMeta> = files.try_collect().await.with_context(cannot)?;
+        if let Some(pattern) = pattern {
+            files.retain(|file| pattern.matches_with(&path_under(&url, file), IN_A_FOLDER));
+        }
+        if files.is_empty() {
+            return refused(format!("there is no file '{argument}'"));
+        }
+        Ok(Self { argument: argument.into(), url, store, files })
+    }
+
+    fn is_one_file(&self) -> bool {
+        self.files.len() == 1 && self.files[0].location == *self.url.prefix()
+    }
+
+    /// Path of a file under the argument; of a file that is the argument, its name.
+    fn name(&self, file: &ObjectMeta) -> String {
+        let path = path_under(&self.url, file);
+        let name = if path.is_empty() { file.location.filename().unwrap_or_default().into() } else { path };
+        let is_literal = self.url.scheme() != "file" || Path::new("/").join(file.location.as_ref()).exists();
+        if is_literal { name } else { unescaped(&name) }
+    }
+
+    /// Whether the file is none that people mean, such as `_SUCCESS`, or in a folder of such.
+    fn is_hidden(&self, file: &ObjectMeta) -> bool {
+        !self.is_one_file() && self.name(file).split('/').any(|part| part.starts_with(['.', '_']))
+    }
+
+    fn input(&self, file: &ObjectMeta, is_csv: bool) -> Result<Option<Input>> {
+        let name = self.name(file);
+        if self.is_hidden(file) {
+            return Ok(None);
+        }
+        let known = FileType::of(&name);
+        let Some(file_type) = (if is_csv { Some(separated(known)) } else { known }) else {
+            if self.is_one_file() {
+                let name = &self.argument;
+                return refused(format!("'{name}' is no table: the name of a file must end in {}", Format::ENDINGS));
+            }
+            return Ok(None);
+        };
+        Ok(Some(Input {
+            shown: self.shown(&name),
+            name,
+            file: file_type,
+            url: url_of(&self.url, file)?,
+            store: Arc::clone(&self.store),
+            meta: file.clone(),
+        }))
+    }
+
+    fn shown(&self, name: &str) -> String {
+        if self.is_one_file() {
+            return self.argument.clone();
+        }
+        let (base, _) = split_pattern(&self.argument);
+        match base.trim_end_matches('/') {
+            "" | "." => name.into(),
+            base => format!("{base}/{name}"),
+        }
+    }
+}
+
+/// The type of a file that is read as CSV whatever its ending.
+fn separated(known: Option<FileType>) -> FileType {
+    let format = known.map(|known| known.format).filter(|format| *format == Format::Tsv);
+    let compression = known.and_then(|known| known.compression);
+    FileType { format: format.unwrap_or(Format::Csv), compression }
+}
+
+fn path_under(url: &ListingTableUrl, file: &ObjectMeta) -> String {
+    url.strip_prefix(&file.location).into_iter().flatten().collect::<Vec<_>>().join("/")
+}
+
+/// The address of a file or a folder, and the pattern of the files that are meant under it.
+fn address(argument: &str) -> Result<(ListingTableUrl, Option<Pattern>)> {
+    let (base, pattern) = split_pattern(argument);
+    let pattern = pattern.map(Pattern::new).transpose();
+    let pattern = pattern.with_context(|| format!("'{argument}' is no pattern"))?;
+    if argument.contains("://") {
+        let url = ListingTableUrl::parse(base).with_context(|| format!("'{argument}' is no address"))?;
+        return Ok((url, pattern));
+    }
+    let base = if base.is_empty() { "." } else { base };
+    let path = absolute(Path::new(base)).with_context(|| {
+        format!("there is no file '{argument}': check the path, which starts from the current folder")
+    })?;
+    Ok((local(&path)?, pattern))
+}
+
+/// A pattern, and the folder that it is looked for in; a path that is there is none.
+fn split_pattern(argument: &str) -> (&str, Option<&str>) {
+    let is_remote = argument.contains("://");
+    let wild: &[char] = if is_remote { &['*'] } else { &['*', '?', '['] };
+    match argument.find(wild) {
+        Some(at) if is_remote || !Path::new(argument).exists() => {
+            let start = argument[..at].rfind('/').map_or(0, |slash| slash + 1);
+            (&argument[..start], Some(&argument[start..]))
+        }
+        _ => (argument, None),
+    }
+}
+
+/// The address of a file that was found under another.
+fn url_of(found: &ListingTableUrl, file: &ObjectMeta) -> Result<ListingTableUrl> {
+    let mut url = found.get_url().clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.clear().extend(file.location.as_ref().split('/'));
+    }
+    Ok(ListingTableUrl::try_new(url, None)?)
+}

@@ -1,0 +1,49 @@
+//! Labels of a row group, as the journal keeps them.
+
+use std::collections::VecDeque;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use crate::job::batch_queue::BatchQueue;
+use crate::job::counts::Counts;
+use crate::job::error::{LabelError, Result};
+use crate::job::inputs::Input;
+use crate::job::journal::{Journal, Segment};
+
+/// The labels of a row group, in the order of its rows.
+pub struct Labels<'a> {
+    journal: &'a Journal,
+    input: &'a Input,
+    schema: &'a SchemaRef,
+    segments: VecDeque<Segment>,
+    queue: BatchQueue,
+    pub counts: Counts,
+}
+
+impl<'a> Labels<'a> {
+    /// `segments` are those of all row groups.
+    pub fn new(
+        journal: &'a Journal,
+        input: &'a Input,
+        schema: &'a SchemaRef,
+        segments: &[Segment],
+        row_group: usize,
+    ) -> Self {
+        let segments = segments.iter().filter(|segment| segment.row_group == row_group).copied().collect();
+        Self { journal, input, schema, segments, queue: BatchQueue::new(schema), counts: Counts::default() }
+    }
+
+    pub async fn take(&mut self, rows: usize) -> Result<RecordBatch> {
+        while self.queue.rows() < rows {
+            let segment = self.segments.pop_front();
+            let segment = segment.ok_or_else(|| LabelError::Damaged("there are more rows than labels".into()))?;
+            let (batches, counts) = self.journal.labels(self.input, segment, self.schema).await?;
+            self.counts.add(&counts);
+            for batch in batches {
+                self.queue.push(batch);
+            }
+        }
+        self.queue.take(rows)
+    }
+}

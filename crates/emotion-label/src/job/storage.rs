@@ -1,0 +1,387 @@
+//! Where labeled files go, and what a job remembers: a folder, or a place in an object store.
+//!
+//! Nothing stands under its name before it is complete and will outlast a power failure.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_blocking;
+
+use crate::address::local;
+use crate::format::{FileType, Output};
+use crate::job::error::{Context, LabelError, Result};
+
+pub struct Storage {
+    place: Place,
+    address: ListingTableUrl,
+    /// The one file to write, if the output is no folder.
+    file: Option<String>,
+    shown: String,
+    /// Files that were begun: some may be on their way at once.
+    begun: AtomicU64,
+}
+
+/// Folder of the journal for files that are not complete, each under the number of its beginning.
+const WRITING: &str = "writing";
+
+enum Place {
+    Folder(PathBuf),
+    Store { store: Arc<dyn ObjectStore>, prefix: Path },
+}
+
+impl Storage {
+    /// The output as it was named: a file if that is one's name, else a folder.
+    pub fn open(context: &SessionContext, output: &str) -> Result<Self> {
+        let output = output.strip_prefix("file://").unwrap_or(output);
+        let shown = output.trim_end_matches('/').to_string();
+        let is_file = match Output::of(output) {
+            _ if FilePath::new(output).is_dir() => false,
+            Ok(Output::File(_)) => true,
+            Ok(Output::Standard) => {
+                return Err(LabelError::Refused("'-' is not supported as --output: name a file or a folder".into()));
+            }
+            Ok(_) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let file = is_file.then(|| shown.rsplit('/').next().unwrap_or_default().to_string());
+        if output.contains("://") {
+            let address = ListingTableUrl::parse(&shown).with_context(|| format!("'{output}' is no address"))?;
+            if address.scheme().starts_with("http") {
+                let what =
+                    format!("'{output}' cannot be written to: choose a folder or an s3://, gs:// or az:// address");
+                return Err(LabelError::Refused(what));
+            }
+            let store =
+                context.runtime_env().object_store(&address).with_context(|| format!("cannot reach '{output}'"))?;
+            return Ok(Self::in_store(store, address, file, shown));
+        }
+        let path = absolute(FilePath::new(&shown)).with_context(|| format!("cannot write to '{output}'"))?;
+        let address = local(&path)?;
+        let folder = if is_file { path.parent().unwrap_or(FilePath::new("/")).to_path_buf() } else { path };
+        Ok(Self { place: Place::Folder(folder), address, file, shown, begun: AtomicU64::new(0) })
+    }
+
+    pub fn in_store(
+        store: Arc<dyn ObjectStore>,
+        address: ListingTableUrl,
+        file: Option<String>,
+        shown: String,
+    ) -> Self {
+        let parts: Vec<_> = address.prefix().parts().collect();
+        let folder = parts.len() - usize::from(file.is_some());
+        let prefix = parts.into_iter().take(folder).collect();
+        Self { place: Place::Store { store, prefix }, address, file, shown, begun: AtomicU64::new(0) }
+    }
+
+    /// The one file to write, if the output is no folder.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// The type of the one file to write, by its name.
+    pub fn file_type(&self) -> Option<FileType> {
+        FileType::of(self.file()?)
+    }
+
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// What messages call a file of it.
+    pub fn shown_file(&self, name: &str) -> String {
+        if self.file.is_some() {
+            return match self.shown.rsplit_once('/') {
+                Some((folder, _)) => format!("{folder}/{name}"),
+                None => name.into(),
+            };
+        }
+        format!("{}/{name}", self.shown)
+    }
+
+    /// Whether what stands at this address is part of the output.
+    pub fn holds(&self, url: &ListingTableUrl) -> bool {
+        url.object_store() == self.address.object_store() && url.prefix().prefix_matches(self.address.prefix())
+    }
+
+    /// The name of a file of the job's own, which readers of the output pass over.
+    pub fn journal(&self, name: &str) -> String {
+        match &self.file {
+            Some(file) => format!(".{file}.emotion/{name}"),
+            None => format!(".emotion/{name}"),
+        }
+    }
+
+    /// The store and the path there, unless the output is on this machine.
+    pub fn remote(&self, name: &str) -> Option<(Arc<dyn ObjectStore>, Path)> {
+        match &self.place {
+            Place::Folder(_) => None,
+            Place::Store { store, prefix } => Some((Arc::clone(store), at(prefix, name))),
+        }
+    }
+
+    /// A file that is there for as long as it is open; only on this machine.
+    pub fn open_file(&self, name: &str) -> Result<Option<File>> {
+        let Place::Folder(folder) = &self.place else { return Ok(None) };
+        let path = folder.join(name);
+        let cannot = || format!("cannot write in '{}'", self.shown);
+        make_folder_of(&path).with_context(cannot)?;
+        Ok(Some(File::options().create(true).truncate(false).write(true).open(path).with_context(cannot)?))
+    }
+
+    pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let cannot = || format!("cannot read '{}'", self.shown_file(name));
+        match &self.place {
+            Place::Folder(folder) => {
+                let path = folder.join(name);
+                if_there(blocking(move || fs::read(path)).await).with_context(cannot)
+            }
+            Place::Store { store, prefix } => match store.get(&at(prefix, name)).await {
+                Ok(found) => Ok(Some(found.bytes().await.with_context(cannot)?.to_vec())),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error).with_context(cannot),
+            },
+        }
+    }
+
+    /// How many bytes a file has; `None` if there is none.
+    pub async fn size(&self, name: &str) -> Result<Option<u64>> {
+        let cannot = || format!("cannot look at '{}'", self.shown_file(name));
+        match &self.place {
+            Place::Folder(folder) => {
+                let path = folder.join(name);
+                if_there(blocking(move || Ok(fs::metadata(path)?.len())).await).with_context(cannot)
+            }
+            Place::Store { store, prefix } => match store.head(&at(prefix, name)).await {
+                Ok(meta) => Ok(Some(meta.size)),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error).with_context(cannot),
+            },
+        }
+    }
+
+    /// The names of the files in a folder, without its own.
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
+        let cannot = || format!("cannot list '{}'", self.shown_file(folder));
+        match &self.place {
+            Place::Folder(root) => {
+                let path = root.join(folder);
+                let names = if_there(blocking(move || names(&path)).await).with_context(cannot)?;
+                Ok(names.unwrap_or_default())
+            }
+            Place::Store { store, prefix } => {
+                let found = store.list_with_delimiter(Some(&at(prefix, folder))).await.with_context(cannot)?;
+                Ok(found.objects.iter().filter_map(|object| object.location.filename().map(str::to_string)).collect())
+            }
+        }
+    }
+
+    /// Writes a small file, at once.
+    pub async fn write(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let mut upload = self.upload(name).await?;
+        upload.write(bytes).await?;
+        upload.finish().await?;
+        Ok(())
+    }
+
+    /// Removes what a run that was killed has left incomplete.
+    pub async fn clear(&self) -> Result<()> {
+        match self.place {
+            Place::Folder(_) => self.remove_folder(&self.journal(WRITING)).await,
+            Place::Store { .. } => Ok(()),
+        }
+    }
+
+    /// Begins a file, which is there when the upload is finished.
+    pub async fn upload(&self, name: &str) -> Result<Upload> {
+        let shown = self.shown_file(name);
+        let target = match &self.place {
+            Place::Folder(folder) => {
+                let number = self.begun.fetch_add(1, Relaxed);
+                let begun = folder.join(self.journal(WRITING)).join(number.to_string());
+                let path = folder.join(name);
+                let create = move || {
+                    make_folder_of(&begun)?;
+                    make_folder_of(&path)?;
+                    Ok(Partial { file: File::create(&begun)?, begun, path })
+                };
+                let file = blocking(create).await.with_context(|| format!("cannot write '{shown}'"))?;
+                Target::File(Arc::new(file))
+            }
+            Place::Store { store, prefix } => {
+                let writer = BufWriter::new(Arc::clone(store), at(prefix, name)).with_max_concurrency(4);
+                Target::Object(Box::new(writer))
+            }
+        };
+        Ok(Upload { target, bytes: 0, shown })
+    }
+
+    /// Removes a file, if it is there.
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        let cannot = || format!("cannot remove '{}'", self.shown_file(name));
+        match &self.place {
+            Place::Folder(folder) => {
+                let path = folder.join(name);
+                if_there(blocking(move || fs::remove_file(path)).await).with_context(cannot)?;
+                Ok(())
+            }
+            Place::Store { store, prefix } => match store.delete(&at(prefix, name)).await {
+                Err(error) if !matches!(error, object_store::Error::NotFound { .. }) => Err(error).with_context(cannot),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Removes a folder with all that is in it.
+    pub async fn remove_folder(&self, folder: &str) -> Result<()> {
+        let cannot = || format!("cannot remove '{}'", self.shown_file(folder));
+        match &self.place {
+            Place::Folder(root) => {
+                let path = root.join(folder);
+                if_there(blocking(move || fs::remove_dir_all(path)).await).with_context(cannot)?;
+                Ok(())
+            }
+            Place::Store { store, prefix } => {
+                let objects: Vec<_> = store.list(Some(&at(prefix, folder))).try_collect().await.with_context(cannot)?;
+                for object in objects {
+                    store.delete(&object.location).await.with_context(cannot)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A file on its way.
+pub struct Upload {
+    target: Target,
+    bytes: u64,
+    shown: String,
+}
+
+enum Target {
+    File(Arc<Partial>),
+    Object(Box<BufWriter>),
+}
+
+/// A local file that has another name until it is complete.
+struct Partial {
+    file: File,
+    /// Its name until then.
+    begun: PathBuf,
+    path: PathBuf,
+}
+
+impl Partial {
+    /// Gives the file its name, once its content has reached the disk.
+    fn publish(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.begun, &self.path)?;
+        sync_folder_of(&self.path)
+    }
+}
+
+impl Upload {
+    pub async fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.bytes += bytes.len() as u64;
+        let cannot = || format!("cannot write '{}'", self.shown);
+        match &mut self.target {
+            Target::File(partial) => {
+                let partial = Arc::clone(partial);
+                blocking(move || (&partial.file).write_all(&bytes)).await.with_context(cannot)
+            }
+            Target::Object(writer) => writer.put(bytes.into()).await.with_context(cannot),
+        }
+    }
+
+    /// Gives the file its name; says how many bytes it has.
+    pub async fn finish(mut self) -> Result<u64> {
+        let cannot = || format!("cannot write '{}'", self.shown);
+        match &mut self.target {
+            Target::File(partial) => {
+                let partial = Arc::clone(partial);
+                blocking(move || partial.publish()).await.with_context(cannot)?;
+            }
+            Target::Object(writer) => writer.shutdown().await.with_context(cannot)?,
+        }
+        Ok(self.bytes)
+    }
+
+    /// Leaves nothing behind.
+    pub async fn abort(mut self) {
+        // The error that brought us here is the one to tell.
+        let _ = match &mut self.target {
+            Target::File(partial) => fs::remove_file(&partial.begun).map_err(LabelError::from),
+            Target::Object(writer) => writer.abort().await.map_err(LabelError::from),
+        };
+    }
+}
+
+/// Runs file operations, which may take long, on another thread.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// The result of an operation on a file; `None` if there is no such file.
+fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The names in a folder, as far as they are UTF-8.
+fn names(folder: &FilePath) -> io::Result<Vec<String>> {
+    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().into_string().ok());
+    fs::read_dir(folder)?.filter_map(|entry| name(entry).transpose()).collect()
+}
+
+fn at(prefix: &Path, name: &str) -> Path {
+    prefix.parts().chain(Path::from(name).parts()).collect()
+}
+
+/// Makes the folder of a file, so that it is there even after a power failure.
+fn make_folder_of(path: &FilePath) -> io::Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    if folder.is_dir() || folder.as_os_str().is_empty() {
+        return Ok(());
+    }
+    make_folder_of(folder)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => sync_folder_of(folder),
+    }
+}
+
+/// Makes a new name last.
+fn sync_folder_of(path: &FilePath) -> io::Result<()> {
+    match path.parent() {
+        #[cfg(unix)]
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// The path from the root, of which the last parts need not be there.
+fn absolute(path: &FilePath) -> io::Result<PathBuf> {
+    if let Ok(path) = path.canonicalize() {
+        return Ok(path);
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if !parent.as_os_str().is_empty() => Ok(absolute(parent)?.join(name)),
+        _ => std::path::absolute(path),
+    }
+}

@@ -1,0 +1,280 @@
+//! Jobs over object stores, which fail here at every operation they are asked for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path as FilePath;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use async_trait::async_trait;
+use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::prelude::SessionContext;
+use emotion_classifier::Classifier;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+
+use crate::format::Format;
+use crate::job::cancel::Cancel;
+use crate::job::codec::Codec;
+use crate::job::columns::Columns;
+use crate::job::error::LabelError;
+use crate::job::label_job::{LabelJob, LabelJobBuilder};
+use crate::job::observer::Observer;
+use crate::job::summary::Summary;
+
+/// A store that refuses everything after so many operations, except to unlock.
+#[derive(Debug)]
+struct Faulty {
+    inner: InMemory,
+    left: Arc<AtomicI64>,
+}
+
+impl Faulty {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { inner: InMemory::new(), left: Arc::new(AtomicI64::new(i64::MAX)) })
+    }
+
+    fn ask(&self, path: &Path) -> Result<()> {
+        ask(&self.left, path)
+    }
+
+    /// All that stands there, but for what the job remembers.
+    async fn output(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let objects: Vec<_> = self.inner.list(Some(&Path::from("out"))).try_collect().await.unwrap();
+        for object in objects.into_iter().filter(|object| !object.location.as_ref().contains(".emotion")) {
+            let bytes = self.inner.get(&object.location).await.unwrap().bytes().await.unwrap();
+            files.insert(object.location.to_string(), bytes.to_vec());
+        }
+        files
+    }
+}
+
+fn ask(left: &AtomicI64, path: &Path) -> Result<()> {
+    if path.filename() == Some("lock") || left.fetch_sub(1, Relaxed) > 0 {
+        return Ok(());
+    }
+    Err(Error::Generic { store: "faulty", source: "no space left".into() })
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faulty")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.ask(location)?;
+        self.inner.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.ask(location)?;
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.ask(location)?;
+        self.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let left = Arc::clone(&self.left);
+        let asked = locations.map(move |path| path.and_then(|path| ask(&left, &path).map(|()| path)));
+        self.inner.delete_stream(asked.boxed())
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.ask(&Path::default()) {
+            Ok(()) => self.inner.list(prefix),
+            Err(error) => Box::pin(futures::stream::iter([Err(error)])),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.ask(&Path::default())?;
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.ask(to)?;
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// Rows with a NULL, an empty and a repeated text.
+fn rows() -> RecordBatch {
+    let texts = (0..120).map(|row| match row % 10 {
+        0 => None,
+        1 => Some(String::new()),
+        2 => Some("I like you.".into()),
+        _ => Some(format!("Row {row} makes me happy, or does it?")),
+    });
+    let columns: [(&str, ArrayRef); 2] =
+        [("id", Arc::new(Int64Array::from_iter_values(0..120))), ("text", Arc::new(texts.collect::<StringArray>()))];
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+}
+
+/// The rows as a file of a format; Parquet in two row groups.
+fn file(ending: &str) -> Vec<u8> {
+    match ending {
+        "parquet" => parquet(),
+        "csv" => {
+            let mut writer = arrow::csv::Writer::new(Vec::new());
+            writer.write(&rows()).unwrap();
+            writer.into_inner()
+        }
+        "jsonl" => {
+            let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
+            writer.write(&rows()).unwrap();
+            writer.finish().unwrap();
+            writer.into_inner()
+        }
+        _ => {
+            let mut writer = arrow::ipc::writer::FileWriter::try_new(Vec::new(), &rows().schema()).unwrap();
+            writer.write(&rows()).unwrap();
+            writer.into_inner().unwrap()
+        }
+    }
+}
+
+fn parquet() -> Vec<u8> {
+    let batch = rows();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(80)).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+fn classifier() -> Arc<Classifier> {
+    let folder = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/one-head");
+    Arc::new(Classifier::load(folder).unwrap())
+}
+
+async fn bucket(store: &Arc<Faulty>, ending: &str) -> SessionContext {
+    let context = SessionContext::new();
+    let address = ListingTableUrl::parse("s3://bucket").unwrap();
+    context.register_object_store(address.get_url(), Arc::clone(store) as Arc<dyn ObjectStore>);
+    for name in ["a", "day=2/b"] {
+        let path = Path::from(format!("in/{name}.{ending}"));
+        store.inner.put(&path, file(ending).into()).await.unwrap();
+    }
+    store.inner.put(&Path::from("in/_SUCCESS"), Vec::new().into()).await.unwrap();
+    context
+}
+
+/// The events of a job, by the names of its files or the numbers of rows.
+#[derive(Default)]
+struct Events(Mutex<Vec<String>>);
+
+impl Observer for Events {
+    fn file_started(&self, file: &str) {
+        self.0.lock().unwrap().push(file.into());
+    }
+
+    fn rows_labeled(&self, rows: u64, _: u64) {
+        self.0.lock().unwrap().push(format!("{rows} rows"));
+    }
+}
+
+#[tokio::test]
+async fn small_files_are_labeled_side_by_side() {
+    let store = Faulty::new();
+    let job = LabelJob::builder(classifier(), ["s3://bucket/in/"], "text", "s3://bucket/out");
+    let plan = job.session(bucket(&store, "csv").await).build().plan().await.unwrap();
+    let events = Events::default();
+    plan.run(&events, &Cancel::default()).await.unwrap();
+    let events = events.0.into_inner().unwrap();
+    assert_eq!(events[..2], ["s3://bucket/in/a.csv", "s3://bucket/in/day=2/b.csv"]);
+    assert!(events[2].ends_with(" rows"), "{events:?}");
+}
+
+/// Changes a job.
+type Change = fn(LabelJobBuilder) -> LabelJobBuilder;
+
+async fn label(
+    context: &SessionContext,
+    classifier: &Arc<Classifier>,
+    change: Change,
+) -> std::result::Result<Summary, LabelError> {
+    let job = LabelJob::builder(Arc::clone(classifier), ["s3://bucket/in/"], "text", "s3://bucket/out");
+    let job = job.session(context.clone()).commit_every(Duration::ZERO);
+    change(job).build().plan().await?.run(&(), &Cancel::default()).await
+}
+
+/// Fails a job at every operation, whose files are of a format.
+async fn fail_everywhere(ending: &str, output: &str, change: Change) {
+    let classifier = classifier();
+    let store = Faulty::new();
+    let summary = label(&bucket(&store, ending).await, &classifier, change).await.unwrap();
+    assert_eq!((summary.files, summary.counts.rows), (2, 240));
+    let expected = store.output().await;
+    let names = ["a", "day=2/b"].map(|name| format!("out/{name}.{output}"));
+    assert_eq!(expected.keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+
+    for operations in 0.. {
+        let store = Faulty::new();
+        let context = bucket(&store, ending).await;
+        store.left.store(operations, Relaxed);
+        if label(&context, &classifier, change).await.is_ok() {
+            assert!(operations > 30, "the job takes {operations} operations");
+            assert_eq!(store.output().await, expected);
+            break;
+        }
+        for (name, bytes) in store.output().await {
+            assert_eq!(bytes, expected[&name], "{name} stands there incomplete after {operations} operations");
+        }
+        store.left.store(i64::MAX, Relaxed);
+        label(&context, &classifier, change).await.unwrap_or_else(|error| panic!("{operations}: {error:?}"));
+        assert_eq!(store.output().await, expected, "after {operations} operations");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_fails_at_any_operation_goes_on_to_the_same_bytes() {
+    fail_everywhere("parquet", "parquet", |job| job).await;
+}
+
+#[tokio::test]
+async fn a_job_that_encodes_fails_at_any_operation_and_goes_on() {
+    fail_everywhere("parquet", "parquet", |job| job.codec(Codec::Snappy)).await;
+    fail_everywhere("csv", "parquet", |job| job.format(Format::Parquet)).await;
+}
+
+#[tokio::test]
+async fn a_job_that_copies_other_formats_fails_at_any_operation_and_goes_on() {
+    for ending in ["csv", "jsonl", "arrow"] {
+        fail_everywhere(ending, ending, |job| job).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_is_not_done_again() {
+    let classifier = classifier();
+    let store = Faulty::new();
+    let context = bucket(&store, "parquet").await;
+    label(&context, &classifier, |job| job).await.unwrap();
+    let written = async || store.inner.head(&Path::from("out/a.parquet")).await.unwrap().last_modified;
+    let before = written().await;
+    label(&context, &classifier, |job| job).await.unwrap();
+    assert_eq!(written().await, before);
+    let label_alone: Change = |job| job.columns("label".parse::<Columns>().unwrap());
+    let refused = label(&context, &classifier, label_alone).await.unwrap_err();
+    assert!(matches!(refused, LabelError::Conflict(_)), "{refused:?}");
+    assert!(refused.to_string().contains("--columns was label=label,score=score, is label=label"), "{refused}");
+    let again: Change = |job| job.columns("label".parse::<Columns>().unwrap()).restart(true);
+    label(&context, &classifier, again).await.unwrap();
+    assert!(written().await > before);
+}

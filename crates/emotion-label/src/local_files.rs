@@ -1,0 +1,208 @@
+//! Local files under any name.
+//!
+//! A path of `object_store` holds no control characters, so that its local store neither opens a file whose name has a
+//! tab nor lists the folder of one. Here `%09` in a path stands for a tab, where there is no file of that very name.
+
+use std::fmt::{self, Display, Formatter};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    Attributes, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use tokio::task::spawn_blocking;
+use walkdir::{DirEntry, WalkDir};
+
+/// A name without control characters, by which [`LocalFiles`] finds the file.
+#[must_use]
+pub fn escaped(name: &str) -> String {
+    let escaped = |character: char| match character {
+        '\0'..='\x1f' | '\x7f' => format!("%{:02X}", u32::from(character)),
+        other => other.to_string(),
+    };
+    name.chars().map(escaped).collect()
+}
+
+/// The name that an [`escaped`] one stands for.
+#[must_use]
+pub fn unescaped(name: &str) -> String {
+    let mut pieces = name.split('%');
+    let mut unescaped = pieces.next().unwrap_or_default().to_string();
+    for piece in pieces {
+        let code = piece.get(..2).filter(|code| code.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F')));
+        if let Some(byte) = code.and_then(|code| u8::from_str_radix(code, 16).ok()).filter(u8::is_ascii_control) {
+            unescaped.push(char::from(byte));
+            unescaped += &piece[2..];
+        } else {
+            unescaped.push('%');
+            unescaped += piece;
+        }
+    }
+    unescaped
+}
+
+/// Local files, those with control characters in their names included.
+#[derive(Debug, Default)]
+pub struct LocalFiles(Arc<LocalFileSystem>);
+
+impl LocalFiles {
+    /// The files of this machine.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The file for which `object_store` has no name.
+    fn nameless(&self, location: &Path) -> Option<PathBuf> {
+        let name = unescaped(location.as_ref());
+        let is_plain = name == location.as_ref() || self.0.path_to_filesystem(location).is_ok_and(|path| path.exists());
+        (!is_plain).then(|| FilePath::new("/").join(name))
+    }
+}
+
+fn metadata(path: &FilePath, location: Path) -> Result<ObjectMeta> {
+    let read = || {
+        let metadata = fs::metadata(path)?;
+        Ok(ObjectMeta {
+            location,
+            last_modified: metadata.modified()?.into(),
+            size: metadata.len(),
+            e_tag: None,
+            version: None,
+        })
+    };
+    read().map_err(|source| failed(path, source))
+}
+
+fn failed(path: &FilePath, source: io::Error) -> Error {
+    match source.kind() {
+        ErrorKind::NotFound => Error::NotFound { path: path.display().to_string(), source: source.into() },
+        _ => Error::Generic { store: "LocalFileSystem", source: source.into() },
+    }
+}
+
+fn open(path: PathBuf, location: Path, options: &GetOptions) -> Result<GetResult> {
+    let meta = metadata(&path, location)?;
+    options.check_preconditions(&meta)?;
+    let file = File::open(&path).map_err(|source| failed(&path, source))?;
+    let range = match &options.range {
+        Some(range) => range
+            .as_range(meta.size)
+            .map_err(|source| Error::Generic { store: "LocalFileSystem", source: source.into() })?,
+        None => 0..meta.size,
+    };
+    Ok(GetResult { payload: GetResultPayload::File(file, path), meta, range, attributes: Attributes::default() })
+}
+
+/// All files under a folder, those behind links included.
+fn walk(folder: PathBuf) -> Vec<Result<ObjectMeta>> {
+    let entries = WalkDir::new(folder).min_depth(1).follow_links(true).into_iter();
+    let meta = |entry: walkdir::Result<DirEntry>| match entry {
+        Ok(entry) if entry.file_type().is_dir() => None,
+        Ok(entry) => match location(entry.path()).and_then(|location| metadata(entry.path(), location)) {
+            Err(Error::NotFound { .. }) => None,
+            meta => Some(meta),
+        },
+        // Links to nothing, and files that were removed meanwhile.
+        Err(error) if error.io_error().is_some_and(|error| error.kind() == ErrorKind::NotFound) => None,
+        Err(error) => Some(Err(Error::Generic { store: "LocalFileSystem", source: error.into() })),
+    };
+    entries.filter_map(meta).collect()
+}
+
+fn location(path: &FilePath) -> Result<Path> {
+    match path.to_str() {
+        Some(path) => Ok(Path::parse(escaped(path))?),
+        None => Err(failed(path, io::Error::other(format!("the name '{}' is not UTF-8", path.display())))),
+    }
+}
+
+impl Display for LocalFiles {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for LocalFiles {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.0.put_opts(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.0.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let Some(path) = self.nameless(location) else { return self.0.get_opts(location, options).await };
+        let location = location.clone();
+        spawn_blocking(move || open(path, location, &options)).await?
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.0.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let root = FilePath::new("/");
+        let prefix = prefix.map_or("", Path::as_ref);
+        let literal = root.join(prefix);
+        let folder = if literal.exists() { literal } else { root.join(unescaped(prefix)) };
+        let walk =
+            async move { spawn_blocking(move || walk(folder)).await.unwrap_or_else(|error| vec![Err(error.into())]) };
+        futures::stream::once(walk).flat_map(futures::stream::iter).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use futures::TryStreamExt;
+    use object_store::ObjectStoreExt;
+
+    use super::*;
+
+    #[test]
+    fn control_characters_have_names() {
+        assert_eq!(escaped("a\tb%20\n"), "a%09b%20%0A");
+        assert_eq!(unescaped("a%09b%20%0A%"), "a\tb%20\n%");
+        assert_eq!(unescaped("%é%0"), "%é%0");
+    }
+
+    #[tokio::test]
+    async fn files_of_any_name_are_listed_and_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let names = ["a\tb.csv", "c%09d.csv", "e%20f.csv", "g.csv"];
+        for name in names {
+            fs::write(folder.join(name), name).unwrap();
+        }
+        let store = LocalFiles::new();
+        let prefix = Path::from_absolute_path(&folder).unwrap();
+        let mut found: Vec<_> = store.list(Some(&prefix)).try_collect().await.unwrap();
+        found.sort_by(|one, other| one.location.cmp(&other.location));
+        let read = found.iter().map(|meta| async { store.get(&meta.location).await.unwrap().bytes().await.unwrap() });
+        assert_eq!(futures::future::join_all(read).await, names);
+        assert_eq!(store.get_range(&found[0].location, 1..3).await.unwrap(), "\tb");
+        assert!(matches!(store.head(&Path::parse("x%09y").unwrap()).await, Err(Error::NotFound { .. })));
+    }
+}
