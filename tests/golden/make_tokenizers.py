@@ -90,7 +90,7 @@ def byte_pairs() -> dict[str, str]:
     }
 
 
-def sentence_pieces() -> bytes:
+def sentence_pieces(**options) -> bytes:
     """A Unigram model whose rules replace a few characters only, so that it is small."""
     model = BytesIO()
     with NamedTemporaryFile("w", suffix=".tsv") as rules:
@@ -98,7 +98,7 @@ def sentence_pieces() -> bytes:
         rules.flush()
         SentencePieceTrainer.train(
             sentence_iterator=iter(words()), model_writer=model, vocab_size=100, hard_vocab_limit=False,
-            normalization_rule_tsv=rules.name, user_defined_symbols=["<sp>"], minloglevel=2,
+            normalization_rule_tsv=rules.name, user_defined_symbols=["<sp>"], minloglevel=2, **options,
         )
     return model.getvalue()
 
@@ -106,6 +106,8 @@ def sentence_pieces() -> bytes:
 def folders() -> dict[str, dict]:
     """The files of each folder; a dictionary is written as JSON."""
     xlm_roberta = {"config.json": {"model_type": "xlm-roberta"}, "sentencepiece.bpe.model": sentence_pieces()}
+    special = dict(pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]")
+    deberta = {"config.json": {"model_type": "deberta-v2"}, "spm.model": sentence_pieces(**special)}
     lower = "\n".join(pieces(True, BERT)) + "\n"
     cased = pieces(False, BERT)
     size = len(pieces(True, BERT))
@@ -163,6 +165,9 @@ def folders() -> dict[str, dict]:
         "xlm-roberta": xlm_roberta,
         "xlm-roberta-added": xlm_roberta
         | {"tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizer", "added_tokens_decoder": {"950": user, "951": token("[NEW]", special=True)}}},
+        "deberta": deberta,
+        "deberta-lower": deberta
+        | {"tokenizer_config.json": {"tokenizer_class": "DebertaV2Tokenizer", "do_lower_case": True, "split_by_punct": True, "added_tokens_decoder": {"950": user, "951": token("[NEW]", special=True)}}},
         "roberta-prefix": roberta
         | {"tokenizer_config.json": {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": True, "added_tokens_decoder": {"900": user, "901": token("[NEW]", special=True)}}},
     }

@@ -475,6 +475,8 @@ impl PhysicalExtensionCodec for EmotionPhysicalCodec {
 
 #[cfg(test)]
 mod tests {
+    use emotion_classifier::{BackendChoice, Compute, Device, Precision};
+
     use super::*;
 
     fn message(name: &str) -> ModelMessage {
@@ -502,6 +504,16 @@ mod tests {
         for name in &names {
             assert!(shared.models.get(name).is_ok(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_way_of_computing_is_read_as_it_was_written() {
+        let compute = Compute::from(Precision::Int8).backend(BackendChoice::Candle).device(Device::Cuda(1));
+        let ComputeNames { precision, backend, device } = ComputeNames::of(compute);
+        let written = ModelMessage { precision, backend, device, ..message("a") }.encode_to_vec();
+        let model = ModelMessage::decode(&*written).unwrap().receive("here");
+        let received = model.as_received().unwrap();
+        assert_eq!(received.compute.parse(), Ok(compute));
     }
 
     #[test]

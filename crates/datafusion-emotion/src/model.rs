@@ -65,7 +65,7 @@ impl ComputeNames {
         Self { precision: precision.to_string(), backend: backend.to_string(), device: device.to_string() }
     }
 
-    fn parse(&self) -> Result<Compute, String> {
+    pub(crate) fn parse(&self) -> Result<Compute, String> {
         let precision: Precision = self.precision.parse().map_err(|e| format!("{e}"))?;
         let backend = self.backend.parse().map_err(|e| format!("{e}"))?;
         let device = self.device.parse().map_err(|e| format!("{e}"))?;

@@ -195,8 +195,8 @@ impl Classifier {
     /// - `config.json`;
     /// - `model.safetensors`, or `model.safetensors.index.json` and its shards, or, with the feature `candle`,
     ///   `pytorch_model.bin`;
-    /// - `tokenizer.json`, `vocab.txt`, `vocab.json` and `merges.txt`, or `sentencepiece.bpe.model`, with what `tokenizer_config.json`,
-    ///   `special_tokens_map.json` and `added_tokens.json` change in it.
+    /// - `tokenizer.json`, `vocab.txt`, `vocab.json` and `merges.txt`, `sentencepiece.bpe.model` or `spm.model`, with
+    ///   what `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` change in it.
     ///
     /// # Errors
     ///

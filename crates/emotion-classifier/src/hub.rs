@@ -176,7 +176,7 @@ fn is_complete(folder: &Path) -> bool {
     let weights = WeightFiles::NAMES.into_iter().find(|file| has(file));
     has("config.json")
         && weights.is_some_and(|file| file != file::INDEX || has_shards())
-        && ["tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model"].into_iter().any(has)
+        && ["tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model"].into_iter().any(has)
 }
 
 /// The status with which the hub refused a request.

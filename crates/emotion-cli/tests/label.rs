@@ -888,6 +888,8 @@ fn what_was_made_otherwise_is_refused_until_restarted() {
     assert_fails(&refused, &["--precision was float32, is int8", "--restart"]);
     let refused = label(&inputs, &output, &["--threshold", "0.6"]);
     assert_fails(&refused, &["--threshold was 0, is 0.6", "--restart"]);
+    let refused = label(&inputs, &output, &["--backend", "candle"]);
+    assert_fails(&refused, &["--backend was packed, is candle", "--restart"]);
     fs::write(&input, parquet(&rows(60), 20)).unwrap();
     assert_fails(&label(&inputs, &output, &[]), &["a.parquet' has changed since labels were made of it", "--restart"]);
     assert_eq!(folder.files("out"), before);

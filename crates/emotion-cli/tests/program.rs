@@ -117,6 +117,28 @@ fn classify_prints_tables_csv_and_json() {
 }
 
 #[test]
+fn classify_by_either_backend() {
+    let labels = |arguments: &[&str]| {
+        let output = run(&[&["classify", "I like you.", "Go away!"], arguments].concat());
+        let output = output_of(&output);
+        ["love", "anger"].map(|label| output.contains(label))
+    };
+    assert_eq!(labels(&["--backend", "packed"]), [true; 2]);
+    assert_eq!(labels(&["--backend", "candle", "--device", "cpu"]), [true; 2]);
+
+    let model = root().join("tests/golden/modernbert").display().to_string();
+    output_of(&run(&["classify", "--model", &model, "I like you."]));
+    let refused = run(&["classify", "--model", &model, "--backend", "packed", "I like you."]);
+    assert_fails(&refused, &["does not know ModernBERT: choose the backend 'candle' or 'auto'"]);
+    let refused = run(&["classify", "--precision", "int8", "--model", &model, "I like you."]);
+    assert_fails(&refused, &["the candle backend does not compute in int8: choose float32"]);
+    let refused = run(&["classify", "--device", "cuda:1", "I like you."]);
+    assert_fails(&refused, &["cannot compute on 'cuda:1'", "the feature 'cuda'"]);
+    let unknown = run(&["classify", "--backend", "onnx", "I like you."]);
+    assert!(text(&unknown.stderr).contains("'auto', 'packed' or 'candle'"), "{}", text(&unknown.stderr));
+}
+
+#[test]
 fn classify_reads_a_line_each_from_standard_input() {
     let lines: Vec<_> = (0..1500).map(|i| format!("line {}", i % 10)).collect();
     let model = root().join("tests/golden/gelu-json");

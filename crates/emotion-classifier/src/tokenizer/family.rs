@@ -13,6 +13,8 @@ pub(super) enum Family {
     Roberta,
     /// `XLMRobertaTokenizer`: Unigram over `sentencepiece.bpe.model`.
     XlmRoberta,
+    /// `DebertaV2Tokenizer`: Unigram over `spm.model`.
+    Deberta,
     /// `CamembertTokenizer`: Unigram, from `tokenizer.json` only.
     Camembert,
     /// Any other class: from `tokenizer.json` only.
@@ -28,6 +30,7 @@ impl Family {
                 Some("mpnet") => Self::Mpnet,
                 Some("roberta") => Self::Roberta,
                 Some("xlm-roberta") => Self::XlmRoberta,
+                Some("deberta-v2") => Self::Deberta,
                 Some("camembert") => Self::Camembert,
                 Some(_) => Self::Other,
             };
@@ -42,6 +45,7 @@ impl Family {
             "MPNetTokenizer" => Self::Mpnet,
             "RobertaTokenizer" | "LongformerTokenizer" => Self::Roberta,
             "XLMRobertaTokenizer" => Self::XlmRoberta,
+            "DebertaV2Tokenizer" => Self::Deberta,
             "CamembertTokenizer" => Self::Camembert,
             _ => Self::Other,
         }
@@ -51,11 +55,11 @@ impl Family {
     pub(super) fn default_token(self, role: Role) -> Option<&'static str> {
         match (self, role) {
             (Self::Other, _) | (Self::Bert, Role::Bos | Role::Eos) => None,
-            (Self::Bert | Self::Mpnet, Role::Unk) => Some("[UNK]"),
-            (Self::Bert, Role::Sep) => Some("[SEP]"),
-            (Self::Bert, Role::Pad) => Some("[PAD]"),
-            (Self::Bert, Role::Cls) => Some("[CLS]"),
-            (Self::Bert, Role::Mask) => Some("[MASK]"),
+            (Self::Bert | Self::Mpnet | Self::Deberta, Role::Unk) => Some("[UNK]"),
+            (Self::Bert | Self::Deberta, Role::Sep) | (Self::Deberta, Role::Eos) => Some("[SEP]"),
+            (Self::Bert | Self::Deberta, Role::Pad) => Some("[PAD]"),
+            (Self::Bert | Self::Deberta, Role::Cls) | (Self::Deberta, Role::Bos) => Some("[CLS]"),
+            (Self::Bert | Self::Deberta, Role::Mask) => Some("[MASK]"),
             (_, Role::Bos | Role::Cls) => Some("<s>"),
             (_, Role::Eos | Role::Sep) => Some("</s>"),
             (_, Role::Unk) => Some("<unk>"),
@@ -71,6 +75,7 @@ impl Family {
             (Self::Mpnet | Self::XlmRoberta | Self::Camembert, Role::Mask) => {
                 Token { lstrip: true, ..Token::named(text) }
             }
+            (Self::Deberta, Role::Unk) => Token { normalized: Some(true), ..Token::named(text) },
             _ => Token::named(text),
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct TokenizerFiles {
     pub merges: Option<Bytes>,
     /// `sentencepiece.bpe.model`.
     pub sentence_pieces: Option<Bytes>,
+    /// `spm.model`.
+    pub deberta_pieces: Option<Bytes>,
     /// `tokenizer_config.json`.
     pub config: Option<Bytes>,
     /// `special_tokens_map.json`.
@@ -31,12 +33,13 @@ pub(crate) struct TokenizerFiles {
 impl TokenizerFiles {
     /// The names of all files that may describe a tokenizer.
     #[cfg(feature = "hub")]
-    pub(crate) const NAMES: [&'static str; 8] = [
+    pub(crate) const NAMES: [&'static str; 9] = [
         "tokenizer.json",
         "vocab.txt",
         "vocab.json",
         "merges.txt",
         "sentencepiece.bpe.model",
+        "spm.model",
         "tokenizer_config.json",
         "special_tokens_map.json",
         "added_tokens.json",
@@ -52,6 +55,7 @@ impl TokenizerFiles {
             byte_pairs: vocabulary("vocab.json")?,
             merges: vocabulary("merges.txt")?,
             sentence_pieces: vocabulary("sentencepiece.bpe.model")?,
+            deberta_pieces: vocabulary("spm.model")?,
             config: read("tokenizer_config.json")?,
             special_tokens: read("special_tokens_map.json")?,
             added_tokens: read("added_tokens.json")?,
@@ -61,10 +65,11 @@ impl TokenizerFiles {
 
     /// The SHA-256 of all files, one after another.
     pub(crate) fn sha256(&self) -> [u8; 32] {
-        let vocabulary = [&self.json, &self.pieces, &self.byte_pairs, &self.merges, &self.sentence_pieces];
+        let vocabulary = [&self.json, &self.pieces, &self.byte_pairs, &self.merges];
+        let vocabulary = vocabulary.into_iter().chain([&self.sentence_pieces, &self.deberta_pieces]);
         let settings = [&self.config, &self.special_tokens, &self.added_tokens];
         let mut hash = Sha256::new();
-        for bytes in vocabulary.into_iter().chain(settings).flatten() {
+        for bytes in vocabulary.chain(settings).flatten() {
             hash.update(bytes);
         }
         hash.finalize().into()

@@ -45,6 +45,9 @@ pub(super) fn load(files: &TokenizerFiles, settings: &Settings) -> Result<Tokeni
         (None, Family::XlmRoberta) => {
             sentence_pieces::xlm_roberta(required(files.sentence_pieces.as_ref(), "sentencepiece.bpe.model")?)?
         }
+        (None, Family::Deberta) => {
+            sentence_pieces::deberta(required(files.deberta_pieces.as_ref(), "spm.model")?, settings)?
+        }
         (None, Family::Camembert | Family::Other) => {
             return Err(Fault::Missing(
                 "tokenizer.json",

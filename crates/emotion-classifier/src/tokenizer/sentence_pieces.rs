@@ -1,11 +1,16 @@
-//! `sentencepiece.bpe.model`: the pieces of a Unigram tokenizer and their scores.
+//! `sentencepiece.bpe.model` and `spm.model`: the pieces of a Unigram tokenizer and their scores.
 
 use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::replace::ReplacePattern;
-use tokenizers::normalizers::{NormalizerWrapper, Precompiled, Replace, Sequence, Strip};
+use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Precompiled, Replace, Sequence, Strip};
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
+use tokenizers::pre_tokenizers::punctuation::Punctuation;
 use tokenizers::processors::bert::BertProcessing;
-use tokenizers::{AddedToken, Tokenizer};
+use tokenizers::tokenizer::normalizer::SplitDelimiterBehavior;
+use tokenizers::{AddedToken, PreTokenizerWrapper, Tokenizer, pre_tokenizers};
+
+use crate::tokenizer::settings::Settings;
+use crate::tokenizer::token::Role;
 
 /// What a `ModelProto` holds, as far as it is read.
 #[derive(Default)]
@@ -13,6 +18,8 @@ struct Model {
     pieces: Vec<Piece>,
     /// The algorithm: 1 is Unigram.
     algorithm: u64,
+    /// The id of the piece for what no piece spells.
+    unknown: u64,
     /// The rules that replace characters.
     characters: Vec<u8>,
 }
@@ -32,43 +39,94 @@ const USER_DEFINED: u64 = 4;
 ///
 /// Source: `XLMRobertaConverter` of Hugging Face `transformers`.
 pub(super) fn xlm_roberta(bytes: &[u8]) -> Result<Tokenizer, String> {
-    let wrong = |reason: &str| format!("sentencepiece.bpe.model is not a SentencePiece model: {reason}");
-    let model = parse(bytes).ok_or_else(|| wrong("it is truncated or damaged"))?;
-    if model.algorithm != 1 {
-        return Err(wrong("its pieces are not those of the Unigram algorithm"));
-    }
+    let wrong = |reason: String| format!("sentencepiece.bpe.model is not a SentencePiece model: {reason}");
+    let model = parse(bytes).map_err(wrong)?;
     let first = ["<s>", "<pad>", "</s>", "<unk>"].map(|piece| (piece.into(), 0.0));
     let pieces = model.pieces.iter().skip(3).map(|piece| (piece.text.clone(), f64::from(piece.score)));
     let vocab = first.into_iter().chain(pieces).chain([("<mask>".into(), 0.0)]).collect();
-    let unigram = Unigram::from(vocab, Some(3), false).map_err(|e| wrong(&e.to_string()))?;
+    let mut tokenizer = unigram(vocab, 3, &model).map_err(wrong)?;
+    // No spaces at the end, and a single `▁` for several between words.
+    let mut all: Vec<NormalizerWrapper> = rules(&model).map_err(wrong)?.into_iter().collect();
+    all.extend([Strip::new(false, true).into(), several_spaces("▁")?.into()]);
+    tokenizer.with_normalizer(Some(Sequence::new(all))).map_err(|e| wrong(e.to_string()))?;
+    tokenizer.with_pre_tokenizer(Some(Metaspace::new('▁', PrependScheme::Always, true)));
+    tokenizer.with_post_processor(Some(BertProcessing::new(("</s>".into(), 2), ("<s>".into(), 0))));
+    Ok(tokenizer)
+}
 
+/// Unigram over the pieces of a model, numbered as they are.
+///
+/// Source: `DebertaV2Converter` of Hugging Face `transformers`.
+pub(super) fn deberta(bytes: &[u8], settings: &Settings) -> Result<Tokenizer, String> {
+    let wrong = |reason: String| format!("spm.model is not a SentencePiece model: {reason}");
+    let model = parse(bytes).map_err(wrong)?;
+    let vocab: Vec<_> = model.pieces.iter().map(|piece| (piece.text.clone(), f64::from(piece.score))).collect();
+    let id = |role| {
+        let token = settings.token(role)?;
+        let id = vocab.iter().zip(0..).find(|((piece, _), _)| piece == token).map(|(_, id)| (token.to_string(), id));
+        id.ok_or_else(|| format!("spm.model has no '{token}'"))
+    };
+    let ends = BertProcessing::new(id(Role::Sep)?, id(Role::Cls)?);
+    let unknown = usize::try_from(model.unknown).map_err(|e| wrong(e.to_string()))?;
+    let mut tokenizer = unigram(vocab, unknown, &model).map_err(wrong)?;
+
+    let mut normalizers: Vec<NormalizerWrapper> = Vec::new();
+    if settings.normalizer.lowercase {
+        normalizers.push(Lowercase.into());
+    }
+    normalizers.push(Strip::new(true, true).into());
+    normalizers.extend(rules(&model).map_err(wrong)?);
+    normalizers.push(several_spaces(" ")?.into());
+    tokenizer.with_normalizer(Some(Sequence::new(normalizers))).map_err(|e| wrong(e.to_string()))?;
+    let mut splits: Vec<PreTokenizerWrapper> = Vec::new();
+    if settings.split_by_punct {
+        splits.push(Punctuation::new(SplitDelimiterBehavior::Isolated).into());
+    }
+    splits.push(Metaspace::new('▁', PrependScheme::Always, true).into());
+    tokenizer.with_pre_tokenizer(Some(pre_tokenizers::sequence::Sequence::new(splits)));
+    tokenizer.with_post_processor(Some(ends));
+    Ok(tokenizer)
+}
+
+/// Unigram over a vocabulary, with the control and user-defined pieces of the model as added tokens.
+fn unigram(vocab: Vec<(String, f64)>, unknown: usize, model: &Model) -> Result<Tokenizer, String> {
+    let unigram = Unigram::from(vocab, Some(unknown), false).map_err(|e| e.to_string())?;
     let mut tokenizer = Tokenizer::new(unigram);
     let added = model
         .pieces
         .iter()
         .filter(|piece| matches!(piece.kind, CONTROL | USER_DEFINED))
         .map(|piece| AddedToken { normalized: false, ..AddedToken::from(&*piece.text, piece.kind == CONTROL) });
-    tokenizer.add_tokens(added).map_err(|e| wrong(&e.to_string()))?;
-    tokenizer.with_normalizer(Some(normalizer(&model.characters)?)).map_err(|e| wrong(&e.to_string()))?;
-    tokenizer.with_pre_tokenizer(Some(Metaspace::new('▁', PrependScheme::Always, true)));
-    tokenizer.with_post_processor(Some(BertProcessing::new(("</s>".into(), 2), ("<s>".into(), 0))));
+    tokenizer.add_tokens(added).map_err(|e| e.to_string())?;
     Ok(tokenizer)
 }
 
-/// The rules of the model, then no spaces at the end and a single `▁` for several between words.
-fn normalizer(characters: &[u8]) -> Result<Sequence, String> {
-    let spaces = Replace::new(ReplacePattern::Regex(" {2,}".into()), "▁").map_err(|e| e.to_string())?;
-    let mut all: Vec<NormalizerWrapper> = Vec::new();
-    if !characters.is_empty() {
-        // The library panics on some malformed rules instead of returning an error.
-        let rules = std::panic::catch_unwind(|| Precompiled::from(characters)).ok().and_then(Result::ok);
-        all.push(rules.ok_or("sentencepiece.bpe.model has damaged rules for characters")?.into());
+/// The rules of the model for characters, if it has any.
+fn rules(model: &Model) -> Result<Option<NormalizerWrapper>, String> {
+    if model.characters.is_empty() {
+        return Ok(None);
     }
-    all.extend([Strip::new(false, true).into(), spaces.into()]);
-    Ok(Sequence::new(all))
+    // The library panics on some malformed rules instead of returning an error.
+    let rules = std::panic::catch_unwind(|| Precompiled::from(&model.characters)).ok().and_then(Result::ok);
+    rules.map(|rules| Some(rules.into())).ok_or_else(|| "its rules for characters are damaged".into())
 }
 
-fn parse(bytes: &[u8]) -> Option<Model> {
+/// Replaces several spaces between words.
+fn several_spaces(by: &str) -> Result<Replace, String> {
+    Replace::new(ReplacePattern::Regex(" {2,}".into()), by).map_err(|e| e.to_string())
+}
+
+/// The model, if it is of the Unigram algorithm.
+fn parse(bytes: &[u8]) -> Result<Model, String> {
+    let model = read(bytes).ok_or("it is truncated or damaged")?;
+    if model.algorithm != 1 {
+        return Err("its pieces are not those of the Unigram algorithm".into());
+    }
+    Ok(model)
+}
+
+/// `None` if the file is truncated or damaged.
+fn read(bytes: &[u8]) -> Option<Model> {
     let mut model = Model { algorithm: 1, ..Model::default() };
     let mut message = Message(bytes);
     while let Some((field, value)) = message.next()? {
@@ -77,6 +135,9 @@ fn parse(bytes: &[u8]) -> Option<Model> {
             (2, Value::Bytes(bytes)) => {
                 if let Some(Value::Integer(algorithm)) = last(bytes, 3)? {
                     model.algorithm = algorithm;
+                }
+                if let Some(Value::Integer(unknown)) = last(bytes, 40)? {
+                    model.unknown = unknown;
                 }
             }
             (3, Value::Bytes(bytes)) => {

@@ -22,6 +22,8 @@ pub(super) struct Settings {
     /// For tokenizers whose class has a normalizer of this type.
     pub normalizer: BertNormalizer,
     pub add_prefix_space: bool,
+    /// Whether each punctuation mark is a word.
+    pub split_by_punct: bool,
     /// Whether special tokens in a text are split like other words.
     pub split_special_tokens: bool,
     /// The side on which long texts are cut; `None` if `tokenizer.json` says it.
@@ -64,6 +66,7 @@ struct Config {
     tokenize_chinese_chars: Option<bool>,
     strip_accents: Option<bool>,
     add_prefix_space: Option<bool>,
+    split_by_punct: Option<bool>,
     split_special_tokens: Option<bool>,
     truncation_side: Option<String>,
     model_max_length: Option<f64>,
@@ -116,9 +119,10 @@ impl Settings {
                 true,
                 config.tokenize_chinese_chars.unwrap_or(true),
                 config.strip_accents,
-                config.do_lower_case.unwrap_or(true),
+                config.do_lower_case.unwrap_or(family != Family::Deberta),
             ),
             add_prefix_space: config.add_prefix_space.unwrap_or(false),
+            split_by_punct: config.split_by_punct.unwrap_or(false),
             split_special_tokens: config.split_special_tokens.unwrap_or(false),
             truncation_side: config.truncation_side.as_deref().map(truncation_side).transpose()?,
             model_max_length: config.model_max_length.or(config.max_len).map(length),

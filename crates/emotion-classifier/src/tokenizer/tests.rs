@@ -95,6 +95,7 @@ fn a_missing_vocabulary_is_named() {
         ("distilbert", "vocab.txt"),
         ("roberta", "vocab.json"),
         ("xlm-roberta", "sentencepiece.bpe.model"),
+        ("deberta-v2", "spm.model"),
         ("camembert", "tokenizer.json"),
         ("t5", "tokenizer.json"),
     ] {
@@ -137,11 +138,19 @@ fn the_last_tokens_are_kept_on_every_path() {
 #[test]
 fn a_sentence_piece_file_of_noise() {
     let file = fs::read(golden("tokenizers/xlm-roberta/sentencepiece.bpe.model")).unwrap();
-    let load = |bytes: &[u8]| {
+    assert_noise_is_refused(&file, "sentencepiece.bpe.model", |bytes| {
         let files = TokenizerFiles { sentence_pieces: Some(bytes.to_vec().into()), ..TokenizerFiles::default() };
         load(&files, br#"{"model_type": "xlm-roberta"}"#, 1000)
-    };
-    load(&file).unwrap();
+    });
+    let file = fs::read(golden("tokenizers/deberta/spm.model")).unwrap();
+    assert_noise_is_refused(&file, "spm.model", |bytes| {
+        let files = TokenizerFiles { deberta_pieces: Some(bytes.to_vec().into()), ..TokenizerFiles::default() };
+        load(&files, br#"{"model_type": "deberta-v2"}"#, 1000)
+    });
+}
+
+fn assert_noise_is_refused(file: &[u8], name: &str, load: impl Fn(&[u8]) -> Result<Tokenizer>) {
+    load(file).unwrap();
     for noise in [
         &[0xff; 40][..],
         &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f],
@@ -150,7 +159,7 @@ fn a_sentence_piece_file_of_noise() {
         &file[1..],
     ] {
         let message = load(noise).err().unwrap().to_string();
-        assert!(message.contains("sentencepiece.bpe.model"), "{message}");
+        assert!(message.contains(name), "{message}");
     }
     for length in 0..file.len() {
         let _ = load(&file[..length]);
