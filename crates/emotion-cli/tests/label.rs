@@ -521,6 +521,39 @@ fn links_are_files_by_their_own_names() {
     assert_eq!(folder.files("both").keys().collect::<Vec<_>>(), ["test.csv", "train.csv"]);
 }
 
+#[test]
+fn json_with_a_mark_or_a_cut_emoji_is_read_by_sql_and_converted() {
+    let folder = Folder::new();
+    let lines = "{\"id\":1,\"Text\":\"so happy \\ud83d\\ude02\"}\n{\"id\":2,\"Text\":\"so happy \\ud83d\"}\n";
+    let input = folder.write("a.jsonl", format!("\u{feff}{lines}"));
+    let query = format!("SELECT id, \"Text\" FROM '{input}' ORDER BY id");
+    let rows = run(&["sql", "-q", "--format", "csv", "-c", &query]);
+    assert_eq!(output_of(&rows), "id,Text\n1,so happy 😂\n2,so happy \u{fffd}\n");
+    output_of(&label(&input, &folder.path("a.parquet"), &["--columns", "label"]));
+    let converted = read_parquet(&folder.path("a.parquet"));
+    output_of(&label(&input, &folder.path("b.jsonl"), &["--columns", "label"]));
+    let copied = fs::read_to_string(folder.path("b.jsonl")).unwrap();
+    for (row, line) in copied.lines().enumerate() {
+        let end = format!(",\"label\":\"{}\"}}", converted["label"].as_string::<i32>().value(row));
+        assert!(line.ends_with(&end), "{line} {end}");
+    }
+    let script = folder.write("query.sql", format!("\u{feff}{query}"));
+    output_of(&run(&["sql", "-q", "-f", &script]));
+}
+
+#[test]
+fn pointers_of_git_lfs_are_named() {
+    let folder = Folder::new();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 267832558\n";
+    for name in ["a.parquet", "a.csv", "a.jsonl"] {
+        let input = folder.write(name, pointer);
+        let parts = ["Git LFS pointer", "git lfs pull"];
+        assert_fails(&run(&["sql", "-c", &format!("SELECT * FROM '{input}'")]), &parts);
+        assert_fails(&run(&["eval", &input, "--text", "Text", "--label", "label", "--model", SMALL]), &parts);
+        assert_fails(&label(&input, &folder.path("out"), &[]), &parts);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn file_names_may_have_any_character() {
