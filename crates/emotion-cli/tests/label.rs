@@ -542,6 +542,23 @@ fn json_with_a_mark_or_a_cut_emoji_is_read_by_sql_and_converted() {
 }
 
 #[test]
+fn of_a_delta_table_the_live_files_are_labeled() {
+    let folder = Folder::new();
+    for name in ["in/old.parquet", "in/part=1/new.parquet"] {
+        folder.write(name, parquet(&rows(20), 20));
+    }
+    let log = |version: u32, lines: &str| folder.write(&format!("in/_delta_log/{version:020}.json"), lines);
+    log(0, "{\"protocol\":{\"minReaderVersion\":1}}\n{\"add\":{\"path\":\"old.parquet\"}}\n");
+    log(1, "{\"remove\":{\"path\":\"old.parquet\"}}\n{\"add\":{\"path\":\"part=1/new.parquet\"}}\n");
+    output_of(&label(&folder.path("in"), &folder.path("out"), &[]));
+    assert_eq!(folder.files("out").keys().collect::<Vec<_>>(), ["part=1/new.parquet"]);
+    assert_fails(&label(&folder.path("in/*.parquet"), &folder.path("none"), &[]), &["there is no file"]);
+    fs::remove_file(folder.path("in/_delta_log/00000000000000000000.json")).unwrap();
+    let refused = label(&folder.path("in"), &folder.path("none"), &[]);
+    assert_fails(&refused, &["the Delta table", "checkpoints alone"]);
+}
+
+#[test]
 fn pointers_of_git_lfs_are_named() {
     let folder = Folder::new();
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 267832558\n";
