@@ -13,7 +13,7 @@ use datafusion::common::{plan_datafusion_err, plan_err};
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use emotion_label::address::{absolute, local};
 use emotion_label::csv_schema::{CsvShape, Dialect};
@@ -159,7 +159,7 @@ pub async fn table(
     delimiter: Option<u8>,
     readers: Readers,
 ) -> Result<Arc<dyn TableProvider>> {
-    refuse_pointer(state, url).await?;
+    refuse_others(state, url, file).await?;
     let (format, schema) = match file.format {
         Format::Csv | Format::Tsv => {
             let delimiter = delimiter.unwrap_or_else(|| self::delimiter(file));
@@ -179,15 +179,23 @@ pub async fn table(
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
-/// Refuses what Git LFS left in the place of a table.
-async fn refuse_pointer(state: &SessionState, url: &ListingTableUrl) -> Result<()> {
+/// Refuses what the start of a file shows to be no table, in words that say what to do.
+async fn refuse_others(state: &SessionState, url: &ListingTableUrl, file: FileType) -> Result<()> {
     let store = state.runtime_env().object_store(url)?;
-    let meta = store.head(url.prefix()).await?;
-    if meta.size <= lfs::LONGEST && lfs::is_pointer(&store.get(url.prefix()).await?.bytes().await?) {
-        let name = url.prefix().filename().unwrap_or_default();
-        return plan_err!("'{name}' is {}: {}", lfs::WHAT, lfs::ADVICE);
+    let size = store.head(url.prefix()).await?.size;
+    if size == 0 || file.format != Format::Json && size > lfs::LONGEST {
+        return Ok(());
     }
-    Ok(())
+    let start = store.get_range(url.prefix(), 0..size.min(lfs::LONGEST)).await?;
+    let what = if lfs::is_pointer(&start) {
+        format!("{}: {}", lfs::WHAT, lfs::ADVICE)
+    } else if file.format == Format::Json && json_text::is_array(&start) {
+        "an array of objects: write an object per line: jq -c '.[]' FILE > FILE.jsonl".into()
+    } else {
+        return Ok(());
+    };
+    let name = url.prefix().filename().unwrap_or_default();
+    Err(DataFusionError::External(format!("'{name}' is {what}").into()))
 }
 
 async fn shape(state: &SessionState, url: &ListingTableUrl, dialect: Dialect) -> Result<CsvShape> {

@@ -320,10 +320,12 @@ fn json_is_copied_byte_for_byte() {
     let refused = label(&empty, &folder.path("c.parquet"), &[]);
     assert_fails(&refused, &["Parquet cannot hold a struct without fields", "column 'meta'", "--format json"]);
     assert!(!Path::new(&folder.path(".c.parquet.emotion/job.json")).exists());
-    let array = folder.write("array.json", "[{\"Text\":\"secret\"}]");
-    let refused = label(&array, &folder.path("d.json"), &[]);
-    assert_fails(&refused, &["array of objects", "jq -c '.[]'"]);
-    assert!(!text(&refused.stderr).contains("secret"), "{refused:?}");
+    let array = folder.write("array.json", "\u{feff} [{\"Text\":\"secret\"}]");
+    let query = format!("SELECT * FROM '{array}'");
+    for refused in [label(&array, &folder.path("d.json"), &[]), run(&["sql", "-c", &query])] {
+        assert_fails(&refused, &["array of objects", "jq -c '.[]'"]);
+        assert!(!text(&refused.stderr).contains("secret"), "{refused:?}");
+    }
 }
 
 /// Labels what is given on the standard input.
@@ -432,6 +434,10 @@ fn pipes_are_read_and_closed_pipes_end_quietly() {
         "LABEL in.csv -o out.csv -q && LABEL <(cat in.csv) --format csv -o piped.csv && cmp out.csv piped.csv",
     ));
     output_of(&shell("LABEL <(cat in.csv) --format csv -o - -q | cmp - out.csv"));
+    output_of(&shell("LABEL - -o named.csv < in.csv && cmp named.csv out.csv"));
+    output_of(&shell(
+        "LABEL /dev/stdin --format csv -o /dev/stdout -q < in.csv > redirected && cmp redirected out.csv",
+    ));
     output_of(&shell("mkfifo fifo.csv && (cat in.csv > fifo.csv &) && LABEL fifo.csv -o - -q | cmp - out.csv"));
     for input in ["in.csv", "in.jsonl", "in.parquet", "<(cat in.csv) --format csv", "- --format csv < in.csv"] {
         for end in ["| head -n 1", "2>&1 | head -n 1"] {
@@ -565,7 +571,9 @@ fn pointers_of_git_lfs_are_named() {
     for name in ["a.parquet", "a.csv", "a.jsonl"] {
         let input = folder.write(name, pointer);
         let parts = ["Git LFS pointer", "git lfs pull"];
-        assert_fails(&run(&["sql", "-c", &format!("SELECT * FROM '{input}'")]), &parts);
+        let refused = run(&["sql", "-c", &format!("SELECT * FROM '{input}'")]);
+        assert_fails(&refused, &parts);
+        assert!(text(&refused.stderr).starts_with(&format!("Error: '{name}' is")), "{refused:?}");
         assert_fails(&run(&["eval", &input, "--text", "Text", "--label", "label", "--model", SMALL]), &parts);
         assert_fails(&label(&input, &folder.path("out"), &[]), &parts);
     }
@@ -869,7 +877,7 @@ fn wrong_inputs_say_what_to_do() {
     assert_fails(&label(&input, &folder.path("o.avro"), &[]), &["Avro is read and not written"]);
     assert_fails(&label(&input, &folder.path("o.xlsx"), &[]), &["the ending of the output's name is not known"]);
     assert_fails(&label(&folder.path(""), "-", &[]), &["is no file that '-' could take"]);
-    assert_fails(&label("-", &folder.path("a.csv"), &[]), &["name the format of 'standard input' with --format"]);
+    assert_fails(&label("-", "-", &[]), &["name the format of 'standard input' with --format"]);
     assert_fails(&label("-", &folder.path("a.csv"), &["--format", "json"]), &["JSON from a pipe cannot become CSV"]);
     assert_fails(&label("-", &output, &["--format", "csv"]), &["a pipe is labeled into a local file or into '-'"]);
     assert_fails(&label("-", "-", &["--format", "csv", "--keep-going"]), &["--keep-going", "need files"]);

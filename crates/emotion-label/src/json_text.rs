@@ -39,6 +39,13 @@ pub fn address(runtime: &RuntimeEnv, url: &ListingTableUrl) -> DataFusionResult<
     mended(url.as_str())
 }
 
+/// Whether a file that begins so is an array, and not JSON lines.
+#[must_use]
+pub fn is_array(start: &[u8]) -> bool {
+    let text = start.strip_prefix(MARK).unwrap_or(start);
+    text.trim_ascii_start().starts_with(b"[")
+}
+
 /// A store whose files are JSON lines.
 #[derive(Debug)]
 pub struct JsonText(Arc<dyn ObjectStore>);
