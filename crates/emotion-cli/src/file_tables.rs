@@ -13,22 +13,38 @@ use datafusion::common::{plan_datafusion_err, plan_err};
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use emotion_label::address::{absolute, local};
 use emotion_label::csv_schema::{CsvShape, Dialect};
 use emotion_label::format::{Compression, FileType, Format};
+use emotion_label::json_text;
+use emotion_label::lfs;
 use emotion_label::object::Object;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStoreExt};
 
 /// Makes tables of names of files.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FileTables {
     others: DynamicListTableFactory,
+    readers: Readers,
+}
+
+/// Which machines read the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// This one.
+    Here,
+    /// The executors of a cluster, which know the addresses of stores alone.
+    Cluster,
 }
 
 impl FileTables {
+    pub fn new(readers: Readers) -> Self {
+        Self { others: DynamicListTableFactory::default(), readers }
+    }
+
     /// The factory for what is not a single file, which needs to know the session.
     pub fn others(&self) -> &DynamicListTableFactory {
         &self.others
@@ -46,7 +62,7 @@ impl UrlTableFactory for FileTables {
     async fn try_new(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let state = self.state()?;
         if let Some((url, file)) = single_file(name) {
-            return Ok(Some(table(&state, &url, file, None).await?));
+            return Ok(Some(table(&state, &url, file, None, self.readers).await?));
         }
         if let Some((url, files, file)) = folder_of_csv(&state, name).await? {
             return Ok(Some(folder(&state, &url, &files, file).await?));
@@ -141,7 +157,9 @@ pub async fn table(
     url: &ListingTableUrl,
     file: FileType,
     delimiter: Option<u8>,
+    readers: Readers,
 ) -> Result<Arc<dyn TableProvider>> {
+    refuse_others(state, url, file).await?;
     let (format, schema) = match file.format {
         Format::Csv | Format::Tsv => {
             let delimiter = delimiter.unwrap_or_else(|| self::delimiter(file));
@@ -150,13 +168,34 @@ pub async fn table(
         }
         _ => (format(state, file)?, None),
     };
+    let is_mended = file.format == Format::Json && file.compression.is_none() && readers == Readers::Here;
+    let url = if is_mended { json_text::address(state.runtime_env(), url)? } else { url.clone() };
     let options = ListingOptions::new(format).with_file_extension("");
     let schema = match schema {
         Some(schema) => schema,
-        None => options.infer_schema(state, url).await?,
+        None => options.infer_schema(state, &url).await?,
     };
-    let config = ListingTableConfig::new(url.clone()).with_listing_options(options).with_schema(schema);
+    let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// Refuses what the start of a file shows to be no table, in words that say what to do.
+async fn refuse_others(state: &SessionState, url: &ListingTableUrl, file: FileType) -> Result<()> {
+    let store = state.runtime_env().object_store(url)?;
+    let size = store.head(url.prefix()).await?.size;
+    if size == 0 || file.format != Format::Json && size > lfs::LONGEST {
+        return Ok(());
+    }
+    let start = store.get_range(url.prefix(), 0..size.min(lfs::LONGEST)).await?;
+    let what = if lfs::is_pointer(&start) {
+        format!("{}: {}", lfs::WHAT, lfs::ADVICE)
+    } else if file.format == Format::Json && json_text::is_array(&start) {
+        "an array of objects: write an object per line: jq -c '.[]' FILE > FILE.jsonl".into()
+    } else {
+        return Ok(());
+    };
+    let name = url.prefix().filename().unwrap_or_default();
+    Err(DataFusionError::External(format!("'{name}' is {what}").into()))
 }
 
 async fn shape(state: &SessionState, url: &ListingTableUrl, dialect: Dialect) -> Result<CsvShape> {

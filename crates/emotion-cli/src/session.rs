@@ -19,7 +19,7 @@ use emotion_label::format::Format;
 use emotion_label::local_files::LocalFiles;
 
 use crate::cluster;
-use crate::file_tables::FileTables;
+use crate::file_tables::{FileTables, Readers};
 
 /// Endings of files that are tables.
 const EXTENSIONS: &str = Format::ENDINGS;
@@ -63,7 +63,8 @@ pub async fn session_on(
         Some(address) => cluster::connect(address, state).await?,
         None => SessionContext::new_with_state(state),
     };
-    let context = with_files(context);
+    let readers = if cluster.is_some() { Readers::Cluster } else { Readers::Here };
+    let context = with_files(context, readers);
     context.refresh_catalogs().await?;
     context.register_catalog_list(Arc::new(DynamicObjectStoreCatalog::new(
         Arc::clone(context.state().catalog_list()),
@@ -74,8 +75,8 @@ pub async fn session_on(
 }
 
 /// The session with names of files as tables.
-fn with_files(context: SessionContext) -> SessionContext {
-    let tables = Arc::new(FileTables::default());
+fn with_files(context: SessionContext, readers: Readers) -> SessionContext {
+    let tables = Arc::new(FileTables::new(readers));
     let names = Arc::clone(context.state().catalog_list());
     let catalogs = DynamicFileCatalog::new(names, Arc::clone(&tables) as Arc<dyn UrlTableFactory>);
     let session_id = context.session_id();

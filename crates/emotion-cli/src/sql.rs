@@ -76,11 +76,18 @@ fn scripts(arguments: &Arguments) -> Result<Option<Vec<String>>> {
     if scripts.is_empty() && !std::io::stdin().is_terminal() {
         let mut script = String::new();
         std::io::stdin().read_to_string(&mut script).context("cannot read SQL from standard input")?;
-        scripts.push(script);
+        scripts.push(without_mark(&script));
     }
     Ok(Some(scripts).filter(|scripts| !scripts.is_empty()))
 }
 
+/// The script without the byte order mark that some editors begin a file with.
+fn without_mark(script: &str) -> String {
+    script.strip_prefix('\u{feff}').unwrap_or(script).into()
+}
+
 fn read_script(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file).with_context(|| format!("cannot read the SQL file '{}'", file.display()))
+    let script = std::fs::read_to_string(file);
+    let script = script.with_context(|| format!("cannot read the SQL file '{}'", file.display()))?;
+    Ok(without_mark(&script))
 }

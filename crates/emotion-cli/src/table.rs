@@ -13,7 +13,7 @@ use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistr
 use emotion_label::format::{FileType, Format};
 
 use crate::character::ascii;
-use crate::file_tables::{address_of, table};
+use crate::file_tables::{Readers, address_of, table};
 use crate::session::{explain, session};
 use crate::stores::object_store;
 
@@ -76,7 +76,7 @@ impl TableArguments {
         object_store(context, &url).await?;
         let compression = FileType::of(file).and_then(|file| file.compression);
         let file_type = FileType { format: Format::Csv, compression };
-        let table = table(&context.state(), &url, file_type, Some(delimiter)).await;
+        let table = table(&context.state(), &url, file_type, Some(delimiter), Readers::Here).await;
         table.and_then(|table| context.read_table(table)).with_context(cannot)
     }
 }

@@ -418,10 +418,12 @@ fn json_is_copied_byte_for_byte() {
     let refused = label(&empty, &folder.path("c.parquet"), &[]);
     assert_fails(&refused, &["Parquet cannot hold a struct without fields", "column 'meta'", "--format json"]);
     assert!(!Path::new(&folder.path(".c.parquet.emotion/job.json")).exists());
-    let array = folder.write("array.json", "[{\"Text\":\"secret\"}]");
-    let refused = label(&array, &folder.path("d.json"), &[]);
-    assert_fails(&refused, &["array of objects", "jq -c '.[]'"]);
-    assert!(!text(&refused.stderr).contains("secret"), "{refused:?}");
+    let array = folder.write("array.json", "\u{feff} [{\"Text\":\"secret\"}]");
+    let query = format!("SELECT * FROM '{array}'");
+    for refused in [label(&array, &folder.path("d.json"), &[]), run(&["sql", "-c", &query])] {
+        assert_fails(&refused, &["array of objects", "jq -c '.[]'"]);
+        assert!(!text(&refused.stderr).contains("secret"), "{refused:?}");
+    }
 }
 
 /// Labels what is given on the standard input.
@@ -530,6 +532,10 @@ fn pipes_are_read_and_closed_pipes_end_quietly() {
         "LABEL in.csv -o out.csv -q && LABEL <(cat in.csv) --format csv -o piped.csv && cmp out.csv piped.csv",
     ));
     output_of(&shell("LABEL <(cat in.csv) --format csv -o - -q | cmp - out.csv"));
+    output_of(&shell("LABEL - -o named.csv < in.csv && cmp named.csv out.csv"));
+    output_of(&shell(
+        "LABEL /dev/stdin --format csv -o /dev/stdout -q < in.csv > redirected && cmp redirected out.csv",
+    ));
     output_of(&shell("mkfifo fifo.csv && (cat in.csv > fifo.csv &) && LABEL fifo.csv -o - -q | cmp - out.csv"));
     for input in ["in.csv", "in.jsonl", "in.parquet", "<(cat in.csv) --format csv", "- --format csv < in.csv"] {
         for end in ["| head -n 1", "2>&1 | head -n 1"] {
@@ -617,6 +623,58 @@ fn links_are_files_by_their_own_names() {
     assert_eq!(folder.files("one").keys().collect::<Vec<_>>(), ["train.csv"]);
     output_of(&label(&folder.path("snapshot"), &folder.path("both"), &[]));
     assert_eq!(folder.files("both").keys().collect::<Vec<_>>(), ["test.csv", "train.csv"]);
+}
+
+#[test]
+fn json_with_a_mark_or_a_cut_emoji_is_read_by_sql_and_converted() {
+    let folder = Folder::new();
+    let lines = "{\"id\":1,\"Text\":\"so happy \\ud83d\\ude02\"}\n{\"id\":2,\"Text\":\"so happy \\ud83d\"}\n";
+    let input = folder.write("a.jsonl", format!("\u{feff}{lines}"));
+    let query = format!("SELECT id, \"Text\" FROM '{input}' ORDER BY id");
+    let rows = run(&["sql", "-q", "--format", "csv", "-c", &query]);
+    assert_eq!(output_of(&rows), "id,Text\n1,so happy 😂\n2,so happy \u{fffd}\n");
+    output_of(&label(&input, &folder.path("a.parquet"), &["--columns", "label"]));
+    let converted = read_parquet(&folder.path("a.parquet"));
+    output_of(&label(&input, &folder.path("b.jsonl"), &["--columns", "label"]));
+    let copied = fs::read_to_string(folder.path("b.jsonl")).unwrap();
+    for (row, line) in copied.lines().enumerate() {
+        let end = format!(",\"label\":\"{}\"}}", converted["label"].as_string::<i32>().value(row));
+        assert!(line.ends_with(&end), "{line} {end}");
+    }
+    let script = folder.write("query.sql", format!("\u{feff}{query}"));
+    output_of(&run(&["sql", "-q", "-f", &script]));
+}
+
+#[test]
+fn of_a_delta_table_the_live_files_are_labeled() {
+    let folder = Folder::new();
+    for name in ["in/old.parquet", "in/part=1/new.parquet"] {
+        folder.write(name, parquet(&rows(20), 20));
+    }
+    let log = |version: u32, lines: &str| folder.write(&format!("in/_delta_log/{version:020}.json"), lines);
+    log(0, "{\"protocol\":{\"minReaderVersion\":1}}\n{\"add\":{\"path\":\"old.parquet\"}}\n");
+    log(1, "{\"remove\":{\"path\":\"old.parquet\"}}\n{\"add\":{\"path\":\"part=1/new.parquet\"}}\n");
+    output_of(&label(&folder.path("in"), &folder.path("out"), &[]));
+    assert_eq!(folder.files("out").keys().collect::<Vec<_>>(), ["part=1/new.parquet"]);
+    assert_fails(&label(&folder.path("in/*.parquet"), &folder.path("none"), &[]), &["there is no file"]);
+    fs::remove_file(folder.path("in/_delta_log/00000000000000000000.json")).unwrap();
+    let refused = label(&folder.path("in"), &folder.path("none"), &[]);
+    assert_fails(&refused, &["the Delta table", "checkpoints alone"]);
+}
+
+#[test]
+fn pointers_of_git_lfs_are_named() {
+    let folder = Folder::new();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 267832558\n";
+    for name in ["a.parquet", "a.csv", "a.jsonl"] {
+        let input = folder.write(name, pointer);
+        let parts = ["Git LFS pointer", "git lfs pull"];
+        let refused = run(&["sql", "-c", &format!("SELECT * FROM '{input}'")]);
+        assert_fails(&refused, &parts);
+        assert!(text(&refused.stderr).starts_with(&format!("Error: '{name}' is")), "{refused:?}");
+        assert_fails(&run(&["eval", &input, "--text", "Text", "--label", "label", "--model", SMALL]), &parts);
+        assert_fails(&label(&input, &folder.path("out"), &[]), &parts);
+    }
 }
 
 #[cfg(unix)]
@@ -921,7 +979,7 @@ fn wrong_inputs_say_what_to_do() {
     assert_fails(&label(&input, &folder.path("o.avro"), &[]), &["Avro is read and not written"]);
     assert_fails(&label(&input, &folder.path("o.xlsx"), &[]), &["the ending of the output's name is not known"]);
     assert_fails(&label(&folder.path(""), "-", &[]), &["is no file that '-' could take"]);
-    assert_fails(&label("-", &folder.path("a.csv"), &[]), &["name the format of 'standard input' with --format"]);
+    assert_fails(&label("-", "-", &[]), &["name the format of 'standard input' with --format"]);
     assert_fails(&label("-", &folder.path("a.csv"), &["--format", "json"]), &["JSON from a pipe cannot become CSV"]);
     assert_fails(&label("-", &output, &["--format", "csv"]), &["a pipe is labeled into a local file or into '-'"]);
     assert_fails(&label("-", "-", &["--format", "csv", "--keep-going"]), &["--keep-going", "need files"]);

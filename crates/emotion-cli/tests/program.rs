@@ -377,6 +377,9 @@ fn report_leaves_out_what_is_no_time() {
     for part in ["3 texts are not on the chart", "2024-03-30 22:00: 1", "2024-03-30 00:00: 1", "shown in UTC"] {
         assert!(html.contains(part), "no '{part}' in {html}");
     }
+    fs::write(&table, "label,at\njoy,03/31/2024\njoy,\n").unwrap();
+    let refused = run(&["report", &table, "--label", "label", "--time", "at", "-o", &page]);
+    assert_fails(&refused, &["no value of the column 'at' is a time such as"]);
     let day = path("day.parquet");
     let query = format!("COPY (SELECT 'joy' AS label, TIME '12:00:00' AS at) TO '{day}'");
     output_of(&run(&["sql", "-q", "-c", &query]));

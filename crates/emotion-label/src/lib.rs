@@ -21,6 +21,9 @@ pub mod format;
 #[cfg(feature = "job")]
 pub mod job;
 #[cfg(feature = "job")]
+pub mod json_text;
+pub mod lfs;
+#[cfg(feature = "job")]
 pub mod local_files;
 pub mod metadata;
 #[cfg(feature = "job")]

@@ -32,7 +32,7 @@ use crate::standard_error::say;
 use crate::stores::object_store;
 use formats::{Compression, OutputFormat};
 use progress::Progress;
-use stream::{STANDARD, Sink, is_pipe, shown};
+use stream::{Sink, is_pipe, is_standard, shown};
 
 /// Exit code of a job that is complete but for what was set aside.
 const SET_ASIDE: u8 = 3;
@@ -52,7 +52,7 @@ const STOPPED: u8 = 130;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Arguments {
     /// Files, folders (with all that is in them) or patterns; also at s3://, gs://, az:// and https://; or - for the
-    /// standard input, in the format of --format
+    /// standard input, in the format of --format or of the output's name
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<String>,
 
@@ -135,8 +135,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         [input] if is_pipe(input) || arguments.is_streamed(input) => {
             unless_asked_to_end(Box::pin(arguments.filter(input))).await
         }
-        [input] if arguments.output == STANDARD => unless_asked_to_end(Box::pin(arguments.print(input))).await,
-        _ if arguments.output == STANDARD => bail!("'-' takes one file: name a folder with --output"),
+        [input] if is_standard(&arguments.output) => unless_asked_to_end(Box::pin(arguments.print(input))).await,
+        _ if is_standard(&arguments.output) => bail!("'-' takes one file: name a folder with --output"),
         inputs => match inputs.iter().find(|input| is_pipe(input)) {
             Some(pipe) => bail!("'{}' cannot be labeled together with other inputs: label it alone", shown(pipe)),
             None => arguments.label().await,
@@ -220,7 +220,7 @@ impl Arguments {
     fn is_streamed(&self, input: &str) -> bool {
         let Some(file) = FileType::of(input) else { return false };
         let is_same = self.format.is_none_or(|format| Format::from(format) == file.format);
-        self.output == STANDARD && file.format.is_text() && is_same && self.is_plain() && Path::new(input).is_file()
+        is_standard(&self.output) && file.format.is_text() && is_same && self.is_plain() && Path::new(input).is_file()
     }
 
     /// Whether no option needs more than one pass over the input.
@@ -233,7 +233,7 @@ impl Arguments {
         if !self.is_plain() {
             bail!("--cluster, --keep-going, --restart and --dry-run need files: write '{}' to one", shown(input));
         }
-        let file = stream::file_type(input, self.format.map(Format::from), self.delimiter)?;
+        let file = stream::file_type(input, self.format.map(Format::from), self.delimiter, &self.output)?;
         let (mut sink, compression) = Sink::open(&self.output, file)?;
         let job = self.job([shown(input)], sink.shown()).await?;
         let summary = job.filter(stream::chunks(input), file, compression, &mut sink).await?;

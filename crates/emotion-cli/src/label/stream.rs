@@ -10,8 +10,11 @@ use emotion_label::format::{Compression, FileType, Format, Output};
 use futures::Stream;
 use tokio::sync::mpsc::{Receiver, channel};
 
-/// The name of the standard input and of the standard output.
-pub const STANDARD: &str = "-";
+/// Names of the standard input.
+const INPUTS: [&str; 2] = ["-", "/dev/stdin"];
+
+/// Names of the standard output.
+const OUTPUTS: [&str; 2] = ["-", "/dev/stdout"];
 
 /// What messages call the standard output.
 pub const OUTPUT: &str = "standard output";
@@ -24,20 +27,26 @@ const CHUNKS_AHEAD: usize = 2;
 
 /// Whether an input can be read once only, from start to end.
 pub fn is_pipe(input: &str) -> bool {
-    input == STANDARD || fs::metadata(input).is_ok_and(|found| !found.is_file() && !found.is_dir())
+    INPUTS.contains(&input) || fs::metadata(input).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
-/// The type of an input that is labeled as it comes: what was asked for, or what its name ends in.
-pub fn file_type(input: &str, format: Option<Format>, delimiter: Option<u8>) -> Result<FileType> {
-    let known = FileType::of(input);
+/// Whether an output is the standard output.
+pub fn is_standard(output: &str) -> bool {
+    OUTPUTS.contains(&output)
+}
+
+/// The type of an input that is labeled as it comes: by its name, as was asked for, or that of the output.
+pub fn file_type(input: &str, format: Option<Format>, delimiter: Option<u8>, output: &str) -> Result<FileType> {
     let plain = |format| FileType { format, compression: None };
-    let asked = if delimiter.is_some() { Some(plain(Format::Csv)) } else { format.map(plain) };
-    known.or(asked).with_context(|| format!("name the format of '{}' with --format", shown(input)))
+    let asked = if delimiter.is_some() { Some(Format::Csv) } else { format };
+    let as_output = || FileType::of(output).map(|file| plain(file.format));
+    let file = FileType::of(input).or(asked.map(plain)).or_else(as_output);
+    file.with_context(|| format!("name the format of '{}' with --format", shown(input)))
 }
 
 /// What messages call an input.
 pub fn shown(input: &str) -> &str {
-    if input == STANDARD { "standard input" } else { input }
+    if INPUTS.contains(&input) { "standard input" } else { input }
 }
 
 /// The content of an input, read on a thread of its own: nobody waits for it when the program ends.
@@ -68,7 +77,7 @@ pub fn chunks(input: &str) -> impl Stream<Item = io::Result<Bytes>> + Send + Unp
 }
 
 fn open(input: &str) -> io::Result<Box<dyn Read>> {
-    Ok(if input == STANDARD { Box::new(io::stdin()) } else { Box::new(File::open(input)?) })
+    Ok(if INPUTS.contains(&input) { Box::new(io::stdin()) } else { Box::new(File::open(input)?) })
 }
 
 /// Where the rows of a stream go.
@@ -81,8 +90,10 @@ pub enum Sink {
 impl Sink {
     /// Opens the output, and says how it is compressed as a whole.
     pub fn open(output: &str, file: FileType) -> Result<(Self, Option<Compression>)> {
+        if is_standard(output) {
+            return Ok((Self::Standard(io::stdout()), None));
+        }
         let of = match Output::of(output)? {
-            Output::Standard => return Ok((Self::Standard(io::stdout()), None)),
             Output::File(of) if !output.contains("://") && !Path::new(output).is_dir() => of,
             _ => bail!("a pipe is labeled into a local file or into '-', not into '{output}'"),
         };

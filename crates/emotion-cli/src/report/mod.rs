@@ -69,6 +69,9 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let labeled = arguments.labeled(&context, table).await?;
     context.register_table("labeled", labeled.into_view())?;
     let figures = Figures::of(&context).await?;
+    if let (Some(name), None, 1..) = (&arguments.time, &figures.over_time, figures.without_time) {
+        bail!("no value of the column '{name}' is a time such as 2026-03-31 12:30 of the years 1678 to 2261");
+    }
     let page = html::page(&arguments.title, arguments.table.files(), &figures);
     atomic_file::write(&arguments.output, page.into_string().as_bytes())?;
     eprintln!("{} texts: see {}", figures.rows - figures.unlabeled, arguments.output.display());

@@ -12,6 +12,7 @@ use object_store::{ObjectMeta, ObjectStore};
 
 use crate::address::{absolute, local};
 use crate::format::{FileType, Format};
+use crate::job::delta;
 use crate::job::error::{Context, LabelError, Result};
 use crate::job::storage::Storage;
 use crate::local_files::unescaped;
@@ -95,7 +96,8 @@ impl Found {
         let cannot = || format!("cannot list '{argument}'");
         let state = context.state();
         let files = url.list_all_files(&state, store.as_ref(), "").await.with_context(cannot)?;
-        let mut files: Vec<ObjectMeta> = files.try_collect().await.with_context(cannot)?;
+        let files: Vec<ObjectMeta> = files.try_collect().await.with_context(cannot)?;
+        let mut files = delta::live(&store, files).await?;
         if let Some(pattern) = pattern {
             files.retain(|file| pattern.matches_with(&path_under(&url, file), IN_A_FOLDER));
         }

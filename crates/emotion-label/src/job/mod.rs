@@ -41,6 +41,7 @@ mod codec;
 mod columns;
 mod compressor;
 mod counts;
+mod delta;
 mod encoder;
 mod error;
 mod estimate;

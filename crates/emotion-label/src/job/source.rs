@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use bytes::Bytes;
 #[cfg(feature = "cluster")]
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
@@ -18,6 +19,7 @@ use crate::job::inputs::Input;
 use crate::job::labeler::Labeler;
 use crate::job::texts::{Texts, failure, row_groups};
 use crate::job::typed::Typed;
+use crate::lfs;
 use crate::object::Object;
 use crate::open;
 use crate::options::Options;
@@ -49,6 +51,10 @@ impl Source {
         let object = Object::new(&input.store, &input.meta);
         let options = choices.options(&input.shown, input.file.format, labeler.schema());
         let file = opened_as(input.file);
+        if object.size() <= lfs::LONGEST && lfs::is_pointer(&start(&object).await?) {
+            let what = format!("the file is {}: {}", lfs::WHAT, lfs::ADVICE);
+            return Err(Failure::Input(None, LabelError::Refused(what)));
+        }
         let is_avro = file.format == Format::Avro;
         let row_groups = if is_avro { Vec::new() } else { row_groups(&object, file, &options).await? };
         let mut source = Self { row_groups, object, file, options, typed: None, stored: None, text: None };
@@ -150,6 +156,12 @@ impl Source {
         let what = format!("it has {rows} rows where {announced} were announced");
         Failure::Input(Some(row_group), LabelError::Damaged(what))
     }
+}
+
+/// The bytes at the start of a file.
+async fn start(object: &Object) -> Result<Bytes, Failure> {
+    let chunk = object.open().chunk().await.map_err(|error| Failure::Input(None, error.into()))?;
+    Ok(chunk.unwrap_or_default())
 }
 
 fn joined(input: &Schema, added: &Schema) -> Schema {

@@ -38,6 +38,7 @@ use crate::job::error::{LabelError, Result};
 use crate::job::inputs::Input;
 use crate::job::parquet_object::ParquetObject;
 use crate::job::target::is_separated;
+use crate::json_text;
 use crate::object::Object;
 
 /// Memory that the rows read together should not exceed by much.
@@ -73,16 +74,18 @@ impl Typed {
             )));
         }
         let (format, schema) = format(context, input, choices).await?;
+        let is_mended = input.file.format == Format::Json && input.file.compression.is_none() && !choices.on_cluster;
+        let url = if is_mended { json_text::address(&context.runtime_env(), &input.url)? } else { input.url.clone() };
         let options = ListingOptions::new(format).with_file_extension("");
         let mut schema = match schema {
             Some(schema) => schema,
-            None => options.infer_schema(&context.state(), &input.url).await?,
+            None => options.infer_schema(&context.state(), &url).await?,
         };
         if is_separated(input.file.format) && is_separated(output) {
             // What was written 007 is not to become 7.
             schema = Arc::new(all_text(&schema));
         }
-        let config = ListingTableConfig::new(input.url.clone()).with_listing_options(options).with_schema(schema);
+        let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
         let frame = context.read_table(Arc::new(ListingTable::try_new(config)?))?;
         Ok(Self {
             schema: Arc::clone(frame.schema().inner()),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::error::{Fault, FileError};
+use crate::lfs;
 use crate::options::Options;
 use crate::parquet::thrift::Struct;
 use crate::step::Need;
@@ -63,9 +64,6 @@ pub(crate) struct FooterReader {
     wanted: u64,
 }
 
-/// The beginning of a file that Git LFS puts in the place of another.
-const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
-
 impl FooterReader {
     pub fn new(options: &Options, size: u64) -> Self {
         Self { options: options.clone(), size, wanted: size.min(FIRST_GUESS) }
@@ -87,10 +85,12 @@ impl FooterReader {
     pub fn supply(&mut self, bytes: &Bytes) -> Result<Option<Bytes>, FileError> {
         let Some(start) = bytes.len().checked_sub(8) else { return Err(self.damaged("the file is too short")) };
         let (length, magic) = bytes[start..].split_at(4);
-        if bytes.starts_with(LFS_POINTER) {
-            let advice = "run `git lfs install` and `git lfs pull` in its folder, or download the file";
-            let what = "the file is a Git LFS pointer, not the table itself";
-            return Err(FileError::Unsupported(Fault::new(what, self.options.place(), advice)));
+        if lfs::is_pointer(bytes) {
+            return Err(FileError::Unsupported(Fault::new(
+                format!("the file is {}", lfs::WHAT),
+                self.options.place(),
+                lfs::ADVICE,
+            )));
         }
         if magic == b"PARE" {
             return Err(self.unsupported("the file is encrypted"));
