@@ -4,7 +4,7 @@
 
 Writes beside this script: texts.json; for each small random model its folder, weights included, and
 golden.json with token ids and logits for every text; default.json with the same for data/model. With
-names, writes only the files of these models.
+names, writes only the files of these models; `default` is the name of data/model.
 """
 
 import json
@@ -215,6 +215,7 @@ def main() -> None:
     corpus = texts()
     if not names:
         write(HERE / "texts.json", corpus)
+    if not names or "default" in names:
         write(HERE / "default.json", golden(ROOT / "data/model", corpus))
     for seed, (name, spec) in enumerate(SMALL_MODELS.items()):
         if not names or name in names:
