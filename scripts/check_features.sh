@@ -36,6 +36,8 @@ done
 without datafusion-proto datafusion-emotion "default-model,hub"
 without hf-hub emotion-cli "cluster"
 without ballista-core emotion-cli "hub"
+without datafusion emotion-label ""
+without ballista-core emotion-label "job"
 
 # Clippy shares its artifacts with the check of the workspace, as far as features are the same.
 for crate in emotion-kernels emotion-classifier datafusion-emotion emotion-label emotion-ballista; do

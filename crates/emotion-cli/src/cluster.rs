@@ -13,7 +13,6 @@ mod absent {
     use datafusion::execution::SessionState;
     use datafusion::prelude::SessionContext;
 
-    #[expect(clippy::unused_async, reason = "the signature of the function that it stands for")]
     pub async fn connect(address: &str, _: SessionState) -> Result<SessionContext> {
         Err(DataFusionError::Configuration(format!(
             "cannot use the cluster at '{address}': this program was built without the feature 'cluster'"

@@ -987,6 +987,7 @@ fn wrong_inputs_say_what_to_do() {
     assert_fails(&label(&input, "/proc/emotion", &[]), &["cannot write"]);
     let empty = folder.write("empty.csv", "");
     assert_fails(&label(&empty, &output, &[]), &["the file is empty", "empty.csv'"]);
+    assert_fails(&label(&folder.write("empty.parquet", ""), &output, &[]), &["the file is empty", "empty.parquet'"]);
     let uneven = folder.write("uneven.csv", "id,Text\n1,a\n2,b,c\n");
     assert_fails(&label(&uneven, &output, &[]), &["cannot label", "uneven.csv", "line 3"]);
     let here = emotion(&["label", "un*.csv", "--text", "body", "-o", "out"]).current_dir(folder.0.path()).output();

@@ -83,6 +83,9 @@ fn plain_copier(format: Format, size: Option<u64>, options: &Options) -> Result<
 }
 
 fn known(size: Option<u64>, options: &Options) -> Result<u64, FileError> {
+    if size == Some(0) {
+        return Err(FileError::Damaged(Fault::new("the file is empty", options.place(), "write the file again")));
+    }
     let what = "Parquet cannot be read from a pipe: its footer is at the end";
     size.ok_or_else(|| FileError::Unsupported(Fault::new(what, options.place(), "write it to a file first")))
 }

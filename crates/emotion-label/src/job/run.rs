@@ -39,6 +39,9 @@ const FILES_ON_A_CLUSTER: usize = 16;
 /// Files that are labeled side by side here, for each core: small ones wait for the disk most of the time.
 const FILES_A_CORE: usize = 32;
 
+/// Files that are labeled side by side here at most: each may have three handles open, of the 1,024 that are common.
+const MOST_FILES: usize = 256;
+
 /// Batches of rows that keep the cores busy while a file is opened or written.
 const BATCHES_OF_A_FILE: usize = 8;
 
@@ -83,7 +86,8 @@ impl Run<'_> {
     /// Labels so many files side by side as keep all cores busy.
     pub async fn run(&self, tasks: Vec<Task>) -> Result<Outcome> {
         let (room, failed) = (Room::new(self.choices.batch_rows()), FirstFailed::none());
-        let under_way = if self.cluster.is_some() { FILES_ON_A_CLUSTER } else { self.choices.threads * FILES_A_CORE };
+        let here = MOST_FILES.min(self.choices.threads * FILES_A_CORE);
+        let under_way = if self.cluster.is_some() { FILES_ON_A_CLUSTER } else { here };
         let files = tasks.into_iter().enumerate().map(|(at, task)| {
             let failed = &failed;
             let room = (self.cluster.is_none() && !task.is_done()).then_some(&room);
