@@ -44,7 +44,7 @@ pub struct InvalidColumns(String);
 
 impl Default for Columns {
     fn default() -> Self {
-        Self([Kind::ALL[0], Kind::ALL[1]].map(|(kind, name)| (kind, name.to_string())).into())
+        Self(vec![(Kind::Label, "label".into()), (Kind::Score, "score".into())])
     }
 }
 
