@@ -45,6 +45,10 @@ pub async fn session_on(
     if std::env::var_os("DATAFUSION_FORMAT_NULL").is_none() {
         config.format.null = "NULL".into();
     }
+    // Nanoseconds of 64 bits hold the years 1677 to 2262 alone, and INT96 values beyond them would wrap.
+    if std::env::var_os("DATAFUSION_EXECUTION_PARQUET_COERCE_INT96").is_none() {
+        config.execution.parquet.coerce_int96 = Some("us".into());
+    }
     let config = SessionConfig::from(config).with_information_schema(true);
     let runtime = RuntimeEnvBuilder::new().with_object_store_registry(object_stores).build_arc()?;
     runtime.register_object_store(ObjectStoreUrl::local_filesystem().as_ref(), Arc::new(LocalFiles::new()));

@@ -610,6 +610,15 @@ fn parquet_is_copied_chunk_by_chunk() {
     }
 }
 
+#[test]
+fn int96_times_beyond_nanoseconds_are_read_by_sql() {
+    let folder = Folder::new();
+    let input = folder.write("foreign.parquet", foreign_parquet());
+    let query = format!("SELECT DISTINCT at FROM '{input}'");
+    let rows = run(&["sql", "-q", "--format", "csv", "-c", &query]);
+    assert_eq!(output_of(&rows), "at\n9999-12-31T00:00:00\n");
+}
+
 #[cfg(unix)]
 #[test]
 fn links_are_files_by_their_own_names() {
