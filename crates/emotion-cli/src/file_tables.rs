@@ -3,10 +3,12 @@
 //! A file is found by its very name, also with `[`, `?` or `*` in it, and links keep their names. The types of CSV
 //! columns are those of all rows. Patterns, and folders of other formats, are left to `DataFusion`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::iter::once;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{TableProvider, UrlTableFactory};
 use datafusion::common::{plan_datafusion_err, plan_err};
@@ -164,7 +166,7 @@ pub async fn table(
         Format::Csv | Format::Tsv => {
             let delimiter = delimiter.unwrap_or_else(|| self::delimiter(file));
             let shape = shape(state, url, Dialect { delimiter, escape: None, compression: file.compression }).await?;
-            (Arc::new(shape.format()) as Arc<dyn FileFormat>, Some(shape.schema))
+            (Arc::new(shape.format()) as Arc<dyn FileFormat>, Some(with_distinct_names(&shape.schema)))
         }
         _ => (format(state, file)?, None),
     };
@@ -196,6 +198,20 @@ async fn refuse_others(state: &SessionState, url: &ListingTableUrl, file: FileTy
     };
     let name = url.prefix().filename().unwrap_or_default();
     Err(DataFusionError::External(format!("'{name}' is {what}").into()))
+}
+
+/// The schema with `note_1` for the second column called `note`, and so on: columns of CSV may have equal names, those
+/// of a table may not.
+fn with_distinct_names(schema: &Schema) -> SchemaRef {
+    let mut taken: HashSet<String> = HashSet::new();
+    let fields = schema.fields().iter().map(|field| {
+        let numbered = (1..).map(|number| format!("{}_{number}", field.name()));
+        let is_free = |name: &String| !taken.contains(name) && (name == field.name() || schema.index_of(name).is_err());
+        let name = once(field.name().clone()).chain(numbered).find(is_free).unwrap_or_default();
+        taken.insert(name.clone());
+        field.as_ref().clone().with_name(name)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 async fn shape(state: &SessionState, url: &ListingTableUrl, dialect: Dialect) -> Result<CsvShape> {

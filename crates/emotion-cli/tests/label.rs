@@ -619,6 +619,17 @@ fn int96_times_beyond_nanoseconds_are_read_by_sql() {
     assert_eq!(output_of(&rows), "at\n9999-12-31T00:00:00\n");
 }
 
+#[test]
+fn csv_columns_of_one_name_are_numbered_by_sql() {
+    let folder = Folder::new();
+    let input = folder.write("a.csv", "note,Text,note,note_1\na,Good.,b,c\n");
+    let query = format!("SELECT note, note_1, note_2 FROM '{input}'");
+    let rows = run(&["sql", "-q", "--format", "csv", "-c", &query]);
+    assert_eq!(output_of(&rows), "note,note_1,note_2\na,c,b\n");
+    output_of(&label(&input, &folder.path("b.csv"), &["--columns", "label"]));
+    assert_eq!(fs::read_to_string(folder.path("b.csv")).unwrap().lines().next(), Some("note,Text,note,note_1,label"));
+}
+
 #[cfg(unix)]
 #[test]
 fn links_are_files_by_their_own_names() {
