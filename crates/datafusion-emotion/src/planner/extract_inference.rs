@@ -7,8 +7,7 @@ use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, ScalarUDF, SubqueryAlias};
-use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, ScalarUDF, SubqueryAlias, WriteOp};
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
 use super::defer::defer;
@@ -23,7 +22,7 @@ use crate::shared::Shared;
 ///
 /// Calls over the same text and model share one node. Conjuncts of a filter that need no inference move below the node,
 /// and so does a copy of a sort with a limit. A call that is evaluated for only some rows, as in a branch of CASE,
-/// stays in place.
+/// stays in place, and so do the calls of UPDATE, DELETE and MERGE.
 #[derive(Debug)]
 pub(crate) struct ExtractInference {
     shared: Arc<Shared>,
@@ -138,13 +137,19 @@ impl OptimizerRule for ExtractInference {
         "extract_inference"
     }
 
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::BottomUp)
-    }
-
     fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        self.extract(plan)?.transform_data(defer)
+        if plan.exists(|node| Ok(changes_rows(node)))? {
+            return Ok(Transformed::no(plan));
+        }
+        plan.transform_up_with_subqueries(|plan| self.extract(plan)?.transform_data(defer))
     }
+}
+
+/// Whether a statement changes rows of a table, whose provider is given the predicates and values of the plan below it
+/// as expressions over its own columns.
+fn changes_rows(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Dml(statement) = plan else { return false };
+    !matches!(statement.op, WriteOp::Insert(_) | WriteOp::Ctas)
 }
 
 /// A call to one of this crate's functions.
