@@ -74,7 +74,7 @@ def test_a_threshold_leaves_texts_without_a_label():
 
 def test_models_of_the_candle_backend():
     (labels,) = Classifier(model=GOLDEN / "modernbert-mean", threshold=0.0).labels_of(["I like you."])
-    assert labels == ["a", "b", "c", "d", "e"]
+    assert sorted(labels) == ["a", "b", "c", "d", "e"]
     assert set(Classifier(model=GOLDEN / "deberta-v3").classify(["I like you."])) <= {"negative", "neutral", "positive"}
 
 

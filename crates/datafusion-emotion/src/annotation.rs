@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Float32Type, Int32Type};
 use datafusion::error::Result;
-use emotion_classifier::{Classifier, Prediction, ProblemType};
+use emotion_classifier::{Classifier, Prediction};
 
 /// What a row gets of its prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,15 +35,11 @@ const LABEL: &str = "label";
 pub(crate) struct Writer {
     classifier: Arc<Classifier>,
     threshold: Option<f32>,
-    label_nullable: bool,
 }
 
 impl Writer {
-    /// `label_nullable` is what the plan says of labels: see [`is_nullable`]. Where they cannot be NULL, as in a view
-    /// that was made before a threshold was set, every label holds.
-    pub(crate) fn new(classifier: Arc<Classifier>, threshold: Option<f32>, label_nullable: bool) -> Self {
-        let threshold = threshold.filter(|_| is_nullable(Output::Label, &classifier, label_nullable));
-        Self { classifier, threshold, label_nullable }
+    pub(crate) fn new(classifier: Arc<Classifier>, threshold: Option<f32>) -> Self {
+        Self { classifier, threshold }
     }
 
     /// The column of each row's result, NULL where there is no prediction.
@@ -91,11 +87,7 @@ impl Writer {
             Arc::new(tokens),
             Arc::new(truncated),
         ];
-        Ok(StructArray::try_new(
-            annotation_fields(&self.classifier, self.label_nullable),
-            columns,
-            Some(validity(rows)),
-        )?)
+        Ok(StructArray::try_new(annotation_fields(&self.classifier), columns, Some(validity(rows)))?)
     }
 }
 
@@ -131,14 +123,14 @@ fn validity(rows: &[Option<&Prediction>]) -> NullBuffer {
     rows.iter().map(Option::is_some).collect()
 }
 
-/// The type of an output, which depends on the model's labels, and on whether these may be NULL.
-pub(crate) fn data_type(output: Output, classifier: &Classifier, label_nullable: bool) -> DataType {
+/// The type of an output, which depends on the model's labels.
+pub(crate) fn data_type(output: Output, classifier: &Classifier) -> DataType {
     match output {
         Output::Label => DataType::Utf8,
         Output::Labels => label_list(),
         Output::Score | Output::ScoreOf(_) => DataType::Float32,
         Output::Scores => DataType::Struct(score_fields(classifier)),
-        Output::Annotation => DataType::Struct(annotation_fields(classifier, label_nullable)),
+        Output::Annotation => DataType::Struct(annotation_fields(classifier)),
     }
 }
 
@@ -147,28 +139,19 @@ pub(crate) fn label_list() -> DataType {
     DataType::new_list(DataType::Utf8, true)
 }
 
-/// Whether an output can be NULL although there is a text.
-///
-/// `label_nullable` says whether a threshold can leave a text without a label where the model has one for each.
-pub(crate) fn is_nullable(output: Output, classifier: &Classifier, label_nullable: bool) -> bool {
-    output == Output::Label && (label_nullable || classifier.config().problem_type == ProblemType::MultiLabel)
-}
-
-/// Whether the label in a column of annotations can be NULL although there is a text.
-pub(crate) fn label_is_nullable(annotation: &DataType) -> bool {
-    match annotation {
-        DataType::Struct(fields) => fields.find(LABEL).is_none_or(|(_, label)| label.is_nullable()),
-        _ => true,
-    }
+/// Whether an output can be NULL although there is a text: a label, because the threshold is that of the execution, which
+/// may be another than that of the planning.
+pub(crate) fn is_nullable(output: Output) -> bool {
+    output == Output::Label
 }
 
 fn score_fields(classifier: &Classifier) -> Fields {
     classifier.labels().iter().map(|label| Field::new(&**label, DataType::Float32, false)).collect()
 }
 
-fn annotation_fields(classifier: &Classifier, label_nullable: bool) -> Fields {
+fn annotation_fields(classifier: &Classifier) -> Fields {
     Fields::from(vec![
-        Field::new(LABEL, DataType::Utf8, is_nullable(Output::Label, classifier, label_nullable)),
+        Field::new(LABEL, DataType::Utf8, is_nullable(Output::Label)),
         Field::new("score", DataType::Float32, false),
         Field::new("scores", DataType::Struct(score_fields(classifier)), false),
         Field::new("tokens", DataType::Int32, false),

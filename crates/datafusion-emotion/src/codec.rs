@@ -116,8 +116,6 @@ struct FunctionMessage {
     /// All that an argument may name.
     #[prost(message, repeated, tag = "3")]
     models: Vec<ModelMessage>,
-    #[prost(bool, tag = "4")]
-    label_nullable: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -230,8 +228,7 @@ impl Receiver {
         }
         let takes = takes_of(&message.takes).ok_or_else(|| malformed(name))?;
         let (model, shared) = (self.model(message.model), self.shared(message.models));
-        let function = TextFunction::new(name, takes, None, &shared, &model);
-        Ok(Arc::new(function.with_nullable_label(message.label_nullable).into()))
+        Ok(Arc::new(TextFunction::new(name, takes, None, &shared, &model).into()))
     }
 }
 
@@ -251,7 +248,6 @@ fn write_function(function: &ScalarUDF, buffer: &mut Vec<u8>) -> Option<Result<(
             takes: name_of(function.takes()).ok_or_else(|| unwritable(function))?.into(),
             model: ModelMessage::of(function.model())?,
             models: models.map(|model| ModelMessage::of(model)).collect::<Result<_, Error>>()?,
-            label_nullable: function.label_nullable(),
         })
     };
     Some(message().map(|message| write(&message, buffer)))

@@ -33,19 +33,12 @@ impl EmotionFunctionFactory {
         Self { shared, others }
     }
 
-    fn function(
-        &self,
-        statement: &CreateFunction,
-        classifier: Arc<Classifier>,
-        options: &EmotionOptions,
-    ) -> Result<TextFunction, Error> {
+    fn function(&self, statement: &CreateFunction, classifier: Arc<Classifier>) -> Result<TextFunction, Error> {
         let output = output(statement.return_type.as_ref(), &classifier).map_err(|e| wrong(statement, e))?;
         let model = Model::given(&statement.name, classifier);
         self.shared.models.name(&model);
         let documentation = documentation(statement, &model)?;
-        let takes = Takes::Fixed(output);
-        let function = TextFunction::new(&statement.name, takes, Some(documentation), &self.shared, &model);
-        Ok(function.with_nullable_label(options.may_leave_no_label()))
+        Ok(TextFunction::new(&statement.name, Takes::Fixed(output), Some(documentation), &self.shared, &model))
     }
 }
 
@@ -71,11 +64,10 @@ impl FunctionFactory for EmotionFunctionFactory {
         }
         check_arguments(&statement)?;
         let source = source(&statement)?;
-        let options = options(state.config_options());
-        let compute = options.compute();
+        let compute = options(state.config_options()).compute();
         let load = tokio::task::spawn_blocking(move || Classifier::shared(&source, compute));
         let classifier = load.await.map_err(|e| DataFusionError::External(Box::new(e)))?.map_err(Error::from)?;
-        Ok(RegisterFunction::Scalar(Arc::new(self.function(&statement, classifier, &options)?.into())))
+        Ok(RegisterFunction::Scalar(Arc::new(self.function(&statement, classifier)?.into())))
     }
 }
 
@@ -116,8 +108,8 @@ fn output(returns: Option<&DataType>, classifier: &Classifier) -> Result<Output,
         Some(other) => Err(format!(
             "it cannot return {other}: STRING gives the label, REAL its score, STRING[] all labels that hold, {} all \
              scores, and {} the annotation",
-            sql_type(&data_type(Output::Scores, classifier, true)),
-            sql_type(&data_type(Output::Annotation, classifier, true)),
+            sql_type(&data_type(Output::Scores, classifier)),
+            sql_type(&data_type(Output::Annotation, classifier)),
         )),
     }
 }
@@ -125,11 +117,11 @@ fn output(returns: Option<&DataType>, classifier: &Classifier) -> Result<Output,
 fn struct_output(fields: &Fields, classifier: &Classifier) -> Result<Output, String> {
     let choices = [Output::Scores, Output::Annotation];
     let said = DataType::Struct(fields.clone());
-    choices.into_iter().find(|output| fits(&said, &data_type(*output, classifier, true))).ok_or_else(|| {
+    choices.into_iter().find(|output| fits(&said, &data_type(*output, classifier))).ok_or_else(|| {
         format!(
             "no struct of these fields can be returned: all scores are {}, the annotation is {}",
-            sql_type(&data_type(Output::Scores, classifier, true)),
-            sql_type(&data_type(Output::Annotation, classifier, true)),
+            sql_type(&data_type(Output::Scores, classifier)),
+            sql_type(&data_type(Output::Annotation, classifier)),
         )
     })
 }

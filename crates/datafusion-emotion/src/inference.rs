@@ -15,25 +15,18 @@ use crate::usage::Usage;
 pub(crate) struct Inference {
     classifier: Arc<Classifier>,
     classify: ClassifyOptions,
-    label_nullable: bool,
     usage: Arc<Usage>,
 }
 
 impl Inference {
     /// Loads the model to compute as the options ask for; without options, as it is.
-    /// `label_nullable` is that of the [`Writer`].
-    pub(crate) fn new(
-        model: &Model,
-        options: Option<&EmotionOptions>,
-        label_nullable: bool,
-        usage: &Arc<Usage>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(model: &Model, options: Option<&EmotionOptions>, usage: &Arc<Usage>) -> Result<Self, Error> {
         let usage = Arc::clone(usage);
         let (classifier, classify) = match options {
             Some(options) => (model.computing(options.compute())?, options.classify()),
             None => (model.classifier()?, ClassifyOptions::default()),
         };
-        Ok(Self { classifier, classify, label_nullable, usage })
+        Ok(Self { classifier, classify, usage })
     }
 
     /// Infers each of these texts, which differ; counts what that took.
@@ -51,7 +44,6 @@ impl Inference {
     }
 
     pub(crate) fn write(&self, output: Output, rows: &[Option<&Prediction>]) -> Result<ArrayRef> {
-        let classifier = Arc::clone(&self.classifier);
-        Writer::new(classifier, self.classify.threshold, self.label_nullable).write(output, rows)
+        Writer::new(Arc::clone(&self.classifier), self.classify.threshold).write(output, rows)
     }
 }

@@ -147,11 +147,6 @@ impl EmotionOptions {
         options
     }
 
-    /// Whether the threshold can leave a text without a label, also if the model has one label for each text.
-    pub(crate) fn may_leave_no_label(&self) -> bool {
-        self.threshold.is_some_and(|threshold| threshold > 0.0)
-    }
-
     fn set_checked(&mut self, key: &str, value: &str) -> Result<(), Error> {
         match key {
             "model" => self.set_model(value),

@@ -73,8 +73,8 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-/// The function, whose label may be NULL: the session whose options it heeds is not known yet.
+/// The function over the model that is built in.
 fn built_in(function: fn(&Arc<Shared>, &Arc<Model>) -> TextFunction) -> Arc<ScalarUDF> {
     static SHARED: LazyLock<Arc<Shared>> = LazyLock::new(Arc::default);
-    Arc::new(function(&SHARED, &Model::built_in()).with_nullable_label(true).into())
+    Arc::new(function(&SHARED, &Model::built_in()).into())
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
@@ -8,7 +8,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
-use crate::annotation::{Output, Writer, label_is_nullable, label_list, predictions};
+use crate::annotation::{Output, Writer, label_list, predictions};
 use crate::model::Model;
 use crate::options::EmotionOptions;
 
@@ -55,12 +55,11 @@ impl ScalarUDFImpl for LabelsOfAnnotation {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [annotations] = args.args.as_slice() else { return Err(exec_datafusion_err!("one annotation is taken")) };
         let annotations = annotations.to_array(args.number_rows)?;
-        let label_nullable = label_is_nullable(annotations.data_type());
         let classifier = self.model.classifier()?;
         let annotations = annotations.as_struct_opt().and_then(|annotations| predictions(annotations, &classifier));
         let predictions = annotations.ok_or_else(|| exec_datafusion_err!("an annotation is of another model"))?;
         let rows: Vec<_> = predictions.iter().map(Option::as_ref).collect();
         let threshold = EmotionOptions::of(&args.config_options).and_then(|options| options.threshold);
-        Ok(ColumnarValue::Array(Writer::new(classifier, threshold, label_nullable).write(Output::Labels, &rows)?))
+        Ok(ColumnarValue::Array(Writer::new(classifier, threshold).write(Output::Labels, &rows)?))
     }
 }

@@ -29,8 +29,6 @@ pub(crate) struct TextFunction {
     /// The model where the arguments name none.
     model: Arc<Model>,
     shared: Arc<Shared>,
-    /// Whether a label may be NULL although the model has one for each text, because of a threshold.
-    label_nullable: bool,
     documentation: Option<Documentation>,
     signature: Signature,
 }
@@ -50,7 +48,6 @@ pub(crate) enum Takes {
 pub(crate) struct Call {
     pub model: Arc<Model>,
     pub gives: Gives,
-    label_nullable: bool,
 }
 
 /// A call that a planner rule can take out.
@@ -88,21 +85,9 @@ impl TextFunction {
             takes,
             model: Arc::clone(model),
             shared: Arc::clone(shared),
-            label_nullable: shared.options.as_ref().is_some_and(EmotionOptions::may_leave_no_label),
             documentation,
             signature: Signature::one_of(signatures, Volatility::Immutable),
         }
-    }
-
-    /// The function planned so that labels may, or cannot, be NULL where there is a text.
-    pub(crate) fn with_nullable_label(mut self, label_nullable: bool) -> Self {
-        self.label_nullable = label_nullable;
-        self
-    }
-
-    #[cfg(feature = "proto")]
-    pub(crate) fn label_nullable(&self) -> bool {
-        self.label_nullable
     }
 
     #[cfg(feature = "proto")]
@@ -128,7 +113,7 @@ impl TextFunction {
         match call.gives {
             Gives::ScoreOfRow => None,
             Gives::Output(output) => {
-                let annotation = data_type(Output::Annotation, &*call.model.classifier().ok()?, self.label_nullable);
+                let annotation = data_type(Output::Annotation, &*call.model.classifier().ok()?);
                 Some(PlannedCall { model: call.model, output, annotation })
             }
         }
@@ -145,24 +130,20 @@ impl TextFunction {
             let argument = if matches!(self.takes, Takes::Model(_)) { "model" } else { "label" };
             return Err(Error::WrongArgument { function: name(), argument, given: (**other).clone() });
         }
-        let own = |gives| self.call(Arc::clone(&self.model), gives);
+        let own = |gives| Call { model: Arc::clone(&self.model), gives };
         match (self.takes, &literals[1..]) {
             (Takes::Model(output) | Takes::Fixed(output), []) => Ok(own(Gives::Output(output))),
-            (Takes::Model(output), [model]) => Ok(self.call(self.named(*model)?, Gives::Output(output))),
+            (Takes::Model(output), [model]) => Ok(Call { model: self.named(*model)?, gives: Gives::Output(output) }),
             (Takes::LabelAndModel, []) => Ok(own(Gives::Output(Output::Score))),
             (Takes::LabelAndModel, [label]) => self.label_or_model(*label),
             (Takes::LabelAndModel, [label, model]) => {
                 let model = self.named(*model)?;
                 let gives = score_of(&model, *label)?;
-                Ok(self.call(model, gives))
+                Ok(Call { model, gives })
             }
             (Takes::Fixed(Output::Score), [label]) => Ok(own(score_of(&self.model, *label)?)),
             _ => Err(self.wrong_count(types.len())),
         }
-    }
-
-    fn call(&self, model: Arc<Model>, gives: Gives) -> Call {
-        Call { model, gives, label_nullable: self.label_nullable }
     }
 
     fn wrong_count(&self, given: usize) -> Error {
@@ -184,11 +165,11 @@ impl TextFunction {
     /// A second argument is a label if the model has it, or else the name of a model.
     fn label_or_model(&self, argument: Option<&ScalarValue>) -> Result<Call, Error> {
         let unknown = match score_of(&self.model, argument) {
-            Ok(gives) => return Ok(self.call(Arc::clone(&self.model), gives)),
+            Ok(gives) => return Ok(Call { model: Arc::clone(&self.model), gives }),
             Err(error) => error,
         };
         match self.named(argument) {
-            Ok(model) => Ok(self.call(model, Gives::Output(Output::Score))),
+            Ok(model) => Ok(Call { model, gives: Gives::Output(Output::Score) }),
             Err(_) => Err(unknown),
         }
     }
@@ -205,7 +186,7 @@ impl TextFunction {
             return Err(Error::WrongType { function: self.name.clone(), given: texts.data_type().clone() }.into());
         };
         let options = EmotionOptions::of(config).or(self.shared.options.as_ref());
-        let inference = Inference::new(&call.model, options, self.label_nullable, &self.shared.usage)?;
+        let inference = Inference::new(&call.model, options, &self.shared.usage)?;
         inference.usage().add_column(column.rows.len(), column.null_count(), column.distinct.len());
         let predictions = inference.run(&column.distinct, &AtomicBool::new(false)).0?;
         let rows: Vec<_> = column.rows.iter().map(|row| row.map(|index| &*predictions[index])).collect();
@@ -243,7 +224,6 @@ impl PartialEq for TextFunction {
         self.name == other.name
             && self.takes == other.takes
             && self.model == other.model
-            && self.label_nullable == other.label_nullable
             && self.shared.models.agree(&other.shared.models)
     }
 }
@@ -255,7 +235,6 @@ impl Hash for TextFunction {
         self.name.hash(state);
         self.takes.hash(state);
         self.model.hash(state);
-        self.label_nullable.hash(state);
     }
 }
 
@@ -276,7 +255,7 @@ impl ScalarUDFImpl for TextFunction {
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type()).collect();
         let call = self.understand(&types, args.scalar_arguments)?;
-        let nullable = args.arg_fields.iter().any(|field| field.is_nullable()) || call.is_nullable()?;
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable()) || call.is_nullable();
         Ok(Arc::new(Field::new(&self.name, call.data_type()?, nullable)))
     }
 
@@ -290,8 +269,7 @@ impl ScalarUDFImpl for TextFunction {
             Takes::Fixed(_) => Arc::clone(&self.model),
             Takes::Model(_) | Takes::LabelAndModel => self.shared.models.resolve(options),
         };
-        let function = Self::new(&self.name, self.takes, self.documentation.clone(), &self.shared, &model);
-        Some(function.with_nullable_label(options.may_leave_no_label()).into())
+        Some(Self::new(&self.name, self.takes, self.documentation.clone(), &self.shared, &model).into())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -326,14 +304,14 @@ impl Call {
     fn data_type(&self) -> Result<DataType> {
         Ok(match self.gives {
             Gives::ScoreOfRow => DataType::Float32,
-            Gives::Output(output) => data_type(output, &*self.model.classifier()?, self.label_nullable),
+            Gives::Output(output) => data_type(output, &*self.model.classifier()?),
         })
     }
 
-    fn is_nullable(&self) -> Result<bool> {
-        Ok(match self.gives {
+    fn is_nullable(&self) -> bool {
+        match self.gives {
             Gives::ScoreOfRow => true,
-            Gives::Output(output) => is_nullable(output, &*self.model.classifier()?, self.label_nullable),
-        })
+            Gives::Output(output) => is_nullable(output),
+        }
     }
 }

@@ -21,7 +21,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Exe
 use emotion_classifier::{Classifier, Counts, Prediction};
 use futures::StreamExt;
 
-use crate::annotation::{Output, data_type, label_is_nullable};
+use crate::annotation::{Output, data_type};
 use crate::inference::Inference;
 use crate::model::Model;
 use crate::options::EmotionOptions;
@@ -50,7 +50,7 @@ pub fn annotated(
     classifier: &Arc<Classifier>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let model = Model::given(column, Arc::clone(classifier));
-    let annotation = data_type(Output::Annotation, classifier, true);
+    let annotation = data_type(Output::Annotation, classifier);
     let column = Arc::new(Field::new(column, annotation, text.nullable(&input.schema())?));
     Ok(Arc::new(InferenceExec::adding(input, text, column, &model, &Arc::default())))
 }
@@ -207,8 +207,7 @@ impl ExecutionPlan for InferenceExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let options = EmotionOptions::of(context.session_config().options());
-        let label_nullable = label_is_nullable(self.column().data_type());
-        let inference = Inference::new(&self.model, options, label_nullable, &self.shared.usage)?;
+        let inference = Inference::new(&self.model, options, &self.shared.usage)?;
         let pieces = Pieces {
             input: self.input.execute(partition, context)?,
             text: Arc::clone(&self.text),
