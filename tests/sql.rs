@@ -11,8 +11,8 @@ use arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::prelude::*;
-use datafusion_emotion::{EmotionOptions, expr_fn, functions_of};
-use emotion_classifier::Classifier;
+use datafusion_emotion::{EmotionOptions, Error, expr_fn, functions_of};
+use emotion_classifier::{BackendChoice, Classifier, Device, Precision};
 
 const TEXTS: [Option<&str>; 6] = [
     Some("I am so happy for you!"),
@@ -335,4 +335,17 @@ async fn functions_of_a_model_carry_its_options() -> Result<()> {
     let error = error(&context, "SELECT mood_score(text, 'jog') FROM (VALUES ('x')) AS texts (text)").await;
     assert!(error.contains("did you mean 'joy'?"), "{error}");
     Ok(())
+}
+
+#[test]
+fn functions_of_a_model_refuse_what_it_does_not_compute() {
+    let mut options = EmotionOptions::default();
+    options.device = Device::Metal;
+    let error = functions_of("mood", options.clone()).unwrap_err();
+    assert!(matches!(error, Error::Model(emotion_classifier::Error::Device { .. })), "{error}");
+    options.device = Device::Cpu;
+    options.backend = BackendChoice::Candle;
+    options.precision = Precision::Int8;
+    let error = functions_of("mood", options).unwrap_err();
+    assert!(matches!(error, Error::Model(emotion_classifier::Error::Precision { .. })), "{error}");
 }
