@@ -241,7 +241,11 @@ fn set(keys: &'static [(&'static str, &'static str)]) -> impl FnOnce(Vec<u8>) ->
 #[test]
 fn modernbert_that_is_not_supported() {
     const HUGE: &str = "4611686018427387904";
-    let cases: [(&'static [(&str, &str)], &str); 22] = [
+    let cases: [(&'static [(&str, &str)], &str); 23] = [
+        (
+            &[("max_position_embeddings", "131072"), ("hidden_size", "514"), ("num_attention_heads", "1")],
+            "rotary positions take at most 67108864 values",
+        ),
         (&[("num_attention_heads", "8")], "3 values: rotary positions take an even number"),
         (&[("num_hidden_layers", HUGE)], "at most 1000"),
         (&[("num_hidden_layers", "6")], "no tensor 'model.layers.5."),
