@@ -1,6 +1,6 @@
 //! The functions through SQL and the `DataFrame` API, registered without planner rules or options.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,9 +10,10 @@ use arrow::datatypes::{DataType, Float32Type, Int32Type};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::*;
-use datafusion_emotion::{EmotionOptions, expr_fn, functions_of};
-use emotion_classifier::Classifier;
+use datafusion_emotion::{EmotionExt, EmotionOptions, Error, expr_fn, functions_of};
+use emotion_classifier::{BackendChoice, Classifier, Device, Precision};
 
 const TEXTS: [Option<&str>; 6] = [
     Some("I am so happy for you!"),
@@ -22,6 +23,10 @@ const TEXTS: [Option<&str>; 6] = [
     Some("I am so happy for you!"),
     Some("I miss her so much, I cannot stop crying."),
 ];
+
+fn golden(model: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(model)
+}
 
 fn context(partitions: usize) -> SessionContext {
     let config = SessionConfig::new().with_target_partitions(partitions).with_information_schema(true);
@@ -338,4 +343,30 @@ async fn functions_of_a_model_carry_its_options() -> Result<()> {
     let error = error(&context, "SELECT mood_score(text, 'jog') FROM (VALUES ('x')) AS texts (text)").await;
     assert!(error.contains("did you mean 'joy'?"), "{error}");
     Ok(())
+}
+
+#[test]
+fn functions_of_a_model_refuse_what_it_does_not_compute() {
+    let mut options = EmotionOptions::default();
+    options.device = Device::Metal;
+    let error = functions_of("mood", options.clone()).unwrap_err();
+    assert!(matches!(error, Error::Model(emotion_classifier::Error::Device { .. })), "{error}");
+    options.device = Device::Cpu;
+    options.backend = BackendChoice::Candle;
+    options.precision = Precision::Int8;
+    let error = functions_of("mood", options).unwrap_err();
+    assert!(matches!(error, Error::Model(emotion_classifier::Error::Precision { .. })), "{error}");
+}
+
+#[test]
+fn a_session_with_a_model_keeps_the_automatic_choice_of_the_backend() {
+    let backend = |model, chosen| {
+        let classifier = Classifier::builder().backend(chosen).load(golden(model)).unwrap();
+        let state = SessionStateBuilder::new().with_default_features();
+        let state = state.with_emotion_model("given", Arc::new(classifier)).build();
+        state.config_options().extensions.get::<EmotionOptions>().unwrap().backend
+    };
+    assert_eq!(backend("modernbert", BackendChoice::Auto), BackendChoice::Auto);
+    assert_eq!(backend("bert", BackendChoice::Auto), BackendChoice::Auto);
+    assert_eq!(backend("bert", BackendChoice::Candle), BackendChoice::Candle);
 }

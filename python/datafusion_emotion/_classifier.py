@@ -25,7 +25,7 @@ Texts = Sequence[str | None]
 
 
 class Options(TypedDict, total=False):
-    """The options of a model; the last three change no result."""
+    """The options of a model; the last three change no result on the CPU."""
 
     model: str | PathLike[str]
     """A folder in Hugging Face layout, or a hub id; by default the model that is built in."""

@@ -9,7 +9,8 @@ use datafusion::common::config::ExtensionOptions;
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
-use datafusion_emotion::{EmotionOptions, Error, emotion_classifier, functions_of};
+use datafusion_emotion::emotion_classifier::Error as ModelError;
+use datafusion_emotion::{EmotionOptions, Error, functions_of};
 use datafusion_ffi::udf::FFI_ScalarUDF;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -140,7 +141,12 @@ fn to_python(error: DataFusionError) -> PyErr {
             PyValueError::new_err(message.clone())
         }
         DataFusionError::External(cause) => match cause.downcast_ref() {
-            Some(Error::Model(emotion_classifier::Error::MaxLength { .. })) => PyValueError::new_err(cause.to_string()),
+            Some(Error::Model(
+                ModelError::MaxLength { .. }
+                | ModelError::Backend { .. }
+                | ModelError::Device { .. }
+                | ModelError::Precision { .. },
+            )) => PyValueError::new_err(cause.to_string()),
             _ => PyRuntimeError::new_err(cause.to_string()),
         },
         _ => PyRuntimeError::new_err(message),

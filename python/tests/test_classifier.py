@@ -104,6 +104,19 @@ def test_wrong_options(options, message):
         datafusion_emotion.classify(["x"], **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "metal"}, "build it with the feature 'metal'"),
+        ({"backend": "candle", "precision": "int8"}, "does not compute in int8"),
+    ],
+    ids=str,
+)
+def test_wrong_options_are_found_before_the_first_text(options, message):
+    with pytest.raises(ValueError, match=message):
+        Classifier(**options)
+
+
 def test_unknown_options_and_labels():
     with pytest.raises(TypeError, match="no option 'maxlength'; there are model"):
         Classifier(maxlength=3)

@@ -144,7 +144,7 @@ impl ModelMessage {
     fn of(model: &Model) -> Result<Self, Error> {
         let name = model.name().into();
         if let Some(received) = model.as_received() {
-            let ComputeNames { precision, backend, device } = received.compute.clone();
+            let ComputeNames { precision, backend, device } = ComputeNames::of(received.compute);
             return Ok(Self {
                 name,
                 source: received.folder_or_id.clone(),
@@ -173,11 +173,16 @@ impl ModelMessage {
         })
     }
 
-    fn receive(self, machine: &str) -> Arc<Model> {
+    /// # Errors
+    ///
+    /// The plan is malformed: it names a precision, a backend or a device that this version does not have, or none.
+    fn receive(self, machine: &str) -> Result<Arc<Model>> {
         let Self { name, source, precision, weights_sha256, tokenizer_sha256, backend, device } = self;
-        let compute = ComputeNames { precision, backend, device };
+        let names = ComputeNames { precision, backend, device };
+        let compute =
+            names.parse().map_err(|reason| malformed(&format!("the model '{name}' of the plan ({reason})")))?;
         let digests = [weights_sha256, tokenizer_sha256];
-        Model::received(&name, ReceivedModel::new(source, compute, digests, machine.into()))
+        Ok(Model::received(&name, ReceivedModel::new(source, compute, digests, machine.into())))
     }
 }
 
@@ -199,35 +204,35 @@ impl Receiver {
         Self { machine, models: Mutex::default(), usage: Arc::default() }
     }
 
-    fn model(&self, message: ModelMessage) -> Arc<Model> {
+    fn model(&self, message: ModelMessage) -> Result<Arc<Model>> {
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = match models.iter().position(|(known, _)| *known == message) {
             Some(at) => models.remove(at),
-            None => (message.clone(), message.receive(&self.machine)),
+            None => (message.clone(), message.receive(&self.machine)?),
         };
         let model = Arc::clone(&entry.1);
         models.push(entry);
         let excess = models.len().saturating_sub(KEPT_MODELS);
         models.drain(..excess);
-        model
+        Ok(model)
     }
 
     /// The state of functions that name these models, which live as long as it does.
-    fn shared(&self, models: Vec<ModelMessage>) -> Arc<Shared> {
+    fn shared(&self, models: Vec<ModelMessage>) -> Result<Arc<Shared>> {
         let shared = Shared { usage: Arc::clone(&self.usage), ..Shared::default() };
         for model in models {
-            shared.models.keep(self.model(model));
+            shared.models.keep(self.model(model)?);
         }
-        Arc::new(shared)
+        Ok(Arc::new(shared))
     }
 
     fn function(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
         let message: FunctionMessage = read(bytes)?;
         if message.takes == OF_ANNOTATION {
-            return Ok(Arc::new(LabelsOfAnnotation::new(self.model(message.model)).into()));
+            return Ok(Arc::new(LabelsOfAnnotation::new(self.model(message.model)?).into()));
         }
         let takes = takes_of(&message.takes).ok_or_else(|| malformed(name))?;
-        let (model, shared) = (self.model(message.model), self.shared(message.models));
+        let (model, shared) = (self.model(message.model)?, self.shared(message.models)?);
         Ok(Arc::new(TextFunction::new(name, takes, None, &shared, &model).into()))
     }
 }
@@ -316,8 +321,8 @@ impl LogicalExtensionCodec for EmotionLogicalCodec {
         let message: NodeMessage = read(buf)?;
         let [input] = inputs else { return Err(malformed("an inference node")) };
         let text = parse_expr(&message.text, ctx, self)?;
-        let model = self.receiver.model(message.model);
-        let shared = self.receiver.shared(Vec::new());
+        let model = self.receiver.model(message.model)?;
+        let shared = self.receiver.shared(Vec::new())?;
         let column = column_of(&message.column)?;
         let (name, annotation) = (column.name().clone(), column.data_type().clone());
         let node = InferenceNode::named(input.clone(), text, model, shared, name, annotation)?;
@@ -403,8 +408,8 @@ impl PhysicalExtensionCodec for EmotionPhysicalCodec {
         let decoding = PhysicalPlanDecodeContext::new(ctx, self);
         let text = proto_converter.proto_to_physical_expr(&message.text, &input.schema(), &decoding)?;
         let column = column_of(&message.column)?;
-        let model = self.receiver.model(message.model);
-        let shared = self.receiver.shared(Vec::new());
+        let model = self.receiver.model(message.model)?;
+        let shared = self.receiver.shared(Vec::new())?;
         Ok(Arc::new(InferenceExec::adding(Arc::clone(input), text, column, &model, &shared)))
     }
 
@@ -476,27 +481,32 @@ mod tests {
     use super::*;
 
     fn message(name: &str) -> ModelMessage {
-        ModelMessage { name: name.into(), source: Some(format!("models/{name}")), ..ModelMessage::default() }
+        let ComputeNames { precision, backend, device } = ComputeNames::of(Compute::default());
+        let source = Some(format!("models/{name}"));
+        ModelMessage { name: name.into(), source, precision, backend, device, ..ModelMessage::default() }
     }
 
     #[test]
     fn a_receiver_keeps_the_latest_models_alone() {
         let receiver = Receiver::new("here".into());
         let names: Vec<String> = (0..100).map(|number| format!("model {number}")).collect();
-        let models: Vec<_> = names.iter().map(|name| receiver.model(message(name))).collect();
+        let models: Vec<_> = names.iter().map(|name| receiver.model(message(name)).unwrap()).collect();
         assert_eq!(receiver.models.lock().unwrap().len(), KEPT_MODELS);
-        let again = receiver.model(message(&names[97]));
+        let again = receiver.model(message(&names[97])).unwrap();
         assert!(Arc::ptr_eq(&again, &models[97]));
-        let _ = receiver.model(message("one more"));
-        assert!(Arc::ptr_eq(&receiver.model(message(&names[97])), &models[97]), "it was used after the others");
-        assert!(!Arc::ptr_eq(&receiver.model(message(&names[0])), &models[0]));
+        let _ = receiver.model(message("one more")).unwrap();
+        assert!(
+            Arc::ptr_eq(&receiver.model(message(&names[97])).unwrap(), &models[97]),
+            "it was used after the others"
+        );
+        assert!(!Arc::ptr_eq(&receiver.model(message(&names[0])).unwrap(), &models[0]));
     }
 
     #[test]
     fn the_models_that_a_function_names_live_as_long_as_it_does() {
         let receiver = Receiver::new("here".into());
         let names: Vec<String> = (0..10).map(|number| format!("model {number}")).collect();
-        let shared = receiver.shared(names.iter().map(|name| message(name)).collect());
+        let shared = receiver.shared(names.iter().map(|name| message(name)).collect()).unwrap();
         for name in &names {
             assert!(shared.models.get(name).is_ok(), "{name}");
         }
@@ -507,9 +517,23 @@ mod tests {
         let compute = Compute::from(Precision::Int8).backend(BackendChoice::Candle).device(Device::Cuda(1));
         let ComputeNames { precision, backend, device } = ComputeNames::of(compute);
         let written = ModelMessage { precision, backend, device, ..message("a") }.encode_to_vec();
-        let model = ModelMessage::decode(&*written).unwrap().receive("here");
+        let model = ModelMessage::decode(&*written).unwrap().receive("here").unwrap();
         let received = model.as_received().unwrap();
-        assert_eq!(received.compute.parse(), Ok(compute));
+        assert_eq!(received.compute, compute);
+    }
+
+    #[test]
+    fn a_model_without_a_backend_or_a_device_is_malformed() {
+        let receiver = Receiver::new("here".into());
+        for message in [
+            ModelMessage { backend: String::new(), ..message("a") },
+            ModelMessage { device: String::new(), ..message("a") },
+            ModelMessage { precision: "int4".into(), ..message("a") },
+        ] {
+            let error = receiver.model(message).unwrap_err().to_string();
+            assert!(error.contains("the model 'a' of the plan"), "{error}");
+            assert!(error.ends_with("cannot be read: run the same version on all machines"), "{error}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use datafusion::catalog::{TableFunction, TableFunctionImpl};
 use datafusion::error::Result;
 use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
 use datafusion::optimizer::Optimizer;
-use emotion_classifier::{BackendChoice, Classifier};
+use emotion_classifier::{BackendChoice, Classifier, Compute};
 
 use crate::function_factory::EmotionFunctionFactory;
 use crate::functions::emotion_models::EmotionModels;
@@ -62,15 +62,21 @@ impl EmotionExt for SessionStateBuilder {
         let mut options = EmotionOptions::default();
         options.set_model(name);
         options.precision = classifier.precision();
-        if classifier.backend() != BackendChoice::Packed {
-            options.backend = classifier.backend();
-        }
+        options.backend = backend_option(&classifier);
         options.device = classifier.device();
         options.max_length = Some(classifier.max_length());
         let shared = Shared::default();
         shared.models.keep(Model::given(name, classifier));
         install(self, &Arc::new(shared), options)
     }
+}
+
+/// The backend of a classifier as an option: `auto` if that resolves to the same backend, so that the option does not
+/// choose the backend of the session's other models.
+fn backend_option(classifier: &Classifier) -> BackendChoice {
+    let Compute { backend, .. } = classifier.compute();
+    let auto = classifier.compute().backend(BackendChoice::Auto).resolve(classifier.config().model_type);
+    if auto.is_ok_and(|auto| auto.backend == backend) { BackendChoice::Auto } else { backend }
 }
 
 /// Registers the scalar functions of this crate, which use the model that is built in.

@@ -41,7 +41,7 @@ struct OpenedModel {
 pub(crate) struct ReceivedModel {
     /// A folder or a hub id; `None` for the built-in model.
     pub folder_or_id: Option<String>,
-    pub compute: ComputeNames,
+    pub compute: Compute,
     pub weights_sha256: String,
     pub tokenizer_sha256: String,
     /// What errors call this machine.
@@ -178,7 +178,7 @@ impl OpenedModel {
 impl ReceivedModel {
     pub(crate) fn new(
         folder_or_id: Option<String>,
-        compute: ComputeNames,
+        compute: Compute,
         [weights_sha256, tokenizer_sha256]: [String; 2],
         machine: String,
     ) -> Self {
@@ -197,10 +197,7 @@ impl ReceivedModel {
         };
         let classifier = match &self.folder_or_id {
             None => built_in_classifier(),
-            Some(folder_or_id) => {
-                let compute = self.compute.parse().map_err(lacks)?;
-                Classifier::shared(folder_or_id, compute).map_err(Error::from)
-            }
+            Some(folder_or_id) => Classifier::shared(folder_or_id, self.compute).map_err(Error::from),
         };
         let classifier = classifier.map_err(|e| lacks(e.to_string()))?;
         let is_same = classifier.weights_sha256() == self.weights_sha256

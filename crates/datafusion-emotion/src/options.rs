@@ -63,7 +63,7 @@ pub struct EmotionOptions {
     /// A query is planned with a label that cannot be NULL if the model is a single-label model and the threshold is 0.
     /// It keeps every label if it is executed with another threshold.
     pub threshold: Option<f32>,
-    /// Tokens of a micro-batch, above 0. Changes no result.
+    /// Tokens of a micro-batch, above 0. Changes no result on the CPU; on a GPU, the last digits of a score may change.
     pub batch_tokens: usize,
     /// Threads that infer; `None` for all cores. Changes no result.
     pub threads: Option<NonZeroUsize>,
@@ -228,12 +228,16 @@ const DESCRIPTIONS: [(&str, &str); 10] = [
         "Probability from which a label holds, from 0 to 1; 'default' is 0.5 for a multi-label model and 0 for a \
          single-label model",
     ),
-    ("batch_tokens", "Tokens that go through the model together, unless a single text has more; changes no result"),
+    (
+        "batch_tokens",
+        "Tokens that go through the model together, unless a single text has more; changes no result on the CPU, and on \
+         a GPU at most the last digits of a score",
+    ),
     ("threads", "Threads that infer; 0 for all cores; changes no result"),
     (
         "cache_entries",
         "Texts whose predictions the process remembers, which the last session to set it decides; 0 makes this session \
-         neither look up nor remember; changes no result",
+         neither look up nor remember; changes no result on the CPU",
     ),
 ];
 

@@ -68,7 +68,8 @@ impl ClassifierBuilder {
     /// Computes the encoder's matrix products in this precision; the default is [`Precision::Float32`].
     ///
     /// The others trade accuracy for speed and memory: scores change a little, and occasionally a
-    /// label does. In each precision, a text always has the same prediction, to the last bit.
+    /// label does. On the CPU, the prediction of a text in one precision always has the same
+    /// bits.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.compute.precision = precision;
         self

@@ -1,9 +1,10 @@
-//! Text classification with BERT-family models on the CPU: texts in, labels and probabilities out.
+//! Text classification with BERT-family models and, with the feature `candle`, `ModernBERT` and `DeBERTa`: texts in,
+//! labels and probabilities out.
 //!
 //! A [`Classifier`] loads sequence classifiers in Hugging Face layout ([`ModelType`] lists the architectures) from
 //! a folder, from the hub (feature `hub`), or from this crate itself (feature
-//! `default-model`: six emotions). Its predictions are those of Hugging Face `transformers`, and
-//! the prediction of a text has the same bits whatever other texts are classified with it.
+//! `default-model`: six emotions). Its predictions are those of Hugging Face `transformers`, and,
+//! on the CPU, the prediction of a text has the same bits whatever other texts are classified with it.
 //!
 //! ```no_run
 //! use emotion_classifier::Classifier;

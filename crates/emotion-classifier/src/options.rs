@@ -22,11 +22,13 @@ pub struct ClassifyOptions {
     /// The probability from which a label holds, from 0 to 1; `None` for 0.5 in a multi-label model and 0 in a
     /// single-label model. Changes no prediction, only [`Predictions::labels`](crate::Predictions::labels).
     pub threshold: Option<f32>,
-    /// The most tokens in a micro-batch, unless a single text has more. Changes no result.
+    /// The most tokens in a micro-batch, unless a single text has more. Changes no result on the CPU; on a GPU,
+    /// the last digits of a score may change.
     pub batch_tokens: usize,
     /// The number of threads that infer; `None` for those of the current rayon pool. Changes no result.
     pub threads: Option<NonZeroUsize>,
-    /// Whether predictions are looked up in the [`TextCache`](crate::TextCache) and kept there. Changes no result.
+    /// Whether predictions are looked up in the [`TextCache`](crate::TextCache) and kept there. Changes no result on
+    /// the CPU.
     pub cache: bool,
 }
 

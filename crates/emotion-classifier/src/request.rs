@@ -63,8 +63,8 @@ impl Predictions {
 impl Classifier {
     /// Labels texts with the default [`ClassifyOptions`]; one prediction for each text, in order.
     ///
-    /// It is short for `self.request(texts).run()`, and as such uses the [`TextCache`]. The
-    /// prediction of a text is the same to the last bit whatever the other texts are.
+    /// It is short for `self.request(texts).run()`, and as such uses the [`TextCache`]. On the CPU, the
+    /// prediction of a text has the same bits whatever the other texts are.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl<'a> ClassifyRequest<'a> {
     }
 
     /// Sets the most tokens in a micro-batch, unless a single text has more; the default is
-    /// [`ClassifyOptions::BATCH_TOKENS`]. Changes no prediction.
+    /// [`ClassifyOptions::BATCH_TOKENS`]. Changes no prediction on the CPU; on a GPU, it may change the last digits.
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
         self.options.batch_tokens = tokens;
         self
@@ -142,7 +142,7 @@ impl<'a> ClassifyRequest<'a> {
     }
 
     /// Sets whether predictions are looked up in the [`TextCache`] and kept there; the default is
-    /// `true`. Changes no prediction. Equal texts of the request are inferred once in either case.
+    /// `true`. Changes no prediction on the CPU. Equal texts of the request are inferred once in either case.
     pub fn cache(mut self, cache: bool) -> Self {
         self.options.cache = cache;
         self
@@ -163,7 +163,8 @@ impl<'a> ClassifyRequest<'a> {
 
     /// Classifies the texts.
     ///
-    /// The prediction of a text is the same to the last bit whatever the other texts are.
+    /// On the CPU, the prediction of a text has the same bits whatever the other texts are. On a GPU, the last digits
+    /// of a score may depend on the texts of its batch.
     ///
     /// # Errors
     ///

@@ -241,7 +241,11 @@ fn set(keys: &'static [(&'static str, &'static str)]) -> impl FnOnce(Vec<u8>) ->
 #[test]
 fn modernbert_that_is_not_supported() {
     const HUGE: &str = "4611686018427387904";
-    let cases: [(&'static [(&str, &str)], &str); 22] = [
+    let cases: [(&'static [(&str, &str)], &str); 23] = [
+        (
+            &[("max_position_embeddings", "131072"), ("hidden_size", "514"), ("num_attention_heads", "1")],
+            "rotary positions take at most 67108864 values",
+        ),
         (&[("num_attention_heads", "8")], "3 values: rotary positions take an even number"),
         (&[("num_hidden_layers", HUGE)], "at most 1000"),
         (&[("num_hidden_layers", "6")], "no tensor 'model.layers.5."),
@@ -304,6 +308,16 @@ fn deberta_that_is_not_supported() {
     for (keys, part) in cases {
         assert_error("deberta-v3", "config.json", set(keys), &[part]);
     }
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn buckets_of_deberta_are_not_checked_without_relative_attention() {
+    let copy = copy_of("deberta-v3");
+    let path = copy.path().join("config.json");
+    let spoil = set(&[("position_buckets", "1"), ("relative_attention", "false")]);
+    fs::write(&path, spoil(fs::read(&path).unwrap())).unwrap();
+    Classifier::load(copy.path()).unwrap().classify(&["a cat"]).unwrap();
 }
 
 #[cfg(feature = "candle")]

@@ -66,11 +66,12 @@ pub(crate) fn scalar_udfs(shared: &Arc<Shared>, model: &Arc<Model>) -> Vec<Arc<S
 /// # Errors
 ///
 /// [`Error::Option`] if the model that the options name cannot be loaded, [`Error::NoBuiltInModel`] if they
-/// name none and none is built in, and [`Error::Model`] if the built-in one cannot be loaded.
+/// name none and none is built in, and [`Error::Model`] if the built-in one cannot be loaded or does not compute
+/// with the backend, on the device or in the precision of the options.
 pub fn functions_of(prefix: &str, options: EmotionOptions) -> Result<Vec<Arc<ScalarUDF>>, Error> {
     let shared = Shared::default();
     let model = shared.models.resolve(&options);
-    model.classifier()?;
+    model.computing(options.compute())?;
     let outputs = [
         ("classify", Output::Label),
         ("score", Output::Score),

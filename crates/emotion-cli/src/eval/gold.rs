@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use emotion_classifier::{Classifier, ProblemType};
+use serde_json::Value;
 
 use crate::model::NO_LABEL;
 use crate::table::strings;
@@ -96,11 +97,12 @@ impl Gold {
         Ok(labels.iter().map(|label| label.map(|label| self.class(label))).collect())
     }
 
+    /// The class of a label in a text: its name, or its id where no label has that name.
     fn class(&self, label: &str) -> Class {
         match self.labels.iter().position(|known| **known == *label) {
             Some(id) => Ok(Some(id)),
             None if self.with_none && NAMES_OF_NO_LABEL.contains(&label) => Ok(self.no_label()),
-            None => Err(label.into()),
+            None => label.parse().map_or_else(|_| Err(label.into()), |id| self.class_of_id(id)),
         }
     }
 
@@ -110,12 +112,20 @@ impl Gold {
     }
 }
 
-/// The labels in a text, which is a JSON array as `emotion label` writes it, or has commas between them.
+/// The labels in a text, names or ids: a JSON array, such as `emotion label` writes, or values separated by commas.
+/// A null in an array is no label, as in a list.
 fn names(text: &str) -> Vec<String> {
-    if let Ok(names) = serde_json::from_str(text) {
-        return names;
+    if let Ok(values) = serde_json::from_str::<Vec<Value>>(text) {
+        return values.into_iter().filter(|value| !value.is_null()).map(name).collect();
     }
     text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(String::from).collect()
+}
+
+fn name(value: Value) -> String {
+    match value {
+        Value::String(name) => name,
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +167,21 @@ mod tests {
         let lists = ListArray::from_iter_primitive::<Int32Type, _, _>(lists);
         assert_eq!(read(&gold, lists), [Some(vec![1, 0]), Some(vec![]), None]);
         assert_eq!(read(&gold, Int32Array::from(vec![2])), [Some(vec![2])]);
+    }
+
+    #[test]
+    fn a_text_may_hold_ids() {
+        let several = gold(ProblemType::MultiLabel, false);
+        let texts = StringArray::from(vec!["[0, 2]", "2,1", r#"["1", "a", null]"#, "[]"]);
+        let expected = [Some(vec![0, 2]), Some(vec![2, 1]), Some(vec![1, 0]), Some(vec![])];
+        assert_eq!(read(&several, texts), expected);
+        let column: ArrayRef = Arc::new(StringArray::from(vec!["[0, 3]"]));
+        let error = several.read(&column, "labels", 0).unwrap_err();
+        assert!(error.to_string().contains("row 1 has the label '3'"), "{error}");
+        let one = gold(ProblemType::SingleLabel, false);
+        assert_eq!(read(&one, StringArray::from(vec!["2"])), [Some(vec![2])]);
+        let named = Gold { labels: ["1", "0"].map(Arc::from).to_vec(), ..one };
+        assert_eq!(read(&named, StringArray::from(vec!["1", "0"])), [Some(vec![0]), Some(vec![1])]);
     }
 
     #[test]

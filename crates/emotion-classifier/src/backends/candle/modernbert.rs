@@ -23,6 +23,9 @@ pub(super) struct ModernBertNetwork {
     classifier: Linear,
 }
 
+/// The most values of a table of rotary positions, which is computed from the configuration alone: 256 MiB in float32.
+const MOST_ROTARY_VALUES: usize = 1 << 26;
+
 /// How the states of a sequence become one.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,6 +79,14 @@ impl Settings {
         let head_size = config.hidden_size / config.num_attention_heads;
         if !head_size.is_multiple_of(2) {
             return Err(format!("an attention head has {head_size} values: rotary positions take an even number"));
+        }
+        let values = config.max_position_embeddings.saturating_mul(head_size);
+        if values > MOST_ROTARY_VALUES {
+            return Err(format!(
+                "max_position_embeddings is {} and an attention head has {head_size} values: the tables of rotary \
+                 positions take at most {MOST_ROTARY_VALUES} values",
+                config.max_position_embeddings
+            ));
         }
         let local = self.local_attention.unwrap_or(128);
         let [global_rope_theta, local_rope_theta] = self.thetas()?;
