@@ -100,6 +100,17 @@ pub(crate) fn padded_batches(lengths: &[usize], token_budget: usize) -> Vec<Vec<
     batches
 }
 
+/// Groups batches of sequences of these lengths: groups run in parallel, the batches of a group one after another.
+///
+/// The batches with a sequence of more than `most_parallel_tokens` are one group, the first, and each other batch is a
+/// group of its own.
+pub(crate) fn groups(batches: Vec<Vec<usize>>, lengths: &[usize], most_parallel_tokens: usize) -> Vec<Vec<Vec<usize>>> {
+    let is_long = |batch: &Vec<usize>| batch.iter().any(|&row| lengths[row] > most_parallel_tokens);
+    let (long, short): (Vec<_>, Vec<_>) = batches.into_iter().partition(is_long);
+    let long = Some(long).filter(|long| !long.is_empty());
+    long.into_iter().chain(short.into_iter().map(|batch| vec![batch])).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -145,6 +156,14 @@ mod tests {
         assert_eq!((batch.len(), batch.tokens()), (2, 5));
         assert_eq!(batch.sequences().last(), Some(&[101, 102][..]));
         assert_eq!(Batch::pack([]).len(), 0);
+    }
+
+    #[test]
+    fn batches_of_long_sequences_are_one_group() {
+        let batches = vec![vec![0], vec![1], vec![2], vec![3, 4]];
+        let lengths = [30, 21, 20, 10, 10];
+        assert_eq!(groups(batches.clone(), &lengths, 20), [vec![vec![0], vec![1]], vec![vec![2]], vec![vec![3, 4]]]);
+        assert_eq!(groups(batches, &lengths, 30), [[vec![0]], [vec![1]], [vec![2]], [vec![3, 4]]]);
     }
 
     #[test]

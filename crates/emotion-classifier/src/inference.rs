@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::batch::{Batch, micro_batches, padded_batches};
+use crate::batch::{Batch, groups, micro_batches, padded_batches};
 use crate::classifier::Classifier;
 use crate::error::{Error, Result};
 use crate::options::{ClassifyOptions, LongText};
@@ -102,16 +102,17 @@ impl Classifier {
         } else {
             micro_batches(&lengths, budget, workers)
         };
-        let batches: Vec<_> = rows
+        let run = |rows: Vec<usize>| -> Result<_> {
+            job.check()?;
+            let batch = Batch::pack(rows.iter().map(|&row| sequences[row].ids.as_slice()));
+            let logits = self.micro_batch(&batch, batch.fair_workers(total, workers), job)?;
+            Ok((rows, logits))
+        };
+        let groups: Vec<Vec<_>> = groups(rows, &lengths, self.backend.most_parallel_tokens())
             .into_par_iter()
-            .map(|rows| {
-                job.check()?;
-                let batch = Batch::pack(rows.iter().map(|&row| sequences[row].ids.as_slice()));
-                let logits = self.micro_batch(&batch, batch.fair_workers(total, workers), job)?;
-                Ok((rows, logits))
-            })
+            .map(|group| group.into_iter().map(&run).collect::<Result<_>>())
             .collect::<Result<_>>()?;
-        for (rows, batch) in batches {
+        for (rows, batch) in groups.into_iter().flatten() {
             for (row, values) in rows.into_iter().zip(batch.chunks_exact(self.labels().len())) {
                 logits[row] = values.to_vec();
             }
@@ -142,5 +143,66 @@ impl Classifier {
         let tokens = windows.iter().map(|window| window.ids.len()).sum();
         let truncated = windows.iter().any(|window| window.truncated);
         Prediction::from_logits(self.labels(), self.config().problem_type, &logits, tokens, truncated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::path::Path;
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::backends::Backend;
+
+    /// Counts the most passes that run at once over sequences of more than `MOST_TOKENS` tokens.
+    #[derive(Default)]
+    struct Probe {
+        running: AtomicUsize,
+        most_at_once: Arc<AtomicUsize>,
+        lengths: Arc<Mutex<Vec<usize>>>,
+    }
+
+    const MOST_TOKENS: usize = 8;
+
+    impl Backend for Probe {
+        fn logits(&self, batch: &Batch, _workers: usize) -> Result<Vec<f32>> {
+            let lengths: Vec<usize> = batch.sequences().map(<[u32]>::len).collect();
+            let is_long = lengths.iter().any(|&tokens| tokens > MOST_TOKENS);
+            if is_long {
+                self.most_at_once.fetch_max(self.running.fetch_add(1, Relaxed) + 1, Relaxed);
+                std::thread::sleep(Duration::from_millis(5));
+                self.running.fetch_sub(1, Relaxed);
+            }
+            self.lengths.lock().unwrap().extend(&lengths);
+            // Two labels, whose logits differ from length to length.
+            let logit = |tokens: usize| f32::from(u16::try_from(tokens).unwrap()) / 16.0;
+            Ok(lengths.into_iter().flat_map(|tokens| [0.0, logit(tokens)]).collect())
+        }
+
+        fn most_parallel_tokens(&self) -> usize {
+            MOST_TOKENS
+        }
+    }
+
+    #[test]
+    fn long_sequences_run_one_after_another() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/one-head");
+        let mut classifier = Classifier::load(folder).unwrap();
+        assert_eq!(classifier.labels().len(), 2);
+        let probe = Probe::default();
+        let (most_at_once, lengths) = (Arc::clone(&probe.most_at_once), Arc::clone(&probe.lengths));
+        classifier.backend = Box::new(probe);
+        let texts: Vec<String> =
+            (0..40).map(|number| format!("{number} {}", "I like you ".repeat(number % 8))).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let request = || classifier.request(&texts).cache(false).batch_tokens(1);
+        let answer = request().threads(NonZeroUsize::new(4).unwrap()).run().unwrap();
+        assert_eq!(most_at_once.load(Relaxed), 1);
+        assert!(lengths.lock().unwrap().iter().any(|&tokens| tokens <= MOST_TOKENS));
+        let alone = request().threads(NonZeroUsize::MIN).run().unwrap();
+        assert_eq!(answer.predictions, alone.predictions);
     }
 }

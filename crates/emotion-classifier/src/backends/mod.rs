@@ -19,6 +19,12 @@ pub(crate) trait Backend: Send + Sync {
     /// result.
     fn logits(&self, batch: &Batch, workers: usize) -> Result<Vec<f32>>;
 
+    /// The most tokens of a sequence that is computed in parallel with other batches. The memory of a longer one is so
+    /// large that batches with such a sequence run one after another.
+    fn most_parallel_tokens(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether the sequences of a batch are padded to the length of the longest, which then should not be much longer
     /// than the others.
     fn pads(&self) -> bool {

@@ -26,6 +26,10 @@ use crate::error::Result;
 use crate::model_type::ModelType;
 use crate::weights::Weights;
 
+/// Attention holds matrices of `heads * tokens * tokens` values in float32: with 12 heads, each takes 201 MB for this
+/// many tokens, and 3.2 GB for 8,192.
+const MOST_PARALLEL_TOKENS: usize = 2048;
+
 /// Runs a network over one sequence after another, or over all sequences of a batch with padding.
 ///
 /// Without padding the bits of a sequence cannot depend on its neighbours. On a GPU, where one sequence does not
@@ -73,6 +77,10 @@ impl Backend for CandleBackend {
         }
         let _pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         self.run(batch.sequences()).map_err(failed)
+    }
+
+    fn most_parallel_tokens(&self) -> usize {
+        MOST_PARALLEL_TOKENS
     }
 
     fn pads(&self) -> bool {
