@@ -312,6 +312,16 @@ fn deberta_that_is_not_supported() {
 
 #[cfg(feature = "candle")]
 #[test]
+fn buckets_of_deberta_are_not_checked_without_relative_attention() {
+    let copy = copy_of("deberta-v3");
+    let path = copy.path().join("config.json");
+    let spoil = set(&[("position_buckets", "1"), ("relative_attention", "false")]);
+    fs::write(&path, spoil(fs::read(&path).unwrap())).unwrap();
+    Classifier::load(copy.path()).unwrap().classify(&["a cat"]).unwrap();
+}
+
+#[cfg(feature = "candle")]
+#[test]
 fn tensors_that_candle_does_not_find() {
     // Without its first letter, a name is that of no tensor, and the file keeps its length.
     for (model, name) in [

@@ -57,8 +57,10 @@ enum Kinds {
 impl Settings {
     fn encoder(&self, config: &Config) -> Result<EncoderConfig, String> {
         self.check(config)?;
-        let [max_relative_positions, position_buckets] = self.positions(config)?;
         let relative_attention = self.relative_attention.unwrap_or(false);
+        // Without relative attention, neither is used.
+        let [max_relative_positions, position_buckets] =
+            if relative_attention { self.positions(config)? } else { [-1, -1] };
         let norm = self.norm_rel_ebd.as_deref().unwrap_or("none").to_lowercase();
         let norms_positions = relative_attention && norm.split('|').any(|kind| kind.trim() == "layer_norm");
         Ok(EncoderConfig {
