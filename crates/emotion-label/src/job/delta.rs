@@ -95,14 +95,17 @@ async fn replayed(
     let commits = futures::stream::iter(commits.values().map(|commit| read(commit))).buffered(READ_AT_ONCE);
     let commits: Vec<_> = commits.try_collect().await.with_context(cannot)?;
     let mut live = BTreeMap::new();
-    for line in commits.iter().flat_map(|commit| commit.split(|byte| *byte == b'\n')).filter(|line| !line.is_empty()) {
-        let action: Action = serde_json::from_slice(line).with_context(cannot)?;
-        if let Some(Remove { path }) = action.remove {
-            live.remove(&path);
+    for commit in &commits {
+        // The actions of a commit have no order: it may replace a file by one of the same path.
+        let mut added = Vec::new();
+        for line in commit.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let action: Action = serde_json::from_slice(line).with_context(cannot)?;
+            if let Some(Remove { path }) = action.remove {
+                live.remove(&path);
+            }
+            added.extend(action.add);
         }
-        if let Some(Add { path, deletion_vector }) = action.add {
-            live.insert(path, deletion_vector.is_some());
-        }
+        live.extend(added.into_iter().map(|Add { path, deletion_vector }| (path, deletion_vector.is_some())));
     }
     if live.values().any(|has_vector| *has_vector) {
         return Err(refused("has deletion vectors, which are not read: run REORG TABLE … APPLY (PURGE) first"));
@@ -162,6 +165,16 @@ mod tests {
             (vec![("a/t/_delta_log/_last_checkpoint", "")], "in checkpoints alone"),
             (
                 vec![FIRST, SECOND, commit("{\"add\":{\"path\":\"new.parquet\",\"deletionVector\":{}}}")],
+                "deletion vectors",
+            ),
+            (
+                vec![
+                    FIRST,
+                    SECOND,
+                    commit(
+                        "{\"add\":{\"path\":\"new.parquet\",\"deletionVector\":{}}}\n{\"remove\":{\"path\":\"new.parquet\"}}",
+                    ),
+                ],
                 "deletion vectors",
             ),
             (vec![FIRST, SECOND, commit("{\"add\":{\"path\":\"s3://bucket/new.parquet\"}}")], "in other folders"),
