@@ -30,7 +30,7 @@ use crate::format::{FileType, Format};
 use crate::job::cancel::Cancel;
 use crate::job::codec::Codec;
 use crate::job::columns::Columns;
-use crate::job::error::LabelError;
+use crate::job::error::{LabelError, message};
 use crate::job::label_job::{LabelJob, LabelJobBuilder};
 use crate::job::observer::Observer;
 use crate::job::summary::Summary;
@@ -261,6 +261,22 @@ async fn a_job_that_copies_other_formats_fails_at_any_operation_and_goes_on() {
     for ending in ["csv", "jsonl", "arrow"] {
         fail_everywhere(ending, ending, |job| job).await;
     }
+}
+
+#[tokio::test]
+async fn blank_lines_of_a_single_column_are_copied_and_not_converted() {
+    let classifier = classifier();
+    let store = Faulty::new();
+    let context = bucket(&store, "csv").await;
+    for name in ["a", "day=2/b"] {
+        let content = "text\nI like you.\n\nI hate you.\n";
+        store.inner.put(&Path::from(format!("in/{name}.csv")), content.into()).await.unwrap();
+    }
+    let refused = label(&context, &classifier, |job| job.format(Format::Parquet)).await.unwrap_err();
+    assert!(message(&refused).contains("2 of its 3 rows can be converted"), "{refused:?}");
+    assert!(store.output().await.is_empty());
+    let summary = label(&context, &classifier, |job| job).await.unwrap();
+    assert_eq!(summary.counts.rows, 6);
 }
 
 #[tokio::test]
