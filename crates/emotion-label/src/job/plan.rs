@@ -150,7 +150,8 @@ async fn content(
     labeler: &Labeler,
     choices: &Choices,
 ) -> Result<Content> {
-    match Source::open(session, input, target.file, choices, labeler).await {
+    let source = Source::open(session, input, target.file, choices, labeler).await;
+    match source.map_err(Failure::without_descriptors) {
         Ok(source) if source.is_cheap_to_open() => Ok(Content::RowGroups(source.row_groups)),
         Ok(source) => Ok(Content::Open(Box::new(source))),
         Err(Failure::Input(_, error)) if choices.keep_going => Ok(Content::Unreadable(error)),
