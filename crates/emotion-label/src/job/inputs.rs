@@ -97,10 +97,11 @@ impl Found {
         let state = context.state();
         let files = url.list_all_files(&state, store.as_ref(), "").await.with_context(cannot)?;
         let files: Vec<ObjectMeta> = files.try_collect().await.with_context(cannot)?;
-        let mut files = delta::live(&store, files).await?;
-        if let Some(pattern) = pattern {
-            files.retain(|file| pattern.matches_with(&path_under(&url, file), IN_A_FOLDER));
-        }
+        let is_wanted = |file: &ObjectMeta| {
+            pattern.as_ref().is_none_or(|pattern| pattern.matches_with(&path_under(&url, file), IN_A_FOLDER))
+        };
+        let is_file = matches!(&files[..], [file] if file.location == *url.prefix());
+        let files = if is_file { files } else { delta::live(&store, url.prefix(), files, is_wanted).await? };
         if files.is_empty() {
             return refused(format!("there is no file '{argument}'"));
         }
