@@ -88,7 +88,7 @@ impl Plan {
     /// [`LabelError::Conflict`], if another run works on the output; [`LabelError::Cancelled`], if the job was
     /// cancelled; [`LabelError::Stopped`] with the reason, if it failed after the work had begun.
     pub async fn run(mut self, observer: &dyn Observer, cancel: &Cancel) -> Result<Summary> {
-        self.journal.lock(observer).await?;
+        self.journal.lock(observer, cancel).await?;
         let result = self.label(observer, cancel).await;
         self.journal.close().await;
         result
