@@ -29,6 +29,7 @@ use crate::cluster;
 use crate::model::ModelArguments;
 use crate::session::session;
 use crate::standard_error::say;
+use crate::standard_output::StandardOutput;
 use crate::stores::object_store;
 use formats::{Compression, OutputFormat};
 use progress::Progress;
@@ -204,7 +205,7 @@ impl Arguments {
     async fn label(&self) -> Result<ExitCode> {
         let plan = self.job(&self.inputs, &self.output).await?.plan().await?;
         if self.dry_run {
-            write!(io::stdout(), "{}", estimate::text(&plan.estimate().await?))?;
+            write!(StandardOutput::open(), "{}", estimate::text(&plan.estimate().await?))?;
             return Ok(ExitCode::SUCCESS);
         }
         match plan.run(&Progress::new(self.quiet), &cancel_when_asked()).await {
@@ -212,7 +213,7 @@ impl Arguments {
                 say(error);
                 Ok(ExitCode::from(STOPPED))
             }
-            summary => self.conclude(&summary?, io::stdout()),
+            summary => self.conclude(&summary?, StandardOutput::open()),
         }
     }
 
@@ -251,7 +252,7 @@ impl Arguments {
         let path = folder.path().join(format!("labeled.{}", format.name().to_lowercase()));
         let plan = self.job(&self.inputs, &path.to_string_lossy()).await?.plan().await?;
         let mut summary = plan.run(&Progress::new(self.quiet), &Cancel::default()).await?;
-        io::copy(&mut File::open(path)?, &mut io::stdout())?;
+        io::copy(&mut File::open(path)?, &mut StandardOutput::open())?;
         summary.output = stream::OUTPUT.into();
         self.conclude(&summary, io::stderr())
     }
