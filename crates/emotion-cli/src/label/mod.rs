@@ -217,9 +217,14 @@ impl Arguments {
         }
     }
 
+    /// The type of a file, by its name and the options; `None` if it is unknown.
+    fn file_type(&self, input: &str) -> Option<FileType> {
+        if self.delimiter.is_some() { Some(FileType::of_separated(input)) } else { FileType::of(input) }
+    }
+
     /// Whether a file goes to the standard output as it is read; only text has no footer.
     fn is_streamed(&self, input: &str) -> bool {
-        let Some(file) = FileType::of(input) else { return false };
+        let Some(file) = self.file_type(input) else { return false };
         let is_same = self.format.is_none_or(|format| Format::from(format) == file.format);
         is_standard(&self.output) && file.format.is_text() && is_same && self.is_plain() && Path::new(input).is_file()
     }
@@ -246,7 +251,7 @@ impl Arguments {
         if self.dry_run {
             bail!("--dry-run needs a file or a folder as --output");
         }
-        let known = FileType::of(input).with_context(|| format!("'{input}' is no file that '-' could take"))?;
+        let known = self.file_type(input).with_context(|| format!("'{input}' is no file that '-' could take"))?;
         let format = self.format.map_or(known.format.output(), Format::from);
         let folder = tempfile::tempdir()?;
         let path = folder.path().join(format!("labeled.{}", format.name().to_lowercase()));

@@ -39,10 +39,12 @@ pub fn is_standard(output: &str) -> bool {
 
 /// The type of an input that is labeled as it comes: by its name, as was asked for, or that of the output.
 pub fn file_type(input: &str, format: Option<Format>, delimiter: Option<u8>, output: &str) -> Result<FileType> {
+    if delimiter.is_some() {
+        return Ok(FileType::of_separated(input));
+    }
     let plain = |format| FileType { format, compression: None };
-    let asked = if delimiter.is_some() { Some(Format::Csv) } else { format };
     let as_output = || FileType::of(output).map(|file| plain(file.format));
-    let file = FileType::of(input).or(asked.map(plain)).or_else(as_output);
+    let file = FileType::of(input).or(format.map(plain)).or_else(as_output);
     file.with_context(|| format!("name the format of '{}' with --format", shown(input)))
 }
 

@@ -130,8 +130,7 @@ impl Found {
         if self.is_hidden(file) {
             return Ok(None);
         }
-        let known = FileType::of(&name);
-        let Some(file_type) = (if is_csv { Some(separated(known)) } else { known }) else {
+        let Some(file_type) = (if is_csv { Some(FileType::of_separated(&name)) } else { FileType::of(&name) }) else {
             if self.is_one_file() {
                 let name = &self.argument;
                 return refused(format!("'{name}' is no table: the name of a file must end in {}", Format::ENDINGS));
@@ -158,13 +157,6 @@ impl Found {
             base => format!("{base}/{name}"),
         }
     }
-}
-
-/// The type of a file that is read as CSV whatever its ending.
-fn separated(known: Option<FileType>) -> FileType {
-    let format = known.map(|known| known.format).filter(|format| *format == Format::Tsv);
-    let compression = known.and_then(|known| known.compression);
-    FileType { format: format.unwrap_or(Format::Csv), compression }
 }
 
 fn path_under(url: &ListingTableUrl, file: &ObjectMeta) -> String {
