@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use emotion_classifier::{Classifier, ClassifyOptions, Prediction};
 
 use crate::model::ModelArguments;
+use crate::standard_output::StandardOutput;
 
 /// Texts that are classified and printed together when they come from a pipe.
 const LINES_A_BATCH: usize = 1024;
@@ -45,7 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let classifier = arguments.model.load()?;
     let mut options = ClassifyOptions::default();
     options.threshold = arguments.model.threshold();
-    let mut printer = Printer::new(arguments.format, options, io::stdout().lock());
+    let mut printer = Printer::new(arguments.format, options, StandardOutput::open());
     if arguments.texts.is_empty() {
         for texts in batches_of_lines(io::stdin().lock()) {
             printer.print(&classifier, &texts?)?;

@@ -15,17 +15,17 @@ mod report;
 mod session;
 mod sql;
 mod standard_error;
+mod standard_output;
 mod stores;
 mod table;
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use datafusion::error::DataFusionError;
 use emotion_label::job::message;
 
 use standard_error::say;
+use standard_output::is_closed;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -60,19 +60,10 @@ async fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say(format_args!("Error: {}", message(error.as_ref())));
             ExitCode::FAILURE
         }
     }
-}
-
-/// Whether the reader of our output went away, as `head` does: no fault of ours, or of theirs.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| match cause.downcast_ref::<std::io::Error>() {
-        Some(error) => error.kind() == ErrorKind::BrokenPipe,
-        // Of what went wrong in writing, Arrow keeps the message alone.
-        None => cause.is::<DataFusionError>() && cause.to_string().contains("Broken pipe"),
-    })
 }

@@ -11,6 +11,7 @@ use datafusion_cli::print_options::{MaxRows, PrintOptions};
 
 use crate::model::ModelArguments;
 use crate::session::{explain, session_on};
+use crate::standard_output::of_printing;
 
 /// Run SQL over files, with emotion_classify(text) and its like
 ///
@@ -62,7 +63,10 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let stores = Arc::clone(&options.instrumented_registry);
     let context = session_on(arguments.cluster.as_deref(), arguments.model.options(), stores).await?;
     match scripts {
-        Some(scripts) => Ok(exec_from_commands(&context, scripts, &options).await.map_err(explain)?),
+        Some(scripts) => {
+            let printed = exec_from_commands(&context, scripts, &options).await;
+            printed.map_err(|error| of_printing(error).map_or_else(Into::into, explain))
+        }
         None => Ok(exec_from_repl(&context, &mut options).await?),
     }
 }

@@ -461,8 +461,11 @@ fn standard_input_becomes_standard_output() {
     assert_eq!(output_of(&converted), "Text,truncated\nOh.,false\n,\n");
     assert_fails(&filter(b"id,Text\n1,a,b\n", &csv), &["standard input", "line 2"]);
     assert_fails(&filter(b"id\n1\n", &csv), &["there is no column 'Text'"]);
+    let input = folder.write("semicolons.jsonl", "Text;n\nOh.;1\n");
+    let of_file = label(&input, "-", &["--delimiter", ";", "--columns", "truncated", "--quiet"]);
+    assert_eq!(output_of(&of_file), "Text;n;truncated\nOh.;1;false\n");
     assert_fails(&filter(b"", &["--format", "parquet"]), &["Parquet cannot be read from a pipe"]);
-    assert_eq!(fs::read_dir(folder.0.path()).unwrap().count(), 4, "a journal was left");
+    assert_eq!(fs::read_dir(folder.0.path()).unwrap().count(), 5, "a journal was left");
 }
 
 #[test]

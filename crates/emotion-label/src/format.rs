@@ -107,6 +107,23 @@ impl FileType {
         let format = Format::of_ending(stem.rsplit_once('.')?.1)?;
         format.is_text().then_some(Self { format, compression: Some(compression) })
     }
+
+    /// The type of a file of this name that is read as CSV whatever its ending: TSV if that is the ending, else CSV,
+    /// compressed as the ending says.
+    ///
+    /// ```
+    /// use emotion_label::format::{Compression, FileType, Format};
+    ///
+    /// let of = FileType::of_separated("reviews.jsonl.gz");
+    /// assert_eq!((of.format, of.compression), (Format::Csv, Some(Compression::Gzip)));
+    /// assert_eq!(FileType::of_separated("reviews.tsv").format, Format::Tsv);
+    /// ```
+    #[must_use]
+    pub fn of_separated(name: &str) -> Self {
+        let known = Self::of(name);
+        let format = known.map(|known| known.format).filter(|format| *format == Format::Tsv);
+        Self { format: format.unwrap_or(Format::Csv), compression: known.and_then(|known| known.compression) }
+    }
 }
 
 /// What the name of an output stands for.

@@ -6,7 +6,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::path::{Path as FilePath, PathBuf};
+use std::path::{Component, Path as FilePath, PathBuf, Prefix};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -118,11 +118,21 @@ fn walk(folder: PathBuf) -> Vec<Result<ObjectMeta>> {
     entries.filter_map(meta).collect()
 }
 
+/// The location of a file by the parts of its path from the root, which are a disk and names on Windows.
 fn location(path: &FilePath) -> Result<Path> {
-    match path.to_str() {
-        Some(path) => Ok(Path::parse(escaped(path))?),
-        None => Err(failed(path, io::Error::other(format!("the name '{}' is not UTF-8", path.display())))),
+    let cannot = |what: &str| failed(path, io::Error::other(format!("the name '{}' {what}", path.display())));
+    let mut parts = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Prefix(prefix) => match prefix.kind() {
+                Prefix::Disk(disk) | Prefix::VerbatimDisk(disk) => parts.push(format!("{}:", char::from(disk))),
+                _ => return Err(cannot("is not that of a file on a disk of this machine")),
+            },
+            Component::Normal(part) => parts.push(escaped(part.to_str().ok_or_else(|| cannot("is not UTF-8"))?)),
+            Component::RootDir | Component::CurDir | Component::ParentDir => {}
+        }
     }
+    Ok(Path::parse(parts.join("/"))?)
 }
 
 impl Display for LocalFiles {
@@ -204,5 +214,18 @@ mod tests {
         assert_eq!(futures::future::join_all(read).await, names);
         assert_eq!(store.get_range(&found[0].location, 1..3).await.unwrap(), "\tb");
         assert!(matches!(store.head(&Path::parse("x%09y").unwrap()).await, Err(Error::NotFound { .. })));
+    }
+}
+
+#[cfg(all(test, windows))]
+mod windows_tests {
+    use super::*;
+
+    #[test]
+    fn a_location_has_the_parts_of_the_path() {
+        let of = |path| location(FilePath::new(path)).unwrap();
+        for path in [r"C:\data\a.csv", r"C:/data/a.csv", r"\\?\C:\data\a.csv"] {
+            assert_eq!(of(path).as_ref(), "C:/data/a.csv");
+        }
     }
 }

@@ -18,6 +18,7 @@ use futures::StreamExt;
 
 use crate::atomic_file;
 use crate::model::ModelArguments;
+use crate::standard_output::StandardOutput;
 use crate::table::{TableArguments, strings};
 use gold::Gold;
 use metrics::Tally;
@@ -83,7 +84,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     if let Some(path) = &arguments.html {
         atomic_file::write(path, html::page(&summary).into_string().as_bytes())?;
     }
-    let mut out = std::io::stdout();
+    let mut out = StandardOutput::open();
     match arguments.format {
         Format::Text => write!(out, "{}", summary.text())?,
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&summary)?)?,

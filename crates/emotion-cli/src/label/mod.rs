@@ -29,6 +29,7 @@ use crate::cluster;
 use crate::model::ModelArguments;
 use crate::session::session;
 use crate::standard_error::say;
+use crate::standard_output::StandardOutput;
 use crate::stores::object_store;
 use formats::{Compression, OutputFormat};
 use progress::Progress;
@@ -204,7 +205,7 @@ impl Arguments {
     async fn label(&self) -> Result<ExitCode> {
         let plan = self.job(&self.inputs, &self.output).await?.plan().await?;
         if self.dry_run {
-            write!(io::stdout(), "{}", estimate::text(&plan.estimate().await?))?;
+            write!(StandardOutput::open(), "{}", estimate::text(&plan.estimate().await?))?;
             return Ok(ExitCode::SUCCESS);
         }
         match plan.run(&Progress::new(self.quiet), &cancel_when_asked()).await {
@@ -212,13 +213,18 @@ impl Arguments {
                 say(error);
                 Ok(ExitCode::from(STOPPED))
             }
-            summary => self.conclude(&summary?, io::stdout()),
+            summary => self.conclude(&summary?, StandardOutput::open()),
         }
+    }
+
+    /// The type of a file, by its name and the options; `None` if it is unknown.
+    fn file_type(&self, input: &str) -> Option<FileType> {
+        if self.delimiter.is_some() { Some(FileType::of_separated(input)) } else { FileType::of(input) }
     }
 
     /// Whether a file goes to the standard output as it is read; only text has no footer.
     fn is_streamed(&self, input: &str) -> bool {
-        let Some(file) = FileType::of(input) else { return false };
+        let Some(file) = self.file_type(input) else { return false };
         let is_same = self.format.is_none_or(|format| Format::from(format) == file.format);
         is_standard(&self.output) && file.format.is_text() && is_same && self.is_plain() && Path::new(input).is_file()
     }
@@ -245,13 +251,13 @@ impl Arguments {
         if self.dry_run {
             bail!("--dry-run needs a file or a folder as --output");
         }
-        let known = FileType::of(input).with_context(|| format!("'{input}' is no file that '-' could take"))?;
+        let known = self.file_type(input).with_context(|| format!("'{input}' is no file that '-' could take"))?;
         let format = self.format.map_or(known.format.output(), Format::from);
         let folder = tempfile::tempdir()?;
         let path = folder.path().join(format!("labeled.{}", format.name().to_lowercase()));
         let plan = self.job(&self.inputs, &path.to_string_lossy()).await?.plan().await?;
         let mut summary = plan.run(&Progress::new(self.quiet), &Cancel::default()).await?;
-        io::copy(&mut File::open(path)?, &mut io::stdout())?;
+        io::copy(&mut File::open(path)?, &mut StandardOutput::open())?;
         summary.output = stream::OUTPUT.into();
         self.conclude(&summary, io::stderr())
     }

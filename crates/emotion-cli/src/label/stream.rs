@@ -10,6 +10,8 @@ use emotion_label::format::{Compression, FileType, Format, Output};
 use futures::Stream;
 use tokio::sync::mpsc::{Receiver, channel};
 
+use crate::standard_output::StandardOutput;
+
 /// Names of the standard input.
 const INPUTS: [&str; 2] = ["-", "/dev/stdin"];
 
@@ -37,10 +39,12 @@ pub fn is_standard(output: &str) -> bool {
 
 /// The type of an input that is labeled as it comes: by its name, as was asked for, or that of the output.
 pub fn file_type(input: &str, format: Option<Format>, delimiter: Option<u8>, output: &str) -> Result<FileType> {
+    if delimiter.is_some() {
+        return Ok(FileType::of_separated(input));
+    }
     let plain = |format| FileType { format, compression: None };
-    let asked = if delimiter.is_some() { Some(Format::Csv) } else { format };
     let as_output = || FileType::of(output).map(|file| plain(file.format));
-    let file = FileType::of(input).or(asked.map(plain)).or_else(as_output);
+    let file = FileType::of(input).or(format.map(plain)).or_else(as_output);
     file.with_context(|| format!("name the format of '{}' with --format", shown(input)))
 }
 
@@ -82,7 +86,7 @@ fn open(input: &str) -> io::Result<Box<dyn Read>> {
 
 /// Where the rows of a stream go.
 pub enum Sink {
-    Standard(io::Stdout),
+    Standard(StandardOutput),
     /// A file that has its name when it is complete.
     File(tempfile::NamedTempFile, String),
 }
@@ -91,7 +95,7 @@ impl Sink {
     /// Opens the output, and says how it is compressed as a whole.
     pub fn open(output: &str, file: FileType) -> Result<(Self, Option<Compression>)> {
         if is_standard(output) {
-            return Ok((Self::Standard(io::stdout()), None));
+            return Ok((Self::Standard(StandardOutput::open()), None));
         }
         let of = match Output::of(output)? {
             Output::File(of) if !output.contains("://") && !Path::new(output).is_dir() => of,
@@ -121,7 +125,7 @@ impl Sink {
         let cannot = || format!("cannot write '{name}'");
         file.as_file().sync_all().with_context(cannot)?;
         file.persist(&name).with_context(cannot)?;
-        Ok(Box::new(io::stdout()))
+        Ok(Box::new(StandardOutput::open()))
     }
 }
 

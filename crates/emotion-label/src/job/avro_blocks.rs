@@ -53,7 +53,10 @@ impl File {
                 self.skip(bytes).await?;
                 continue;
             }
-            for _ in 0..2 * entries {
+            let Some(strings) = entries.checked_mul(2) else {
+                return damaged("the metadata of the file has no valid length: the file is damaged");
+            };
+            for _ in 0..strings {
                 let bytes = self.length().await?;
                 self.skip(bytes).await?;
             }
@@ -109,5 +112,27 @@ impl File {
             }
         }
         damaged("a number in the file is too long: the file is damaged")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use object_store::{ObjectStore, ObjectStoreExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_count_of_metadata_that_overflows_is_damage() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let path = Path::from("a.avro");
+        // The largest count in the zigzag encoding.
+        let file = [MAGIC, &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]].concat();
+        store.put(&path, file.into()).await.unwrap();
+        let error = check(&Object::new(&store, &store.head(&path).await.unwrap())).await.unwrap_err();
+        assert!(error.to_string().contains("no valid length"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -41,25 +41,60 @@ struct Remove {
 /// The logs of tables: their commits by version, by the path of the table.
 type Logs<'a> = BTreeMap<String, BTreeMap<u64, &'a ObjectMeta>>;
 
-/// The files without those that Delta tables among them have removed, or have not committed.
-pub async fn live(store: &Arc<dyn ObjectStore>, files: Vec<ObjectMeta>) -> Result<Vec<ObjectMeta>> {
+/// The wanted ones of the files of a folder, without those that Delta tables have removed, or have not committed.
+///
+/// A table may be in the folder, or the folder in a table. Only tables with wanted files are looked at.
+pub async fn live(
+    store: &Arc<dyn ObjectStore>,
+    folder: &Path,
+    files: Vec<ObjectMeta>,
+    is_wanted: impl Fn(&ObjectMeta) -> bool,
+) -> Result<Vec<ObjectMeta>> {
+    let logs_above = logs_above(store, folder).await?;
+    let wanted: Vec<_> = files.iter().filter(|file| is_wanted(file)).collect();
     let mut tables = Vec::new();
-    for (table, commits) in logs(&files) {
-        let live = replayed(store, &table, &commits).await?;
-        tables.push((table, live));
+    for (table, commits) in logs(files.iter().chain(&logs_above)) {
+        if wanted.iter().any(|file| file.location.as_ref().starts_with(&table)) {
+            let live = replayed(store, &table, &commits).await?;
+            tables.push((table, live));
+        }
     }
     let is_live = |file: &ObjectMeta| {
         let path = file.location.as_ref();
         tables.iter().filter(|(table, _)| path.starts_with(&**table)).all(|(_, live)| live.contains(path))
     };
     let names: BTreeSet<&str> = files.iter().map(|file| file.location.as_ref()).collect();
-    if let Some(absent) = tables.iter().flat_map(|(_, live)| live).find(|path| !names.contains(&***path)) {
+    let folder = if folder.as_ref().is_empty() { String::new() } else { format!("{folder}/") };
+    let mut in_folder = tables.iter().flat_map(|(_, live)| live).filter(|path| path.starts_with(&folder));
+    if let Some(absent) = in_folder.find(|path| !names.contains(&***path)) {
         return Err(LabelError::Damaged(format!("the file '{absent}' of a Delta table is not there")));
     }
-    Ok(files.into_iter().filter(is_live).collect())
+    Ok(wanted.into_iter().filter(|file| is_live(file)).cloned().collect())
 }
 
-fn logs(files: &[ObjectMeta]) -> Logs<'_> {
+/// The files of the logs of the tables that a folder is in.
+async fn logs_above(store: &Arc<dyn ObjectStore>, folder: &Path) -> Result<Vec<ObjectMeta>> {
+    let (parts, mut logs): (Vec<_>, _) = (folder.parts().collect(), Vec::new());
+    for depth in 0..parts.len() {
+        let log: Path = parts[..depth].iter().cloned().chain([LOG.into()]).collect();
+        match store.list_with_delimiter(Some(&log)).await {
+            Ok(found) => logs.extend(found.objects),
+            // What is above the folder may be hidden, or may not be listed, as over HTTP.
+            Err(
+                Error::NotFound { .. }
+                | Error::PermissionDenied { .. }
+                | Error::Unauthenticated { .. }
+                | Error::NotSupported { .. }
+                | Error::NotImplemented { .. }
+                | Error::InvalidPath { .. },
+            ) => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot list '{log}'")),
+        }
+    }
+    Ok(logs)
+}
+
+fn logs<'a>(files: impl Iterator<Item = &'a ObjectMeta>) -> Logs<'a> {
     let mut logs = Logs::new();
     for file in files {
         let path = file.location.as_ref();
@@ -95,14 +130,17 @@ async fn replayed(
     let commits = futures::stream::iter(commits.values().map(|commit| read(commit))).buffered(READ_AT_ONCE);
     let commits: Vec<_> = commits.try_collect().await.with_context(cannot)?;
     let mut live = BTreeMap::new();
-    for line in commits.iter().flat_map(|commit| commit.split(|byte| *byte == b'\n')).filter(|line| !line.is_empty()) {
-        let action: Action = serde_json::from_slice(line).with_context(cannot)?;
-        if let Some(Remove { path }) = action.remove {
-            live.remove(&path);
+    for commit in &commits {
+        // The actions of a commit have no order: it may replace a file by one of the same path.
+        let mut added = Vec::new();
+        for line in commit.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let action: Action = serde_json::from_slice(line).with_context(cannot)?;
+            if let Some(Remove { path }) = action.remove {
+                live.remove(&path);
+            }
+            added.extend(action.add);
         }
-        if let Some(Add { path, deletion_vector }) = action.add {
-            live.insert(path, deletion_vector.is_some());
-        }
+        live.extend(added.into_iter().map(|Add { path, deletion_vector }| (path, deletion_vector.is_some())));
     }
     if live.values().any(|has_vector| *has_vector) {
         return Err(refused("has deletion vectors, which are not read: run REORG TABLE … APPLY (PURGE) first"));
@@ -121,12 +159,21 @@ mod tests {
     use super::*;
 
     async fn live_files(files: &[(&str, &str)]) -> Result<Vec<String>> {
+        live_files_in("", files, |_| true).await
+    }
+
+    async fn live_files_in(
+        folder: &str,
+        files: &[(&str, &str)],
+        is_wanted: fn(&ObjectMeta) -> bool,
+    ) -> Result<Vec<String>> {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         for (path, content) in files {
             store.put(&Path::from(*path), content.to_string().into()).await.unwrap();
         }
-        let all = store.list(None).try_collect().await.unwrap();
-        let live = live(&store, all).await?;
+        let folder = Path::from(folder);
+        let all = store.list(Some(&folder)).try_collect().await.unwrap();
+        let live = live(&store, &folder, all, is_wanted).await?;
         Ok(live.into_iter().map(|file| file.location.to_string()).collect())
     }
 
@@ -155,6 +202,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_folder_of_a_table_follows_the_log_of_the_table() {
+        let dead = ("a/t/day=2024 1/dead.parquet", "");
+        let files = [&[FIRST, SECOND, dead], &TABLES[..]].concat();
+        let live = live_files_in("a/t/day=2024 1", &files, |_| true).await.unwrap();
+        assert_eq!(live, ["a/t/day=2024 1/kept.parquet"]);
+    }
+
+    #[tokio::test]
+    async fn a_table_without_wanted_files_is_not_replayed() {
+        let files = [&[SECOND], &TABLES[..]].concat();
+        let is_other = |file: &ObjectMeta| file.location.as_ref() == "a/other.parquet";
+        assert_eq!(live_files_in("a", &files, is_other).await.unwrap(), ["a/other.parquet"]);
+        assert!(live_files_in("a", &files, |_| true).await.is_err());
+    }
+
+    #[tokio::test]
     async fn what_cannot_be_replayed_is_refused() {
         let commit = |line: &'static str| ("a/t/_delta_log/00000000000000000002.json", line);
         for (log, part) in [
@@ -162,6 +225,16 @@ mod tests {
             (vec![("a/t/_delta_log/_last_checkpoint", "")], "in checkpoints alone"),
             (
                 vec![FIRST, SECOND, commit("{\"add\":{\"path\":\"new.parquet\",\"deletionVector\":{}}}")],
+                "deletion vectors",
+            ),
+            (
+                vec![
+                    FIRST,
+                    SECOND,
+                    commit(
+                        "{\"add\":{\"path\":\"new.parquet\",\"deletionVector\":{}}}\n{\"remove\":{\"path\":\"new.parquet\"}}",
+                    ),
+                ],
                 "deletion vectors",
             ),
             (vec![FIRST, SECOND, commit("{\"add\":{\"path\":\"s3://bucket/new.parquet\"}}")], "in other folders"),

@@ -1,6 +1,7 @@
 //! Why a job ends without its labels.
 
 use std::error::Error;
+use std::io;
 
 use datafusion::error::DataFusionError;
 
@@ -64,6 +65,30 @@ pub enum LabelError {
     Cancelled,
 }
 
+/// The codes of the system for too many open files, of the machine and of a process.
+const TOO_MANY_OPEN_FILES: &[i32] = if cfg!(windows) { &[4] } else { &[23, 24] };
+
+impl LabelError {
+    /// Whether a file could not be opened because too many are open.
+    pub(crate) fn lacks_descriptors(&self) -> bool {
+        let has_code = |code| TOO_MANY_OPEN_FILES.contains(&code);
+        let causes = std::iter::successors(Some(self as &(dyn Error + 'static)), |&error| cause(error));
+        let mut systems = causes.filter_map(|error| error.downcast_ref::<io::Error>());
+        systems.any(|error| error.raw_os_error().is_some_and(has_code))
+    }
+}
+
+/// The cause of an error, also where the error stands for it and shows only the cause of that.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    if let Some(LabelError::Values(cause)) = error.downcast_ref() {
+        return Some(&**cause);
+    }
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(cause) => Some(cause),
+        None => error.source(),
+    }
+}
+
 /// What becomes of the work so far.
 const KEPT: &str = "stopped; what is labeled so far is kept, and the same command goes on from there";
 
@@ -91,7 +116,7 @@ values!(
     parquet::errors::ParquetError,
     DataFusionError,
     object_store::Error,
-    std::io::Error,
+    io::Error,
     serde_json::Error,
     tokio::task::JoinError
 );
@@ -132,6 +157,17 @@ fn text(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lack_of_descriptors_is_found_among_the_causes() {
+        let error = |code| {
+            let source = Box::new(io::Error::other(io::Error::from_raw_os_error(code)));
+            LabelError::from(object_store::Error::Generic { store: "LocalFileSystem", source })
+        };
+        assert!(error(TOO_MANY_OPEN_FILES[0]).lacks_descriptors());
+        assert!(LabelError::from(io::Error::from_raw_os_error(TOO_MANY_OPEN_FILES[0])).lacks_descriptors());
+        assert!(!error(2).lacks_descriptors());
+    }
 
     #[test]
     fn a_message_has_each_cause_once() {

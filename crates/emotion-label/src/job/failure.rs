@@ -9,6 +9,16 @@ pub enum Failure {
     Other(LabelError),
 }
 
+impl Failure {
+    /// The failure, of which a lack of file descriptors is not the input's.
+    pub fn without_descriptors(self) -> Self {
+        match self {
+            Self::Input(_, error) if error.lacks_descriptors() => Self::Other(error),
+            other => other,
+        }
+    }
+}
+
 impl From<LabelError> for Failure {
     fn from(error: LabelError) -> Self {
         match error {

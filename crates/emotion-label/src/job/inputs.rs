@@ -97,10 +97,11 @@ impl Found {
         let state = context.state();
         let files = url.list_all_files(&state, store.as_ref(), "").await.with_context(cannot)?;
         let files: Vec<ObjectMeta> = files.try_collect().await.with_context(cannot)?;
-        let mut files = delta::live(&store, files).await?;
-        if let Some(pattern) = pattern {
-            files.retain(|file| pattern.matches_with(&path_under(&url, file), IN_A_FOLDER));
-        }
+        let is_wanted = |file: &ObjectMeta| {
+            pattern.as_ref().is_none_or(|pattern| pattern.matches_with(&path_under(&url, file), IN_A_FOLDER))
+        };
+        let is_file = matches!(&files[..], [file] if file.location == *url.prefix());
+        let files = if is_file { files } else { delta::live(&store, url.prefix(), files, is_wanted).await? };
         if files.is_empty() {
             return refused(format!("there is no file '{argument}'"));
         }
@@ -129,8 +130,7 @@ impl Found {
         if self.is_hidden(file) {
             return Ok(None);
         }
-        let known = FileType::of(&name);
-        let Some(file_type) = (if is_csv { Some(separated(known)) } else { known }) else {
+        let Some(file_type) = (if is_csv { Some(FileType::of_separated(&name)) } else { FileType::of(&name) }) else {
             if self.is_one_file() {
                 let name = &self.argument;
                 return refused(format!("'{name}' is no table: the name of a file must end in {}", Format::ENDINGS));
@@ -157,13 +157,6 @@ impl Found {
             base => format!("{base}/{name}"),
         }
     }
-}
-
-/// The type of a file that is read as CSV whatever its ending.
-fn separated(known: Option<FileType>) -> FileType {
-    let format = known.map(|known| known.format).filter(|format| *format == Format::Tsv);
-    let compression = known.and_then(|known| known.compression);
-    FileType { format: format.unwrap_or(Format::Csv), compression }
 }
 
 fn path_under(url: &ListingTableUrl, file: &ObjectMeta) -> String {

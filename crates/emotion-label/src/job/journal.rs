@@ -17,6 +17,7 @@ use arrow::record_batch::RecordBatch;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::job::cancel::Cancel;
 use crate::job::counts::Counts;
 use crate::job::error::{Context, LabelError, Result};
 use crate::job::inputs::Input;
@@ -97,8 +98,8 @@ impl Journal {
     }
 
     /// Takes the output for this run alone. What was read of the journal before may have changed.
-    pub async fn lock(&mut self, observer: &dyn Observer) -> Result<()> {
-        let lock = Lock::take(&self.storage, observer).await?;
+    pub async fn lock(&mut self, observer: &dyn Observer, cancel: &Cancel) -> Result<()> {
+        let lock = Lock::take(&self.storage, observer, cancel).await?;
         match is_other(&self.storage, &self.key, self.restart).await {
             Ok(is_other) => {
                 self.is_other = is_other;

@@ -99,7 +99,7 @@ impl LabelJob {
         let targets = targets(&inputs, format, &storage)?;
         let journal = Journal::look(storage, self.key(format), self.restart).await?;
         let labeler = self.labeler(format);
-        let (choices, cluster) = (self.choices.clone(), self.cluster.clone());
+        let (choices, cluster) = (self.choices(), self.cluster.clone());
         let files = inputs.into_iter().zip(targets);
         Plan::of(session, labeler, choices, cluster, journal, files, other_files).await
     }
@@ -129,9 +129,11 @@ impl LabelJob {
     ///
     /// # Errors
     ///
-    /// [`LabelError::Refused`], if the job asks for another format than that of the stream; [`LabelError::File`], if
-    /// the stream cannot be labeled; [`LabelError::Failed`], if it cannot be read, or the output cannot be written.
-    /// What was written before an error are whole rows.
+    /// [`LabelError::Refused`], if the job asks for another format than that of the stream, or for a cluster, for
+    /// [`keep_going`](LabelJobBuilder::keep_going) or for [`restart`](LabelJobBuilder::restart); [`LabelError::File`],
+    /// if the stream cannot be labeled; [`LabelError::Failed`], if it cannot be read, or the output cannot be written.
+    /// Output that is not compressed as a whole consists of complete rows when an error is returned; compressed output
+    /// is incomplete then.
     pub async fn filter<S>(
         &self,
         input: S,
@@ -143,13 +145,17 @@ impl LabelJob {
         S: Stream<Item = io::Result<Bytes>> + Send + Unpin,
     {
         let shown = self.inputs.first().map_or("the input", String::as_str);
+        if self.cluster.is_some() || self.choices.keep_going || self.restart {
+            let what = format!("'{shown}' cannot be labeled as it comes on a cluster, with keep_going or with restart");
+            return Err(LabelError::Refused(what));
+        }
         let format = self.format.unwrap_or(file.format);
         if !self.choices.copies(file.format, format) {
             let what = format!("'{shown}' cannot be converted as it comes: write it to a file first");
             return Err(LabelError::Refused(what));
         }
         let labeler = self.labeler(format);
-        let mut options = self.choices.options(shown, file.format, labeler.schema());
+        let mut options = self.choices().options(shown, file.format, labeler.schema());
         options.batch_rows = self.choices.batch_rows();
         options.is_prompt = true;
         let (labeler, file) = (Arc::new(labeler), opened_as(file));
@@ -159,6 +165,17 @@ impl LabelJob {
         let rows_per_second = counts.rows as f64 / seconds.max(1e-3);
         let (output, set_aside) = (self.output.clone(), Vec::new());
         Ok(Summary { output, files: 1, other_files: 0, counts, seconds, rows_per_second, set_aside })
+    }
+
+    /// How the job reads and writes. A footer has the threshold if it is not the default, whether or not it was given,
+    /// so that jobs of one key write the same bytes.
+    fn choices(&self) -> Choices {
+        let (mut choices, problem_type) = (self.choices.clone(), self.classifier.config().problem_type);
+        let threshold = problem_type.threshold(self.threshold);
+        if threshold.to_string() != problem_type.threshold(None).to_string() {
+            choices.model.push(("emotion.threshold".into(), threshold.to_string()));
+        }
+        choices
     }
 
     fn labeler(&self, format: Format) -> Labeler {
@@ -285,7 +302,6 @@ impl LabelJobBuilder {
     pub fn threshold(mut self, threshold: f32) -> Self {
         assert!((0.0..=1.0).contains(&threshold), "{threshold} is not a probability from 0 to 1");
         self.0.threshold = Some(threshold);
-        self.0.choices.model.push(("emotion.threshold".into(), threshold.to_string()));
         self
     }
 

@@ -19,6 +19,8 @@ pub struct Labels<'a> {
     segments: VecDeque<Segment>,
     queue: BatchQueue,
     pub counts: Counts,
+    /// Rows whose labels were taken.
+    pub rows_taken: u64,
 }
 
 impl<'a> Labels<'a> {
@@ -31,7 +33,15 @@ impl<'a> Labels<'a> {
         row_group: usize,
     ) -> Self {
         let segments = segments.iter().filter(|segment| segment.row_group == row_group).copied().collect();
-        Self { journal, input, schema, segments, queue: BatchQueue::new(schema), counts: Counts::default() }
+        Self {
+            journal,
+            input,
+            schema,
+            segments,
+            queue: BatchQueue::new(schema),
+            counts: Counts::default(),
+            rows_taken: 0,
+        }
     }
 
     pub async fn take(&mut self, rows: usize) -> Result<RecordBatch> {
@@ -44,6 +54,7 @@ impl<'a> Labels<'a> {
                 self.queue.push(batch);
             }
         }
+        self.rows_taken += rows as u64;
         self.queue.take(rows)
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
+use crate::job::cancel::Cancel;
 use crate::job::error::{Context, LabelError, Result};
 use crate::job::observer::Observer;
 use crate::job::storage::Storage;
@@ -21,10 +23,11 @@ pub enum Lock {
 }
 
 impl Lock {
-    pub async fn take(storage: &Storage, observer: &dyn Observer) -> Result<Self> {
+    pub async fn take(storage: &Storage, observer: &dyn Observer, cancel: &Cancel) -> Result<Self> {
         let name = storage.journal("lock");
         if let Some((store, path)) = storage.remote(&name) {
-            return Ok(Self::Lease(Lease::take(store, path, storage.shown(), Lease::RENEWED_EVERY, observer).await?));
+            let every = Lease::RENEWED_EVERY;
+            return Ok(Self::Lease(Lease::take(store, path, storage.shown(), every, observer, cancel).await?));
         }
         let Some(file) = storage.open_file(&name)? else {
             return Err(LabelError::Refused(format!("'{}' cannot be locked", storage.shown())));
@@ -73,6 +76,7 @@ impl Lease {
         output: &str,
         every: Duration,
         observer: &dyn Observer,
+        cancel: &Cancel,
     ) -> Result<Self> {
         let cannot = || format!("cannot lock '{output}'");
         let version = match put(&store, &path, PutMode::Create).await {
@@ -80,7 +84,9 @@ impl Lease {
             Err(Error::AlreadyExists { .. }) => {
                 let held = store.head(&path).await.with_context(cannot)?;
                 observer.waiting(output, every * Self::MISSED);
-                tokio::time::sleep(every * Self::MISSED).await;
+                if timeout(every * Self::MISSED, cancel.cancelled()).await.is_ok() {
+                    return Err(LabelError::Cancelled);
+                }
                 let held = UpdateVersion { e_tag: held.e_tag, version: held.version };
                 match put(&store, &path, PutMode::Update(held)).await {
                     Ok(version) => version,
@@ -144,7 +150,22 @@ mod tests {
     const EVERY: Duration = Duration::from_millis(20);
 
     async fn take(store: &Arc<dyn ObjectStore>) -> Result<Lease> {
-        Lease::take(Arc::clone(store), Path::from("lock"), "s3://bucket", EVERY, &()).await
+        Lease::take(Arc::clone(store), Path::from("lock"), "s3://bucket", EVERY, &(), &Cancel::default()).await
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_lease_can_be_cancelled() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let _first = take(&store).await.unwrap();
+        let (hour, cancel) = (Duration::from_secs(3600), Cancel::default());
+        let path = Path::from("lock");
+        let second = Lease::take(Arc::clone(&store), path, "s3://bucket", hour, &(), &cancel);
+        let stop = async {
+            tokio::time::sleep(EVERY).await;
+            cancel.cancel();
+        };
+        let (second, ()) = timeout(EVERY * 100, futures::future::join(second, stop)).await.unwrap();
+        assert!(matches!(second, Err(LabelError::Cancelled)));
     }
 
     #[tokio::test]

@@ -88,7 +88,7 @@ impl Plan {
     /// [`LabelError::Conflict`], if another run works on the output; [`LabelError::Cancelled`], if the job was
     /// cancelled; [`LabelError::Stopped`] with the reason, if it failed after the work had begun.
     pub async fn run(mut self, observer: &dyn Observer, cancel: &Cancel) -> Result<Summary> {
-        self.journal.lock(observer).await?;
+        self.journal.lock(observer, cancel).await?;
         let result = self.label(observer, cancel).await;
         self.journal.close().await;
         result
@@ -150,7 +150,8 @@ async fn content(
     labeler: &Labeler,
     choices: &Choices,
 ) -> Result<Content> {
-    match Source::open(session, input, target.file, choices, labeler).await {
+    let source = Source::open(session, input, target.file, choices, labeler).await;
+    match source.map_err(Failure::without_descriptors) {
         Ok(source) if source.is_cheap_to_open() => Ok(Content::RowGroups(source.row_groups)),
         Ok(source) => Ok(Content::Open(Box::new(source))),
         Err(Failure::Input(_, error)) if choices.keep_going => Ok(Content::Unreadable(error)),

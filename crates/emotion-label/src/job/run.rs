@@ -39,8 +39,9 @@ const FILES_ON_A_CLUSTER: usize = 16;
 /// Files that are labeled side by side here, for each core: small ones wait for the disk most of the time.
 const FILES_A_CORE: usize = 32;
 
-/// Files that are labeled side by side here at most: each may have three handles open, of the 1,024 that are common.
-const MOST_FILES: usize = 256;
+/// Files that are labeled side by side here at most. Each may have three descriptors open, and a process may have 256
+/// on macOS and 1,024 on Linux by default.
+const MOST_FILES: usize = 64;
 
 /// Batches of rows that keep the cores busy while a file is opened or written.
 const BATCHES_OF_A_FILE: usize = 8;
@@ -119,7 +120,7 @@ impl Run<'_> {
         }
         let file = task.input.shown.clone();
         self.observer.file_started(&file);
-        match self.file(task, stop, &mut outcome).await {
+        match self.file(task, stop, &mut outcome).await.map_err(Failure::without_descriptors) {
             Ok(()) => {}
             Err(Failure::Input(row_group, error)) if self.choices.keep_going => {
                 self.set_aside(&mut outcome, SetAside::new(&file, row_group, None, &error));
@@ -158,6 +159,8 @@ impl Run<'_> {
             let labeled = self.row_group(&source, &input, row_group, stop, &mut segments, &mut texts).await;
             self.excuse(labeled, &source, &mut bad)?;
         }
+        // Closes the input, which the writer opens again.
+        drop(texts);
         let (bytes, counts) = loop {
             if bad.len() == source.row_groups.len() && !bad.is_empty() {
                 self.report(&input, &source, bad, outcome);
@@ -195,7 +198,7 @@ impl Run<'_> {
         source: &Source,
         bad: &mut BTreeMap<usize, LabelError>,
     ) -> Result<Option<T>, Failure> {
-        match result {
+        match result.map_err(Failure::without_descriptors) {
             Ok(value) => Ok(Some(value)),
             Err(Failure::Input(Some(row_group), error)) if self.choices.keep_going && !bad.contains_key(&row_group) => {
                 self.observer.rows_dropped(source.row_groups[row_group]);

@@ -89,12 +89,12 @@ impl Source {
             let all = joined(&stored(&input.shown, &typed.schema, output)?, labeler.schema());
             self.stored = Some(Arc::new(all));
         }
-        if self.file.format != Format::Parquet && (is_avro || choices.on_cluster) {
+        // A blank line of a CSV file of one column is a row here, and is not one to DataFusion.
+        let may_have_blank_rows = self.file.format == Format::Csv && typed.schema.fields().len() == 1;
+        if self.file.format != Format::Parquet && (is_avro || choices.on_cluster || may_have_blank_rows) {
             let rows = typed.count().await?;
-            // Blank lines, for one, are rows of a CSV file of one column, and are not to DataFusion.
             if !is_avro && rows != self.rows() {
-                let what = format!("a cluster reads {rows} of its {} rows: label it without --cluster", self.rows());
-                return Err(LabelError::Refused(what));
+                return Err(LabelError::Refused(unread(rows, self.rows(), choices.on_cluster)));
             }
             self.row_groups = vec![rows];
         }
@@ -156,6 +156,15 @@ impl Source {
         let what = format!("it has {rows} rows where {announced} were announced");
         Failure::Input(Some(row_group), LabelError::Damaged(what))
     }
+}
+
+/// Why a file is refused of whose rows `DataFusion` reads so many.
+fn unread(read: u64, rows: u64, on_cluster: bool) -> String {
+    if on_cluster {
+        return format!("a cluster reads {read} of its {rows} rows: label it without --cluster");
+    }
+    let what = "blank lines of a single column are rows that only a copy keeps";
+    format!("{read} of its {rows} rows can be converted, because {what}: choose a CSV output, or write \"\" for them")
 }
 
 /// The bytes at the start of a file.

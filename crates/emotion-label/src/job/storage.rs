@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
 
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
@@ -27,11 +28,9 @@ pub struct Storage {
     /// The one file to write, if the output is no folder.
     file: Option<String>,
     shown: String,
-    /// Files that were begun: some may be on their way at once.
-    begun: AtomicU64,
 }
 
-/// Folder of the journal for files that are not complete, each under the number of its beginning.
+/// Folder of the journal for files that are not complete, each under a [unique name](unique_name).
 const WRITING: &str = "writing";
 
 enum Place {
@@ -68,7 +67,7 @@ impl Storage {
         let path = absolute(FilePath::new(&shown)).with_context(|| format!("cannot write to '{output}'"))?;
         let address = local(&path)?;
         let folder = if is_file { path.parent().unwrap_or(FilePath::new("/")).to_path_buf() } else { path };
-        Ok(Self { place: Place::Folder(folder), address, file, shown, begun: AtomicU64::new(0) })
+        Ok(Self { place: Place::Folder(folder), address, file, shown })
     }
 
     pub fn in_store(
@@ -80,7 +79,7 @@ impl Storage {
         let parts: Vec<_> = address.prefix().parts().collect();
         let folder = parts.len() - usize::from(file.is_some());
         let prefix = parts.into_iter().take(folder).collect();
-        Self { place: Place::Store { store, prefix }, address, file, shown, begun: AtomicU64::new(0) }
+        Self { place: Place::Store { store, prefix }, address, file, shown }
     }
 
     /// The one file to write, if the output is no folder.
@@ -206,8 +205,7 @@ impl Storage {
         let shown = self.shown_file(name);
         let target = match &self.place {
             Place::Folder(folder) => {
-                let number = self.begun.fetch_add(1, Relaxed);
-                let begun = folder.join(self.journal(WRITING)).join(number.to_string());
+                let begun = folder.join(self.journal(WRITING)).join(unique_name());
                 let path = folder.join(name);
                 let create = move || {
                     make_folder_of(&begun)?;
@@ -329,6 +327,13 @@ impl Upload {
     }
 }
 
+/// A name that no other run uses: one that was dropped may still be writing its last file.
+fn unique_name() -> String {
+    static BEGUN: AtomicU64 = AtomicU64::new(0);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}-{}", std::process::id(), since.as_nanos(), BEGUN.fetch_add(1, Relaxed))
+}
+
 /// Runs file operations, which may take long, on another thread.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
@@ -383,5 +388,26 @@ fn absolute(path: &FilePath) -> io::Result<PathBuf> {
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) if !parent.as_os_str().is_empty() => Ok(absolute(parent)?.join(name)),
         _ => std::path::absolute(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn runs_do_not_share_files_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("out");
+        let open = || Storage::open(&SessionContext::new(), output.to_str().unwrap()).unwrap();
+        let (dropped, next) = (open(), open());
+        let mut first = dropped.upload("a").await.unwrap();
+        first.write(b"half".into()).await.unwrap();
+        let mut second = next.upload("b").await.unwrap();
+        second.write(b"whole".into()).await.unwrap();
+        first.finish().await.unwrap();
+        second.finish().await.unwrap();
+        assert_eq!(next.read("a").await.unwrap().as_deref(), Some(&b"half"[..]));
+        assert_eq!(next.read("b").await.unwrap().as_deref(), Some(&b"whole"[..]));
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use async_trait::async_trait;
+use bytes::Bytes;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
 use emotion_classifier::Classifier;
@@ -22,12 +23,14 @@ use object_store::{
 };
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::FileReader;
+use parquet::file::serialized_reader::SerializedFileReader;
 
-use crate::format::Format;
+use crate::format::{FileType, Format};
 use crate::job::cancel::Cancel;
 use crate::job::codec::Codec;
 use crate::job::columns::Columns;
-use crate::job::error::LabelError;
+use crate::job::error::{LabelError, message};
 use crate::job::label_job::{LabelJob, LabelJobBuilder};
 use crate::job::observer::Observer;
 use crate::job::summary::Summary;
@@ -257,6 +260,54 @@ async fn a_job_that_encodes_fails_at_any_operation_and_goes_on() {
 async fn a_job_that_copies_other_formats_fails_at_any_operation_and_goes_on() {
     for ending in ["csv", "jsonl", "arrow"] {
         fail_everywhere(ending, ending, |job| job).await;
+    }
+}
+
+#[tokio::test]
+async fn blank_lines_of_a_single_column_are_copied_and_not_converted() {
+    let classifier = classifier();
+    let store = Faulty::new();
+    let context = bucket(&store, "csv").await;
+    for name in ["a", "day=2/b"] {
+        let content = "text\nI like you.\n\nI hate you.\n";
+        store.inner.put(&Path::from(format!("in/{name}.csv")), content.into()).await.unwrap();
+    }
+    let refused = label(&context, &classifier, |job| job.format(Format::Parquet)).await.unwrap_err();
+    assert!(message(&refused).contains("2 of its 3 rows can be converted"), "{refused:?}");
+    assert!(store.output().await.is_empty());
+    let summary = label(&context, &classifier, |job| job).await.unwrap();
+    assert_eq!(summary.counts.rows, 6);
+}
+
+#[tokio::test]
+async fn a_footer_has_the_threshold_once_and_only_if_it_is_not_the_default() {
+    let classifier = classifier();
+    let default = classifier.config().problem_type.threshold(None);
+    let entries = async |thresholds: &[f32]| {
+        let store = Faulty::new();
+        let context = bucket(&store, "parquet").await;
+        let mut job = LabelJob::builder(Arc::clone(&classifier), ["s3://bucket/in/"], "text", "s3://bucket/out");
+        for threshold in thresholds {
+            job = job.threshold(*threshold);
+        }
+        job.session(context).build().plan().await.unwrap().run(&(), &Cancel::default()).await.unwrap();
+        let file = SerializedFileReader::new(Bytes::from(store.output().await["out/a.parquet"].clone())).unwrap();
+        let entries = file.metadata().file_metadata().key_value_metadata().unwrap().clone();
+        let thresholds = entries.into_iter().filter(|entry| entry.key == "emotion.threshold");
+        thresholds.map(|entry| entry.value.unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(entries(&[0.75, 0.25]).await, ["0.25"]);
+    assert!(entries(&[default]).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_filter_refuses_what_needs_files() {
+    let changes: [Change; 2] = [|job| job.keep_going(true), |job| job.restart(true)];
+    for change in changes {
+        let job = change(LabelJob::builder(classifier(), ["-"], "text", "-")).build();
+        let input = futures::stream::iter([Ok(Bytes::from("text\nOh.\n"))]);
+        let refused = job.filter(input, FileType::of("a.csv").unwrap(), None, &mut Vec::new()).await;
+        assert!(matches!(refused, Err(LabelError::Refused(_))), "{refused:?}");
     }
 }
 

@@ -89,8 +89,8 @@ impl Writing<'_> {
                     let labels = match &mut labels {
                         Some((current, labels)) if *current == row_group => labels,
                         last => {
-                            if let Some((_, labels)) = last {
-                                counts.add(&labels.counts);
+                            if let Some((row_group, labels)) = last {
+                                self.end_row_group(*row_group, labels, &mut counts)?;
                             }
                             &mut last.insert((row_group, self.labels(row_group))).1
                         }
@@ -101,10 +101,19 @@ impl Writing<'_> {
                 CopyStep::End => break,
             }
         }
-        if let Some((_, labels)) = labels {
-            counts.add(&labels.counts);
+        if let Some((row_group, labels)) = labels {
+            self.end_row_group(row_group, &labels, &mut counts)?;
         }
         Ok(counts)
+    }
+
+    /// Counts the rows of a row group, all of whose labels must have been written.
+    fn end_row_group(&self, row_group: usize, labels: &Labels<'_>, counts: &mut Counts) -> Result<(), Failure> {
+        if labels.rows_taken != self.source.row_groups[row_group] {
+            return Err(self.source.miscounted(row_group, labels.rows_taken));
+        }
+        counts.add(&labels.counts);
+        Ok(())
     }
 
     async fn encode(&self, typed: &Typed, schema: &SchemaRef, upload: &mut Upload) -> Result<Counts, Failure> {
@@ -130,7 +139,7 @@ impl Writing<'_> {
                 upload.write(compressor.write(bytes).map_err(unwritable)?).await?;
             }
             upload.write(compressor.write(encoder.end_row_group()?).map_err(unwritable)?).await?;
-            counts.add(&labels.counts);
+            self.end_row_group(row_group, &labels, &mut counts)?;
         }
         upload.write(compressor.write(encoder.finish()?).map_err(unwritable)?).await?;
         upload.write(compressor.finish().map_err(unwritable)?).await?;

@@ -1,0 +1,95 @@
+//! The standard output, whose reader may end before its writer, as `head` does.
+
+use std::io::{self, ErrorKind, Stdout, Write};
+
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+
+/// The standard output. An error of it can be told from those of files and connections: see [`is_closed`].
+pub struct StandardOutput(Stdout);
+
+impl StandardOutput {
+    pub fn open() -> Self {
+        Self(io::stdout())
+    }
+}
+
+impl Write for StandardOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(marked)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(marked)
+    }
+}
+
+/// The reader of the standard output has closed it.
+#[derive(Debug)]
+pub struct Closed;
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the reader of the standard output has closed it")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+fn marked(error: io::Error) -> io::Error {
+    if error.kind() == ErrorKind::BrokenPipe { io::Error::new(ErrorKind::BrokenPipe, Closed) } else { error }
+}
+
+/// Whether the reader of the standard output has closed it, which is no fault of either program.
+pub fn is_closed(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        // Arrow keeps only the message of an error in writing CSV.
+        let is_message = || cause.is::<ArrowError>() && cause.to_string().contains(&Closed.to_string());
+        cause.is::<Closed>() || inner.is_some_and(|inner| inner.is::<Closed>()) || is_message()
+    })
+}
+
+/// Names the error of a statement whose rows could not be printed, because `datafusion-cli` prints them itself.
+pub fn of_printing(error: DataFusionError) -> Result<DataFusionError, Closed> {
+    let is_broken = match error.find_root() {
+        DataFusionError::IoError(error) => error.kind() == ErrorKind::BrokenPipe,
+        DataFusionError::ArrowError(error, _) => match &**error {
+            ArrowError::IoError(_, error) => error.kind() == ErrorKind::BrokenPipe,
+            ArrowError::CsvError(message) => message.contains("Broken pipe"),
+            _ => false,
+        },
+        _ => false,
+    };
+    if is_broken { Err(Closed) } else { Ok(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    fn broken() -> io::Error {
+        ErrorKind::BrokenPipe.into()
+    }
+
+    #[test]
+    fn only_the_standard_output_is_closed_quietly() {
+        let closed = || Err::<(), _>(marked(broken()));
+        assert!(is_closed(&closed().context("cannot write the labeled rows").unwrap_err()));
+        assert!(is_closed(&ArrowError::CsvError(marked(broken()).to_string()).into()));
+        let upload = Err::<(), _>(broken()).context("cannot write 's3://bucket/out.csv'").unwrap_err();
+        assert!(!is_closed(&upload));
+        assert!(!is_closed(&DataFusionError::IoError(broken()).into()));
+    }
+
+    #[test]
+    fn a_statement_whose_connection_breaks_has_failed() {
+        assert!(of_printing(DataFusionError::IoError(broken())).is_err());
+        assert!(of_printing(DataFusionError::External(Box::new(broken()))).is_ok());
+        let message = "Broken pipe (os error 32)".to_string();
+        assert!(of_printing(ArrowError::CsvError(message.clone()).into()).is_err());
+        assert!(of_printing(DataFusionError::Execution(message)).is_ok());
+    }
+}
