@@ -44,9 +44,10 @@ fn marked(error: io::Error) -> io::Error {
 pub fn is_closed(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let is_inner = inner.and_then(|inner| inner.downcast_ref::<Closed>()).is_some();
         // Arrow keeps only the message of an error in writing CSV.
         let is_message = || cause.is::<ArrowError>() && cause.to_string().contains(&Closed.to_string());
-        cause.is::<Closed>() || inner.is_some_and(|inner| inner.is::<Closed>()) || is_message()
+        cause.is::<Closed>() || is_inner || is_message()
     })
 }
 

@@ -269,8 +269,8 @@ async fn blank_lines_of_a_single_column_are_copied_and_not_converted() {
     let store = Faulty::new();
     let context = bucket(&store, "csv").await;
     for name in ["a", "day=2/b"] {
-        let content = "text\nI like you.\n\nI hate you.\n";
-        store.inner.put(&Path::from(format!("in/{name}.csv")), content.into()).await.unwrap();
+        let lines = "text\nI like you.\n\nI hate you.\n";
+        store.inner.put(&Path::from(format!("in/{name}.csv")), lines.into()).await.unwrap();
     }
     let refused = label(&context, &classifier, |job| job.format(Format::Parquet)).await.unwrap_err();
     assert!(message(&refused).contains("2 of its 3 rows can be converted"), "{refused:?}");
