@@ -157,7 +157,7 @@ mod tests {
     async fn who_waits_for_a_lease_can_be_cancelled() {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let _first = take(&store).await.unwrap();
-        let (hour, cancel) = (Duration::from_secs(3600), Cancel::default());
+        let (hour, cancel) = (Duration::from_hours(1), Cancel::default());
         let path = Path::from("lock");
         let second = Lease::take(Arc::clone(&store), path, "s3://bucket", hour, &(), &cancel);
         let stop = async {
