@@ -97,7 +97,7 @@ fn remedy(file: &str, row_group: Option<usize>) -> String {
         Some(row_group) => format!(
             "cannot read row group {row_group} of '{file}': write the file again, or label the rest with --keep-going"
         ),
-        None => format!("cannot label '{file}': mend it, take it away, or label the others with --keep-going"),
+        None => format!("cannot label '{file}' (fix it, remove it, or label the others with --keep-going)"),
     }
 }
 

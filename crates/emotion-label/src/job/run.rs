@@ -84,17 +84,17 @@ impl Outcome {
 }
 
 impl Run<'_> {
-    /// Labels so many files side by side as keep all cores busy.
+    /// Labels as many files concurrently as keep all cores busy.
     pub async fn run(&self, tasks: Vec<Task>) -> Result<Outcome> {
-        let (room, failed) = (Room::new(self.choices.batch_rows()), FirstFailed::none());
+        let (budget, failed) = (RowBudget::new(self.choices.batch_rows()), FirstFailed::none());
         let here = MOST_FILES.min(self.choices.threads * FILES_A_CORE);
         let under_way = if self.cluster.is_some() { FILES_ON_A_CLUSTER } else { here };
         let files = tasks.into_iter().enumerate().map(|(at, task)| {
             let failed = &failed;
-            let room = (self.cluster.is_none() && !task.is_done()).then_some(&room);
+            let budget = (self.cluster.is_none() && !task.is_done()).then_some(&budget);
             async move {
-                let _place = match room {
-                    Some(room) => room.place(task.rows_left()).await,
+                let _permit = match budget {
+                    Some(budget) => budget.acquire(task.rows_left()).await,
                     None => None,
                 };
                 let outcome = self.outcome(task, Stop::new(self.cancel, failed, at)).await;
@@ -318,24 +318,24 @@ impl Run<'_> {
     }
 }
 
-/// Room for the rows of files that are labeled side by side.
+/// A budget of rows for the files that are labeled concurrently.
 ///
 /// It takes two large files, so that one is labeled while the other is opened or written, or many small ones. Memory is
 /// therefore that of two files, whatever their size.
-struct Room {
+struct RowBudget {
     rows: Semaphore,
     /// Rows as which a large file counts.
     most: u32,
 }
 
-impl Room {
+impl RowBudget {
     fn new(batch_rows: usize) -> Self {
         let most = u32::try_from(batch_rows * BATCHES_OF_A_FILE).unwrap_or(u32::MAX >> 4);
         Self { rows: Semaphore::new(2 * most as usize), most }
     }
 
-    /// A place for a file of so many rows, which is free again when dropped.
-    async fn place(&self, rows: u64) -> Option<SemaphorePermit<'_>> {
+    /// Takes the share of a file with this many rows; dropping the permit returns it.
+    async fn acquire(&self, rows: u64) -> Option<SemaphorePermit<'_>> {
         let rows = u32::try_from(rows).unwrap_or(u32::MAX).clamp(1, self.most);
         self.rows.acquire_many(rows).await.ok()
     }
@@ -368,12 +368,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn there_is_room_for_two_large_files_or_many_small_ones() {
-        let room = Room::new(1);
-        let (one, _two) = (room.place(1_000).await, room.place(1_000).await);
-        assert!(room.place(1).now_or_never().is_none());
+    async fn two_large_files_or_many_small_ones_fit() {
+        let budget = RowBudget::new(1);
+        let (one, _two) = (budget.acquire(1_000).await, budget.acquire(1_000).await);
+        assert!(budget.acquire(1).now_or_never().is_none());
         drop(one);
-        let _small: Vec<_> = (0..BATCHES_OF_A_FILE).map(|_| room.place(0).now_or_never().unwrap()).collect();
-        assert!(room.place(1).now_or_never().is_none());
+        let _small: Vec<_> = (0..BATCHES_OF_A_FILE).map(|_| budget.acquire(0).now_or_never().unwrap()).collect();
+        assert!(budget.acquire(1).now_or_never().is_none());
     }
 }
