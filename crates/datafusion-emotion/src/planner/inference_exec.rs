@@ -92,6 +92,7 @@ impl InferenceExec {
     }
 
     /// The column that is added.
+    #[cfg(feature = "proto")]
     pub(crate) fn column(&self) -> &Field {
         let schema = self.properties.eq_properties.schema();
         schema.field(schema.fields().len() - 1)
