@@ -4,8 +4,8 @@ With a folder as --data: the default model, six emotions, from its emotion/, goe
 With a Parquet file as --data, --text and --label: the labels in that file.
 
 Stages: teachers (each fold's texts are predicted by teachers that have not seen them), students (fitted
-to the labels mixed with the teachers' predictions, their weights averaged), continuation on the labeled
-texts alone, calibration, export. Finished teachers are kept under --cache; a stage that is stopped
+to the labels mixed with the teachers' predictions, their weights averaged), for the default model a
+continuation on labeled and neutral texts, calibration, export. Finished teachers are kept under --cache; a stage that is stopped
 continues after its last whole epoch.
 """
 
@@ -198,7 +198,7 @@ def averaged_student(corpus: Corpus, predicted: torch.Tensor, args, cache: Path)
 
 def continued(student, corpus: Corpus, predicted: torch.Tensor, args, cache: Path) -> None:
     """Replaces the student's weights by the mean of them and those after one epoch on the labeled texts
-    and a part of the neutral ones, with a third of the teachers' share and more weight for GoEmotions."""
+    and a part of the neutral ones. The targets are 0.3 parts the teachers', and GoEmotions weighs more."""
     texts, rng = corpus.train + corpus.student, random.Random(5)
 
     def is_kept(text: Text) -> bool:
