@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -38,7 +39,7 @@ impl Cluster {
         scheduler.args(["--executor-timeout-seconds", "4", "--expire-dead-executor-interval-seconds", "1"]);
         scheduler.args(["--bind-port", &cluster.port.to_string()]);
         cluster.spawn(&mut scheduler);
-        await_port(cluster.port);
+        cluster.await_port(cluster.port);
         for id in 1..=executors {
             cluster.start_executor(id);
         }
@@ -57,13 +58,25 @@ impl Cluster {
         executor.args(["--bind-health-port", &health_port.to_string()]);
         executor.arg("--work-dir").arg(work_dir);
         self.spawn(&mut executor);
-        await_port(grpc_port);
+        self.await_port(grpc_port);
+        self.await_port(port);
     }
 
     fn spawn(&mut self, program: &mut Command) {
         let log = std::fs::File::create(self.folder.path().join(format!("{}.log", self.processes.len()))).unwrap();
         let process = program.stderr(log).stdout(Stdio::null()).stdin(Stdio::null()).spawn();
         self.processes.push(process.unwrap_or_else(|e| panic!("{program:?}: {e}; cargo test --workspace builds it")));
+    }
+
+    /// Returns once the process that was spawned last listens on the port.
+    fn await_port(&mut self, port: u16) {
+        let process = self.processes.last_mut().unwrap();
+        let start = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            assert!(process.try_wait().unwrap().is_none(), "the process that was to listen on {port} has ended");
+            assert!(start.elapsed() < PATIENCE, "nothing listens on {port}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn address(&self) -> String {
@@ -99,16 +112,17 @@ fn program(name: &str) -> Command {
     Command::new(folder.join(name).with_extension(std::env::consts::EXE_EXTENSION))
 }
 
+/// A port that nothing listens on and that this process does not return again.
+///
+/// Systems take the ports of outgoing connections from 32768 upwards, so a port of that range can be
+/// taken between this call and the start of the program that is to listen on it.
 fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
-fn await_port(port: u16) {
-    let start = Instant::now();
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-        assert!(start.elapsed() < PATIENCE, "nobody listens at {port}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(64);
+    let candidates =
+        std::iter::repeat_with(|| 10_000 + first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 22_000);
+    let mut ports = candidates.map(|port| u16::try_from(port).unwrap());
+    ports.find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()).unwrap()
 }
 
 fn state() -> datafusion::execution::SessionState {
