@@ -15,7 +15,7 @@ seed() {
     tokenizer_config) cp_all tokenizer_config.json "$corpus" ;;
     tokenizer_json) cp_all tokenizer.json "$corpus" ;;
     vocab) cp_all vocab.txt "$corpus" ;;
-    ascii) split -l 2 README.md "$corpus/README." ;;
+    word_pieces) split -l 2 README.md "$corpus/README." ;;
   esac
 }
 
@@ -35,7 +35,7 @@ for target in "${targets[@]}"; do
   features=() limits=()
   case $target in
     # The library takes a second for a long text in an instrumented build.
-    ascii) limits=(-max_len=256) ;;
+    word_pieces) limits=(-max_len=256) ;;
     codec) features=(--features codec) ;;
   esac
   seed "$target"

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::file::{self, Bytes};
 #[cfg(feature = "hub")]
@@ -74,7 +75,7 @@ impl ModelFolder {
 
     #[cfg(feature = "hub")]
     pub(crate) fn from_hub(id: &str) -> Result<Self> {
-        Ok(Self { origin: Origin::Hub(id.into()), ..Self::from_folder(&hub::folder(id)?)? })
+        Self::read(Origin::Hub(id.into()), &hub::folder(id)?)
     }
 
     pub(crate) fn digest(&self) -> Digest {
@@ -86,21 +87,28 @@ impl ModelFolder {
     }
 
     pub(crate) fn from_folder(folder: &Path) -> Result<Self> {
+        Self::read(Origin::Folder(folder.into()), folder)
+    }
+
+    fn read(origin: Origin, folder: &Path) -> Result<Self> {
         if !folder.is_dir() {
             return Err(Error::MissingFolder { path: folder.into() });
         }
         let config = file::required(
             folder,
             "config.json",
+            file::MOST_SETTINGS,
             if folder.join("adapter_config.json").exists() {
                 ADAPTER_CURE
             } else {
                 "give the folder that `save_pretrained` of Hugging Face transformers wrote"
             },
         )?;
-        let weights = WeightFiles::open(folder)?;
+        // The configuration bounds the weights, so that no huge file is read in vain.
+        let most = Config::parse(&origin.to_string(), &config)?.most_weight_bytes();
+        let weights = WeightFiles::open(folder, most)?;
         let tokenizer = TokenizerFiles::open(folder)?;
-        Ok(Self { origin: Origin::Folder(folder.into()), config, weights, tokenizer })
+        Ok(Self { origin, config, weights, tokenizer })
     }
 
     /// The model that is built into this crate: see `data/model/MODEL_CARD.md`.
