@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::file::{self, Bytes};
 #[cfg(feature = "hub")]
@@ -53,8 +54,8 @@ impl ModelFolder {
     /// Reads the folder if there is one of that name, otherwise the hub's model of that id.
     pub(crate) fn open(folder_or_id: &str) -> Result<Self> {
         #[cfg(feature = "hub")]
-        if hub::is_id(folder_or_id) && !Path::new(folder_or_id).exists() {
-            return Self::from_hub(folder_or_id);
+        if let Some(id) = hub_id(folder_or_id) {
+            return Self::from_hub(id);
         }
         Self::from_folder(Path::new(folder_or_id))
     }
@@ -89,15 +90,7 @@ impl ModelFolder {
         if !folder.is_dir() {
             return Err(Error::MissingFolder { path: folder.into() });
         }
-        let config = file::required(
-            folder,
-            "config.json",
-            if folder.join("adapter_config.json").exists() {
-                ADAPTER_CURE
-            } else {
-                "give the folder that `save_pretrained` of Hugging Face transformers wrote"
-            },
-        )?;
+        let config = config_of(folder)?;
         let weights = WeightFiles::open(folder)?;
         let tokenizer = TokenizerFiles::open(folder)?;
         Ok(Self { origin: Origin::Folder(folder.into()), config, weights, tokenizer })
@@ -113,6 +106,38 @@ impl ModelFolder {
             tokenizer: TokenizerFiles { json: Some(Cow::Borrowed(built_in::TOKENIZER)), ..TokenizerFiles::default() },
         }
     }
+}
+
+/// The bytes of a folder's `config.json`.
+fn config_of(folder: &Path) -> Result<Bytes> {
+    let cure = if folder.join("adapter_config.json").exists() {
+        ADAPTER_CURE
+    } else {
+        "give the folder that `save_pretrained` of Hugging Face transformers wrote"
+    };
+    file::required(folder, "config.json", cure)
+}
+
+impl Config {
+    /// The configuration of the model in a folder, whose other files are not read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingFolder`], [`Error::MissingFile`] or [`Error::Read`] if there is no `config.json` to read, and
+    /// [`Error::Config`] if the model is not supported.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        if !folder.is_dir() {
+            return Err(Error::MissingFolder { path: folder.into() });
+        }
+        Self::parse(&folder.display().to_string(), &config_of(folder)?)
+    }
+}
+
+/// The hub id that the name of a model stands for, unless it is a folder.
+#[cfg(feature = "hub")]
+pub(crate) fn hub_id(folder_or_id: &str) -> Option<&str> {
+    hub::id::resolve(folder_or_id).filter(|_| !Path::new(folder_or_id).exists())
 }
 
 /// The files of the default model, whose folder `build.rs` finds.
