@@ -88,7 +88,7 @@ fn quantize_all<A: Arithmetic>(
 /// 127. Every row of weights and of activations is rounded here.
 ///
 /// A row of zeros, or of values so small that the inverse of the scale overflows, becomes zeros. A row with an infinity
-/// or NaN has a scale that is not finite, and therefore products that are not finite.
+/// or NaN has the scale NaN, and therefore products that are NaN: the sign of an infinity is not kept.
 #[inline(always)]
 fn quantize(row: &[f32], offset: u8, bytes: &mut [u8]) -> f32 {
     /// Adding it rounds to an integer, which the low bits of the sum hold.
@@ -109,7 +109,7 @@ fn quantize(row: &[f32], offset: u8, bytes: &mut [u8]) -> f32 {
         let [low, ..] = (value + ROUND).to_bits().to_le_bytes();
         *byte = low.wrapping_add(offset);
     }
-    largest / limit
+    if largest < f32::INFINITY { largest / limit } else { f32::NAN }
 }
 
 /// A weight matrix in 8 bits.
