@@ -84,7 +84,7 @@ macro_rules! dispatch {
         match $isa.level() {
             // SAFETY: an `Isa` exists only if this machine has its instructions.
             #[cfg(target_arch = "x86_64")]
-            $crate::isa::Level::Avx2 => unsafe { avx2($($name),*) },
+            $crate::isa::Level::Avx2 | $crate::isa::Level::AvxVnni => unsafe { avx2($($name),*) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             $crate::isa::Level::Avx512

@@ -10,7 +10,7 @@ use crate::gemm::portable::ByteLanes;
 use crate::gemm::tiles::TwoByTwo;
 use crate::gemm::tiles::{self, Panel, Panels};
 #[cfg(target_arch = "x86_64")]
-use crate::gemm::x86_64::{Avx2, Vnni};
+use crate::gemm::x86_64::{Avx2, AvxVnni, Vnni};
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::isa::Level;
@@ -60,6 +60,8 @@ fn layout(isa: Isa) -> ByteLayout {
     match isa.level() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 | Level::Avx512 => Avx2::LAYOUT,
+        #[cfg(target_arch = "x86_64")]
+        Level::AvxVnni => AvxVnni::LAYOUT,
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni | Level::Avx512Bf16 => Vnni::LAYOUT,
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -215,6 +217,9 @@ pub(crate) fn product(isa: Isa, x: Int8Rows<'_>, panels: &Int8Panels, first: usi
         Level::Avx2 | Level::Avx512 => unsafe { avx2(quads, panels, epilogue) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
+        Level::AvxVnni => unsafe { avx_vnni(quads, panels, epilogue) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { vnni(quads, panels, epilogue) },
         // SAFETY: as above.
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -227,6 +232,12 @@ pub(crate) fn product(isa: Isa, x: Int8Rows<'_>, panels: &Int8Panels, first: usi
 #[target_feature(enable = "avx2,fma")]
 fn avx2(x: Rows<'_, Quad>, panels: ScaledPanels<'_>, epilogue: Epilogue<'_>) {
     tiles::multiply(Avx2::new(), x, panels, epilogue);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avxvnni,avx2,fma")]
+fn avx_vnni(x: Rows<'_, Quad>, panels: ScaledPanels<'_>, epilogue: Epilogue<'_>) {
+    tiles::multiply(AvxVnni::new(), x, panels, epilogue);
 }
 
 #[cfg(target_arch = "x86_64")]
