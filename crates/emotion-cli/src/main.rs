@@ -4,11 +4,14 @@ mod atomic_file;
 mod character;
 mod classify;
 mod cluster;
+#[cfg(feature = "hub")]
+mod downloads;
 mod eval;
 mod file_tables;
 mod label;
 mod memory;
 mod model;
+mod models;
 mod numbers;
 mod page;
 mod report;
@@ -47,16 +50,20 @@ enum Command {
     Label(label::Arguments),
     Eval(eval::Arguments),
     Report(report::Arguments),
+    Models(models::Arguments),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    #[cfg(feature = "hub")]
+    downloads::show();
     let result = match Program::parse().command {
         Command::Sql(arguments) => sql::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Classify(arguments) => classify::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Label(arguments) => label::run(arguments).await,
         Command::Eval(arguments) => eval::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Report(arguments) => report::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Models(arguments) => models::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

@@ -65,9 +65,10 @@ fn product(isa: Isa, precision: Precision, [rows, inputs, outputs]: [usize; 3]) 
 mod peak {
     use std::arch::asm;
     use std::arch::x86_64::{
-        __m256, __m256i, __m512, __m512bh, __m512i, _mm256_fmadd_ps, _mm256_set1_epi8, _mm256_set1_epi16,
-        _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm512_dpbf16_ps, _mm512_dpbusd_epi32,
-        _mm512_fmadd_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+        __m256, __m256i, __m512, __m512bh, __m512i, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_set1_epi8,
+        _mm256_set1_epi16, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm512_dpbf16_ps,
+        _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_setzero_si512,
     };
     use std::hint::black_box;
     use std::mem::transmute;
@@ -83,7 +84,8 @@ mod peak {
         // SAFETY: an `Isa` exists only if this machine has its instructions.
         Some(match (isa.name(), precision) {
             ("avx2", Precision::Int8) => || unsafe { bytes_of_avx2() },
-            ("avx2", _) => || unsafe { floats_of_avx2() },
+            ("avxvnni", Precision::Int8) => || unsafe { bytes_of_avx_vnni() },
+            ("avx2" | "avxvnni", _) => || unsafe { floats_of_avx2() },
             #[cfg(target_os = "linux")]
             ("amx", Precision::Int8) => || unsafe { bytes_of_amx() },
             #[cfg(target_os = "linux")]
@@ -128,6 +130,17 @@ mod peak {
                     );
                 }
             }
+        }
+        black_box(sums);
+        REPEATS * SUMS * 32
+    }
+
+    #[target_feature(enable = "avx2,avxvnni")]
+    fn bytes_of_avx_vnni() -> usize {
+        let (x, y) = (black_box(_mm256_set1_epi8(3)), black_box(_mm256_set1_epi8(5)));
+        let mut sums: [__m256i; SUMS] = black_box([_mm256_setzero_si256(); SUMS]);
+        for _ in 0..REPEATS {
+            sums = sums.map(|sum| _mm256_dpbusd_avx_epi32(sum, x, y));
         }
         black_box(sums);
         REPEATS * SUMS * 32

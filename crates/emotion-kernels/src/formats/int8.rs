@@ -10,7 +10,7 @@ use crate::gemm::portable::ByteLanes;
 use crate::gemm::tiles::TwoByTwo;
 use crate::gemm::tiles::{self, Panel, Panels};
 #[cfg(target_arch = "x86_64")]
-use crate::gemm::x86_64::{Avx2, Vnni};
+use crate::gemm::x86_64::{Avx2, AvxVnni, Vnni};
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::isa::Level;
@@ -61,6 +61,8 @@ fn layout(isa: Isa) -> ByteLayout {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 | Level::Avx512 => Avx2::LAYOUT,
         #[cfg(target_arch = "x86_64")]
+        Level::AvxVnni => AvxVnni::LAYOUT,
+        #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni | Level::Avx512Bf16 => Vnni::LAYOUT,
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         Level::Amx => amx::Int8::LAYOUT,
@@ -88,7 +90,7 @@ fn quantize_all<A: Arithmetic>(
 /// 127. Every row of weights and of activations is rounded here.
 ///
 /// A row of zeros, or of values so small that the inverse of the scale overflows, becomes zeros. A row with an infinity
-/// or NaN has a scale that is not finite, and therefore products that are not finite.
+/// or NaN has the scale NaN, and therefore products that are NaN: the sign of an infinity is not kept.
 #[inline(always)]
 fn quantize(row: &[f32], offset: u8, bytes: &mut [u8]) -> f32 {
     /// Adding it rounds to an integer, which the low bits of the sum hold.
@@ -109,7 +111,7 @@ fn quantize(row: &[f32], offset: u8, bytes: &mut [u8]) -> f32 {
         let [low, ..] = (value + ROUND).to_bits().to_le_bytes();
         *byte = low.wrapping_add(offset);
     }
-    largest / limit
+    if largest < f32::INFINITY { largest / limit } else { f32::NAN }
 }
 
 /// A weight matrix in 8 bits.
@@ -215,6 +217,9 @@ pub(crate) fn product(isa: Isa, x: Int8Rows<'_>, panels: &Int8Panels, first: usi
         Level::Avx2 | Level::Avx512 => unsafe { avx2(quads, panels, epilogue) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
+        Level::AvxVnni => unsafe { avx_vnni(quads, panels, epilogue) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { vnni(quads, panels, epilogue) },
         // SAFETY: as above.
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -227,6 +232,12 @@ pub(crate) fn product(isa: Isa, x: Int8Rows<'_>, panels: &Int8Panels, first: usi
 #[target_feature(enable = "avx2,fma")]
 fn avx2(x: Rows<'_, Quad>, panels: ScaledPanels<'_>, epilogue: Epilogue<'_>) {
     tiles::multiply(Avx2::new(), x, panels, epilogue);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avxvnni,avx2,fma")]
+fn avx_vnni(x: Rows<'_, Quad>, panels: ScaledPanels<'_>, epilogue: Epilogue<'_>) {
+    tiles::multiply(AvxVnni::new(), x, panels, epilogue);
 }
 
 #[cfg(target_arch = "x86_64")]
