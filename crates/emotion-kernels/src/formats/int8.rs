@@ -26,7 +26,7 @@ const LARGEST: i32 = 127;
 /// The maximum number of products of two values whose sum always fits into 32 bits.
 pub(crate) const MAX_INPUTS: usize = (i32::MAX / (LARGEST * LARGEST)) as usize;
 
-/// Rows of activations in 8 bits, padded to [`Multiples`].
+/// Rows of activations in 8 bits, padded to [`Multiples`] and in the [`ByteLayout`] of the instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct Int8Rows<'a> {
     quads: Rows<'a, Quad>,
@@ -46,7 +46,7 @@ pub(crate) fn quantize_rows<'a>(
     let (layout, multiples) = (layout(isa), Multiples::of(isa));
     let depth = depth(layout, multiples, width);
     // The padding of a row may hold earlier values: its weights are zero. Results of padding rows are not stored.
-    let values = lines::words(quads, count.next_multiple_of(multiples.rows) * depth);
+    let values = lines::words(quads, count.next_multiple_of(multiples.rows.max(layout.rows)) * depth);
     scales.resize(count, 0.0);
     let offset = layout.offset;
     let (bytes, row_scales, row_bytes) = (values.as_flattened_mut(), scales.as_mut_slice(), 4 * depth);
@@ -56,7 +56,23 @@ pub(crate) fn quantize_rows<'a>(
             x: &[f32], width: usize, row_bytes: usize, offset: u8, bytes: &mut [u8], row_scales: &mut [f32],
         )
     );
+    if layout.rows == 2 {
+        interleave_pairs(values, depth);
+    }
     Int8Rows { quads: Rows { values, stride: depth, count, width: depth }, scales }
+}
+
+/// Interleaves each two rows of `depth` quads: two quads of the first, two of the second, and so on.
+fn interleave_pairs(quads: &mut [Quad], depth: usize) {
+    let mut rows = vec![Quad::default(); 2 * depth];
+    for pair in quads.chunks_exact_mut(2 * depth) {
+        rows.copy_from_slice(pair);
+        let (first, second) = rows.split_at(depth);
+        let steps = first.as_chunks::<2>().0.iter().zip(second.as_chunks::<2>().0);
+        for (out, ([a, b], [c, d])) in pair.as_chunks_mut::<4>().0.iter_mut().zip(steps) {
+            *out = [*a, *b, *c, *d];
+        }
+    }
 }
 
 /// The byte layout of the dot step of an instruction set.
@@ -149,7 +165,7 @@ impl Int8Panels {
         assert!(inputs <= MAX_INPUTS, "{inputs} inputs, of which int8 takes at most {MAX_INPUTS}");
         let panels = multiples.panels(weight.len() / inputs.max(1));
         let depth = depth(layout, multiples, inputs);
-        let ByteLayout { offset, steps, place } = layout;
+        let ByteLayout { offset, steps, place, .. } = layout;
         let mut groups = vec![Group::default(); panels * depth];
         let mut scales = vec![Lanes::default(); panels];
         let mut starts = vec![[0; LANES]; panels];
@@ -417,8 +433,9 @@ mod tests {
             let count = x.len() / inputs;
             let panels = Int8Panels::pack_as(Smmla::LAYOUT, Multiples::ANY, &weight, inputs);
             let stride = depth(Smmla::LAYOUT, Multiples::ANY, inputs);
-            let (mut quads, mut scales) = (vec![[0x80; 4]; count * stride], vec![0.0; count]);
+            let (mut quads, mut scales) = (vec![[0x80; 4]; count.next_multiple_of(2) * stride], vec![0.0; count]);
             quantize_all::<Fused>(&x, inputs, 4 * stride, 0, quads.as_flattened_mut(), &mut scales);
+            interleave_pairs(&mut quads, stride);
             let rows = Rows { values: &quads, stride, count, width: stride };
             let mut y = vec![f32::NAN; count * bias.len()];
             let out = RowsMut { values: &mut y, stride: bias.len(), width: bias.len() };

@@ -155,7 +155,7 @@ impl Smmla {
 }
 
 impl ByteStep for Smmla {
-    const LAYOUT: ByteLayout = ByteLayout::BY_OUTPUT_TWO_STEPS;
+    const LAYOUT: ByteLayout = ByteLayout::ROW_PAIRS;
 }
 
 impl Step for Smmla {

@@ -59,7 +59,7 @@ pub(crate) fn dot(quad: Quad, weights: [i8; 4]) -> i32 {
 pub(crate) struct Smmla;
 
 impl ByteStep for Smmla {
-    const LAYOUT: ByteLayout = ByteLayout::BY_OUTPUT_TWO_STEPS;
+    const LAYOUT: ByteLayout = ByteLayout::ROW_PAIRS;
 }
 
 impl Step for Smmla {

@@ -25,7 +25,8 @@ pub(crate) trait RowPairDot: Step + Copy {
     fn finish(self, sums: Self::Sums) -> [[Self::Element; LANES]; 2];
 }
 
-/// Tiles of pairs of rows in vector registers. The depth must be even.
+/// Tiles of pairs of rows in vector registers. Rows must be interleaved in pairs, two steps of each in turn, and padded to
+/// an even number; the depth must be even.
 pub(crate) struct RowPairs<D>(pub D);
 
 impl<D: RowPairDot> Step for RowPairs<D> {
@@ -66,8 +67,8 @@ impl<D: RowPairDot> Kernel for RowPairs<D> {
     }
 }
 
-/// `PAIRS` pairs of rows by one panel, whose outputs are the columns from `column` on. A last row without a partner is
-/// multiplied twice and stored once.
+/// `PAIRS` pairs of rows by one panel, whose outputs are the columns from `column` on. The sums of a padding row are not
+/// stored.
 #[inline(always)]
 fn pair_tile<D: RowPairDot, P: Panel<RowPairs<D>>, T: Output, const PAIRS: usize>(
     dot: D,
@@ -77,17 +78,18 @@ fn pair_tile<D: RowPairDot, P: Panel<RowPairs<D>>, T: Output, const PAIRS: usize
     column: usize,
     epilogue: &mut Epilogue<'_, T>,
 ) {
-    let row = |index: usize| x.row((rows.start + index).min(rows.end - 1)).as_chunks::<2>().0;
-    let pairs: [[&[[D::Input; 2]]; 2]; PAIRS] = std::array::from_fn(|pair| [row(2 * pair), row(2 * pair + 1)]);
+    let pairs: [&[[[D::Input; 2]; 2]]; PAIRS] = std::array::from_fn(|pair| {
+        let steps = &x.values[(rows.start + 2 * pair) * x.stride..][..2 * x.width];
+        steps.as_chunks::<2>().0.as_chunks::<2>().0
+    });
     let (weights, odd) = panel.weights().as_chunks::<2>();
     assert!(odd.is_empty() && 2 * weights.len() == x.width);
     let mut sums = [dot.start(panel.start()); PAIRS];
     for (index, weights) in weights.iter().enumerate() {
         let weights = dot.load(weights);
-        for (sums, [first, second]) in sums.iter_mut().zip(&pairs) {
-            // SAFETY: a row has `x.width` steps, and `2 * index` is below the depth of the panel, which is equal.
-            let inputs = unsafe { [*first.get_unchecked(index), *second.get_unchecked(index)] };
-            dot.add(sums, weights, inputs);
+        for (sums, pair) in sums.iter_mut().zip(&pairs) {
+            // SAFETY: `pair` has two times `x.width` steps, four for each index of the weights.
+            dot.add(sums, weights, unsafe { *pair.get_unchecked(index) });
         }
     }
     let mut out = epilogue.tile(rows.start, column);
