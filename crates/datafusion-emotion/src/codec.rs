@@ -98,9 +98,10 @@ struct ModelMessage {
     #[prost(string, tag = "3")]
     precision: String,
     #[prost(string, tag = "4")]
-    weights_sha256: String,
+    model_sha256: String,
+    /// See [`Compute::arithmetic`](emotion_classifier::Compute::arithmetic).
     #[prost(string, tag = "5")]
-    tokenizer_sha256: String,
+    arithmetic: String,
     #[prost(string, tag = "6")]
     backend: String,
     #[prost(string, tag = "7")]
@@ -151,8 +152,8 @@ impl ModelMessage {
                 precision,
                 backend,
                 device,
-                weights_sha256: received.weights_sha256.clone(),
-                tokenizer_sha256: received.tokenizer_sha256.clone(),
+                model_sha256: received.model_sha256.clone(),
+                arithmetic: received.arithmetic.clone(),
             });
         }
         let classifier = model.classifier()?;
@@ -168,8 +169,8 @@ impl ModelMessage {
             precision,
             backend,
             device,
-            weights_sha256: classifier.weights_sha256(),
-            tokenizer_sha256: classifier.tokenizer_sha256(),
+            model_sha256: classifier.model_sha256(),
+            arithmetic: classifier.compute().arithmetic().into(),
         })
     }
 
@@ -177,12 +178,12 @@ impl ModelMessage {
     ///
     /// The plan is malformed: it names a precision, a backend or a device that this version does not have, or none.
     fn receive(self, machine: &str) -> Result<Arc<Model>> {
-        let Self { name, source, precision, weights_sha256, tokenizer_sha256, backend, device } = self;
+        let Self { name, source, precision, model_sha256, arithmetic, backend, device } = self;
         let names = ComputeNames { precision, backend, device };
         let compute =
             names.parse().map_err(|reason| malformed(&format!("the model '{name}' of the plan ({reason})")))?;
-        let digests = [weights_sha256, tokenizer_sha256];
-        Ok(Model::received(&name, ReceivedModel::new(source, compute, digests, machine.into())))
+        let received = ReceivedModel::new(source, compute, model_sha256, arithmetic, machine.into());
+        Ok(Model::received(&name, received))
     }
 }
 

@@ -42,8 +42,9 @@ pub(crate) struct ReceivedModel {
     /// A folder or a hub id; `None` for the built-in model.
     pub folder_or_id: Option<String>,
     pub compute: Compute,
-    pub weights_sha256: String,
-    pub tokenizer_sha256: String,
+    pub model_sha256: String,
+    /// The arithmetic of the machine that wrote the plan.
+    pub arithmetic: String,
     /// What errors call this machine.
     pub machine: String,
     classifier: OnceLock<Arc<Classifier>>,
@@ -179,10 +180,11 @@ impl ReceivedModel {
     pub(crate) fn new(
         folder_or_id: Option<String>,
         compute: Compute,
-        [weights_sha256, tokenizer_sha256]: [String; 2],
+        model_sha256: String,
+        arithmetic: String,
         machine: String,
     ) -> Self {
-        Self { folder_or_id, compute, weights_sha256, tokenizer_sha256, machine, classifier: OnceLock::new() }
+        Self { folder_or_id, compute, model_sha256, arithmetic, machine, classifier: OnceLock::new() }
     }
 
     fn classifier(&self) -> Result<Arc<Classifier>, Error> {
@@ -200,10 +202,14 @@ impl ReceivedModel {
             Some(folder_or_id) => Classifier::shared(folder_or_id, self.compute).map_err(Error::from),
         };
         let classifier = classifier.map_err(|e| lacks(e.to_string()))?;
-        let is_same = classifier.weights_sha256() == self.weights_sha256
-            && classifier.tokenizer_sha256() == self.tokenizer_sha256;
-        if !is_same {
+        if classifier.model_sha256() != self.model_sha256 {
             return Err(lacks("what is there is another model than the query was written with".into()));
+        }
+        let (here, there) = (classifier.compute().arithmetic(), &self.arithmetic);
+        if here != there {
+            let cure = "set EMOTION_ISA to an instruction set that both machines have, such as avx512bf16 or portable";
+            let what = format!("its predictions have the bits of '{here}', those of the query have those of '{there}'");
+            return Err(lacks(format!("{what}: {cure}")));
         }
         Ok(classifier)
     }

@@ -295,6 +295,19 @@ impl Classifier {
         hexadecimal(&self.digest.tokenizer)
     }
 
+    /// The SHA-256 of `config.json`, in hexadecimal digits.
+    #[must_use]
+    pub fn config_sha256(&self) -> String {
+        hexadecimal(&self.digest.config)
+    }
+
+    /// The SHA-256 of all files of the model with their names, in hexadecimal digits: models of equal digests, and
+    /// equal [`Compute::arithmetic`], give equal predictions.
+    #[must_use]
+    pub fn model_sha256(&self) -> String {
+        hexadecimal(&self.digest.model)
+    }
+
     pub(crate) fn digest(&self) -> &Digest {
         &self.digest
     }

@@ -48,6 +48,8 @@ pub(crate) struct Digest {
     pub config: [u8; 32],
     pub weights: [u8; 32],
     pub tokenizer: [u8; 32],
+    /// Of the three others, of the names and sizes of the files, and of what assigns tensors to shards.
+    pub model: [u8; 32],
 }
 
 impl ModelFolder {
@@ -79,11 +81,19 @@ impl ModelFolder {
     }
 
     pub(crate) fn digest(&self) -> Digest {
-        Digest {
-            config: Sha256::digest(&self.config).into(),
-            weights: self.weights.sha256(),
-            tokenizer: self.tokenizer.sha256(),
+        let config = Sha256::digest(&self.config).into();
+        let (weights, tokenizer) = (self.weights.sha256(), self.tokenizer.sha256());
+        let mut model = Sha256::new();
+        for digest in [config, weights, tokenizer] {
+            model.update(digest);
         }
+        for (name, bytes) in self.weights.files().into_iter().chain(self.tokenizer.files()) {
+            model.update((name.len() as u64).to_le_bytes());
+            model.update(name);
+            model.update((bytes.len() as u64).to_le_bytes());
+        }
+        model.update(self.weights.index().unwrap_or_default());
+        Digest { config, weights, tokenizer, model: model.finalize().into() }
     }
 
     pub(crate) fn from_folder(folder: &Path) -> Result<Self> {

@@ -126,7 +126,7 @@ impl Classifier {
         let started = Instant::now();
         let logits = self.backend.logits(batch, workers)?;
         if !logits.iter().all(|logit| logit.is_finite()) {
-            return Err(Error::NotFinite);
+            return Err(Error::NotFinite { origin: self.origin().to_string() });
         }
         job.count(&Counts {
             forward_passes: batch.len() as u64,

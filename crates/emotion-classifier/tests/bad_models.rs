@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use emotion_classifier::{Classifier, Error};
+use emotion_classifier::{BackendChoice, Classifier, Error, Precision};
 use proptest::prelude::*;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use tempfile::TempDir;
 
 fn golden(model: &str) -> PathBuf {
@@ -142,7 +144,7 @@ fn sharded(index: impl FnOnce(&mut serde_json::Value)) -> TempDir {
     let path = copy.path().join("model.safetensors");
     let bytes = fs::read(&path).unwrap();
     fs::remove_file(path).unwrap();
-    let mut tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors();
+    let mut tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
     tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
     let (one, two) = tensors.split_at(tensors.len() / 2);
     let mut map = serde_json::json!({"metadata": {"total_size": 1}, "weight_map": {}});
@@ -525,18 +527,85 @@ fn special_tokens_beyond_the_vocabulary() {
     assert_error("gelu-json", "tokenizer.json", spoil, &["id 100000", "another model"]);
 }
 
+/// A safetensors file with the values of some tensors replaced, in float32.
+fn with_values(bytes: &[u8], values: impl Fn(&str, usize) -> Option<Vec<f32>>) -> Vec<u8> {
+    let tensors = SafeTensors::deserialize(bytes).unwrap().tensors();
+    let replaced: Vec<_> = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let values = values(name, tensor.shape().iter().product())?;
+            Some(values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>())
+        })
+        .collect();
+    let views = tensors.iter().zip(&replaced).map(|((name, tensor), replaced)| match replaced {
+        Some(data) => (name, TensorView::new(Dtype::F32, tensor.shape().to_vec(), data).unwrap()),
+        None => (name, tensor.clone()),
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+#[test]
+fn a_huge_weight_is_named() {
+    for model in ["gelu-json", "relu-cased", "roberta", "electra"] {
+        let copy = copy_of(model);
+        let path = copy.path().join("model.safetensors");
+        let good = fs::read(&path).unwrap();
+        for name in SafeTensors::deserialize(&good).unwrap().names() {
+            for value in [3e38_f32, -3e38, 1e19] {
+                let huge = |tensor: &str, count: usize| {
+                    (tensor == name).then(|| [0.5, value].into_iter().cycle().take(count).collect())
+                };
+                fs::write(&path, with_values(&good, huge)).unwrap();
+                let message = error_of(copy.path()).to_string();
+                let expected = format!("tensor '{name}' holds {value:e} at position 1: the weights are damaged");
+                assert!(message.contains(&expected), "{model}: {message}");
+            }
+        }
+    }
+}
+
+/// Weights of a magnitude that is allowed, whose products overflow: no activation, norm or softmax on the way to the
+/// logits turns them into a label.
 #[test]
 fn weights_that_overflow() {
-    let name = "classifier.weight";
-    let copy = copy_of("gelu-json");
-    let path = copy.path().join("model.safetensors");
-    let huge = |_: &mut serde_json::Value, data: &mut [u8]| {
-        data.as_chunks_mut().0.iter_mut().for_each(|value| *value = 3e38_f32.to_le_bytes());
+    let backends: &[_] = if cfg!(feature = "candle") {
+        &[BackendChoice::Packed, BackendChoice::Candle]
+    } else {
+        &[BackendChoice::Packed]
     };
-    fs::write(&path, edit_tensor(&fs::read(&path).unwrap(), name, huge)).unwrap();
-    let classifier = Classifier::load(copy.path()).unwrap();
-    let error = classifier.classify(&["I like you."]).unwrap_err();
-    assert!(matches!(error, Error::NotFinite), "{error}");
+    for (model, tensors) in [
+        ("gelu-json", ["transformer.layer.0.ffn.lin1.weight", "transformer.layer.0.ffn.lin2.weight"]),
+        ("relu-cased", ["transformer.layer.0.ffn.lin1.weight", "transformer.layer.0.ffn.lin2.weight"]),
+        ("relu-cased", ["transformer.layer.0.attention.v_lin.weight", "transformer.layer.0.attention.out_lin.weight"]),
+        ("bert", ["encoder.layer.0.intermediate.dense.weight", "encoder.layer.0.output.dense.weight"]),
+        ("roberta", ["embeddings.LayerNorm.weight", "encoder.layer.0.attention.self.value.weight"]),
+        ("electra", ["encoder.layer.0.intermediate.dense.weight", "encoder.layer.0.output.dense.weight"]),
+    ] {
+        let copy = copy_of(model);
+        let path = copy.path().join("model.safetensors");
+        let huge = |name: &str, count: usize| {
+            let is_huge = tensors.iter().chain(&["classifier.weight", "classifier.out_proj.weight"]);
+            is_huge
+                .clone()
+                .any(|huge| name.ends_with(huge))
+                .then(|| [1e18, -1e18, 1e18].into_iter().cycle().take(count).collect())
+        };
+        fs::write(&path, with_values(&fs::read(&path).unwrap(), huge)).unwrap();
+        for backend in backends {
+            for precision in Precision::ALL {
+                if *backend == BackendChoice::Candle && precision != Precision::Float32 {
+                    continue;
+                }
+                let classifier =
+                    Classifier::builder().backend(*backend).precision(precision).load(copy.path()).unwrap();
+                let error = classifier.classify(&["I like you."]).err();
+                let case = format!("{model} {tensors:?} in {precision} by {backend:?}");
+                let error = error.unwrap_or_else(|| panic!("{case} has a label"));
+                assert!(matches!(error, Error::NotFinite { .. }), "{case}: {error}");
+                assert!(error.to_string().contains(copy.path().to_str().unwrap()), "{error}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -374,7 +374,7 @@ fn report_leaves_out_what_is_no_time() {
     fs::write(&table, format!("label,at\n{times}")).unwrap();
     output_of(&run(&["report", &table, "--label", "label", "--time", "at", "-o", &page]));
     let html = fs::read_to_string(&page).unwrap();
-    for part in ["3 texts are not on the chart", "2024-03-30 22:00: 1", "2024-03-30 00:00: 1", "shown in UTC"] {
+    for part in ["3 texts are not in the chart", "2024-03-30 22:00: 1", "2024-03-30 00:00: 1", "shown in UTC"] {
         assert!(html.contains(part), "no '{part}' in {html}");
     }
     fs::write(&table, "label,at\njoy,03/31/2024\njoy,\n").unwrap();
@@ -410,7 +410,7 @@ fn report_draws_a_page() {
     assert_eq!(output_of(&drawn), "", "the standard output stays clean");
     let html = fs::read_to_string(&page).unwrap();
     assert!(html.starts_with("<!DOCTYPE html>") && html.contains("<h1>A &lt;b&gt;</h1>"), "{html}");
-    for part in ["270 labeled texts, 12 rows without a label", "Most doubtful", "product review", "<svg"] {
+    for part in ["270 labeled texts, 12 rows without a label", "Lowest scores", "product review", "<svg"] {
         assert!(html.contains(part), "no '{part}'");
     }
     assert!(!html.contains("http"), "nothing from elsewhere");

@@ -84,7 +84,7 @@ macro_rules! dispatch {
         match $isa.level() {
             // SAFETY: an `Isa` exists only if this machine has its instructions.
             #[cfg(target_arch = "x86_64")]
-            $crate::isa::Level::Avx2 => unsafe { avx2($($name),*) },
+            $crate::isa::Level::Avx2 | $crate::isa::Level::AvxVnni => unsafe { avx2($($name),*) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             $crate::isa::Level::Avx512
@@ -156,7 +156,7 @@ pub(crate) fn exp<A: Arithmetic>(x: f32) -> f32 {
 ///
 /// `Φ(x) - ½` is `x` times a polynomial of `x²`, fitted to minimize the largest error of `x · Φ(x)` (by least squares,
 /// iteratively reweighted by the errors). Its argument is `t = 2 x² / 5.2² - 1`, so that no power is large. Beyond 5.2
-/// the unit is 0 or `x`, to within 6e-7.
+/// the unit is 0 or `x`, to within 6e-7. As in PyTorch, it is NaN for negative infinity, the product of infinity and 0.
 #[inline(always)]
 pub(crate) fn gelu<A: Arithmetic>(x: f32) -> f32 {
     const LIMIT: f32 = 5.2;
@@ -182,9 +182,9 @@ pub(crate) fn gelu<A: Arithmetic>(x: f32) -> f32 {
     for coefficient in COEFFICIENTS {
         p = A::multiply_add(p, t, coefficient);
     }
-    let y = x * A::multiply_add(near, p, 0.5);
-    let y = if x > LIMIT { x } else { y };
-    if x < -LIMIT { 0.0 } else { y }
+    let phi = A::multiply_add(near, p, 0.5);
+    let phi = if x > LIMIT { 1.0 } else { phi };
+    x * if x < -LIMIT { 0.0 } else { phi }
 }
 
 /// `x · σ(argument)` with the sigmoid `σ`.
@@ -294,9 +294,11 @@ mod tests {
             let at = f64::from(x);
             integral += step / 6.0 * (density(at) + 4.0 * density(at + step / 2.0) + density(at + step));
         }
-        for (x, exact) in [(f32::INFINITY, f32::INFINITY), (1e30, 1e30), (-1e30, 0.0), (f32::NEG_INFINITY, 0.0)] {
+        for (x, exact) in [(f32::INFINITY, f32::INFINITY), (1e30, 1e30), (-1e30, -0.0)] {
             assert_eq!(gelu::<Fused>(x).to_bits(), exact.to_bits(), "gelu({x})");
         }
-        assert!(gelu::<Fused>(f32::NAN).is_nan());
+        for x in [f32::NAN, f32::NEG_INFINITY] {
+            assert!(gelu::<Fused>(x).is_nan(), "gelu({x})");
+        }
     }
 }

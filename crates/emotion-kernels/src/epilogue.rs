@@ -11,7 +11,7 @@ pub enum Activation {
     None,
     /// The Gaussian error linear unit with the exact error function, to within 1e-6.
     Gelu,
-    /// `max(x, 0)`.
+    /// `max(x, 0)`; NaN stays NaN.
     Relu,
     /// The Gaussian error linear unit with the hyperbolic tangent in place of the error function, to within 1e-6.
     GeluTanh,
@@ -83,7 +83,8 @@ impl<T: Output> Tile<'_, T> {
         match self.activation {
             Activation::None => {}
             Activation::Gelu => values.iter_mut().for_each(|value| *value = gelu::<A>(*value)),
-            Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
+            // `f32::max` would turn NaN into 0.
+            Activation::Relu => values.iter_mut().for_each(|value| *value = if *value < 0.0 { 0.0 } else { *value }),
             Activation::GeluTanh => values.iter_mut().for_each(|value| *value = gelu_tanh::<A>(*value)),
             Activation::Silu => values.iter_mut().for_each(|value| *value = silu::<A>(*value)),
             Activation::Tanh => values.iter_mut().for_each(|value| *value = tanh::<A>(*value)),

@@ -21,10 +21,14 @@ use crate::weights::values::{bf16_values, f16_values, f32_values, f64_values};
 /// `DataParallel`.
 const PREFIXES: [&str; 4] = ["", "module.", "model.", "module.model."];
 
+/// The largest magnitude of a weight. The square of a larger one overflows float32, so that a text could only have
+/// logits that mean nothing; the weights of trained models are below 1000.
+const LARGEST: f32 = 1e18;
+
 /// The named tensors of a model, read as float32.
 ///
 /// Every read is checked: a missing tensor, another shape, a type other than F64, F32, F16 or BF16, and a value that is
-/// not finite are errors that name the tensor. Tensors that are never read are ignored.
+/// not a number or beyond [`LARGEST`] are errors that name the tensor. Tensors that are never read are ignored.
 #[derive(Debug)]
 pub(crate) struct Weights<'a> {
     origin: &'a str,
@@ -86,9 +90,10 @@ impl<'a> Weights<'a> {
             )));
         }
         let values = self.values(&stored).map_err(|reason| self.wrong(format!("tensor '{name}' {reason}")))?;
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        if let Some(at) = values.iter().position(|value| !(..=LARGEST).contains(&value.abs())) {
             return Err(self.wrong(format!(
-                "tensor '{name}' holds {} at position {at}: the weights are damaged or the training diverged",
+                "tensor '{name}' holds {:e} at position {at}: the weights are damaged or the training diverged; copy or \
+                 download them again, or use another checkpoint",
                 values[at]
             )));
         }

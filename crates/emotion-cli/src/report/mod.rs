@@ -2,6 +2,7 @@
 
 mod figures;
 mod html;
+mod palette;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,11 +22,11 @@ use crate::session::session;
 use crate::table::{TableArguments, check_column};
 use figures::Figures;
 
-/// Draw a page of the emotions in texts: how many, when, where, and how sure
+/// Write an HTML page about the emotions in texts: counts, shares over time and by group, and scores
 ///
-/// The labels are in a column of the file, or, without --label, are found on the way for the texts of --text. Texts
-/// with a score and no label, whose most probable label is below the threshold, are shown as 'none'. The page is one
-/// file that needs no network.
+/// The labels are those of a column of the file or, without --label, are inferred from the texts of --text. Texts with a
+/// score and no label, whose most probable label is below the threshold, are shown as 'none'. The page is one file that
+/// needs no network.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]

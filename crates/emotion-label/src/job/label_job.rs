@@ -203,8 +203,11 @@ impl LabelJob {
         let mut key = JobKey::from(
             [
                 ("program version", env!("CARGO_PKG_VERSION").to_string()),
+                ("model files", classifier.model_sha256()),
+                ("model configuration", classifier.config_sha256()),
                 ("model weights", classifier.weights_sha256()),
                 ("tokenizer", classifier.tokenizer_sha256()),
+                ("arithmetic", classifier.compute().arithmetic().into()),
                 ("--precision", classifier.precision().to_string()),
                 ("--backend", classifier.backend().to_string()),
                 ("--device", classifier.device().to_string()),

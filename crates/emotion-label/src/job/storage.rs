@@ -14,13 +14,16 @@ use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 
 use crate::address::local;
 use crate::format::{FileType, Output};
 use crate::job::error::{Context, LabelError, Result};
+use crate::job::seal::hexadecimal;
 
 pub struct Storage {
     place: Place,
@@ -32,6 +35,15 @@ pub struct Storage {
 
 /// Folder of the journal for files that are not complete, each under a [unique name](unique_name).
 const WRITING: &str = "writing";
+
+/// A file that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    pub bytes: u64,
+    sha256: String,
+    /// The tag that an object store gave it.
+    tag: Option<String>,
+}
 
 enum Place {
     Folder(PathBuf),
@@ -152,6 +164,11 @@ impl Storage {
         }
     }
 
+    /// What was written, with the tag that the store gave it.
+    pub async fn tagged(&self, name: &str, written: Written) -> Result<Written> {
+        Ok(Written { tag: self.tag(name).await?, ..written })
+    }
+
     /// How many bytes a file has; `None` if there is none.
     pub async fn size(&self, name: &str) -> Result<Option<u64>> {
         let cannot = || format!("cannot look at '{}'", self.shown_file(name));
@@ -165,6 +182,48 @@ impl Storage {
                 Err(object_store::Error::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error).with_context(cannot),
             },
+        }
+    }
+
+    /// Whether a file has the content that was written. Where its tag is still the one that the store gave to that
+    /// content, the content is not read.
+    pub async fn holds_what_was_written(&self, name: &str, written: &Written) -> Result<bool> {
+        if self.size(name).await? != Some(written.bytes) {
+            return Ok(false);
+        }
+        if written.tag.is_some() && self.tag(name).await? == written.tag {
+            return Ok(true);
+        }
+        Ok(self.sha256(name).await? == written.sha256)
+    }
+
+    /// The tag of an object, which changes with its content.
+    async fn tag(&self, name: &str) -> Result<Option<String>> {
+        let Some((store, path)) = self.remote(name) else { return Ok(None) };
+        let meta = store.head(&path).await;
+        Ok(meta.with_context(|| format!("cannot look at '{}'", self.shown_file(name)))?.e_tag)
+    }
+
+    /// The digest of a file's content.
+    async fn sha256(&self, name: &str) -> Result<String> {
+        let cannot = || format!("cannot read '{}'", self.shown_file(name));
+        let digest_of = |mut file: File| {
+            let mut hasher = Sha256::new();
+            io::copy(&mut file, &mut Hashing(&mut hasher)).map(|_| hexadecimal(hasher))
+        };
+        let (store, path) = match &self.place {
+            Place::Folder(folder) => {
+                let path = folder.join(name);
+                return blocking(move || digest_of(File::open(path)?)).await.with_context(cannot);
+            }
+            Place::Store { store, prefix } => (store, at(prefix, name)),
+        };
+        match store.get(&path).await.with_context(cannot)?.payload {
+            GetResultPayload::File(file, _) => blocking(move || digest_of(file)).await.with_context(cannot),
+            GetResultPayload::Stream(chunks) => {
+                let hasher = chunks.try_fold(Sha256::new(), async |hasher, chunk| Ok(hasher.chain_update(&chunk)));
+                Ok(hexadecimal(hasher.await.with_context(cannot)?))
+            }
         }
     }
 
@@ -210,7 +269,7 @@ impl Storage {
                 let create = move || {
                     make_folder_of(&begun)?;
                     make_folder_of(&path)?;
-                    Ok(Partial { file: File::create(&begun)?, begun, path })
+                    Ok(Partial { file: File::create_new(&begun)?, begun, path })
                 };
                 let file = blocking(create).await.with_context(|| format!("cannot write '{shown}'"))?;
                 Target::File(Arc::new(file))
@@ -220,7 +279,7 @@ impl Storage {
                 Target::Object(Box::new(writer))
             }
         };
-        Ok(Upload { target, bytes: 0, shown })
+        Ok(Upload { target, bytes: 0, hasher: Sha256::new(), shown })
     }
 
     /// Removes a file, if it is there.
@@ -263,6 +322,7 @@ impl Storage {
 pub struct Upload {
     target: Target,
     bytes: u64,
+    hasher: Sha256,
     shown: String,
 }
 
@@ -297,15 +357,23 @@ impl Upload {
         let cannot = || format!("cannot write '{}'", self.shown);
         match &mut self.target {
             Target::File(partial) => {
-                let partial = Arc::clone(partial);
-                blocking(move || (&partial.file).write_all(&bytes)).await.with_context(cannot)
+                let (partial, mut hasher) = (Arc::clone(partial), std::mem::take(&mut self.hasher));
+                let write = move || {
+                    hasher.update(&bytes);
+                    (&partial.file).write_all(&bytes).map(|()| hasher)
+                };
+                self.hasher = blocking(write).await.with_context(cannot)?;
+                Ok(())
             }
-            Target::Object(writer) => writer.put(bytes.into()).await.with_context(cannot),
+            Target::Object(writer) => {
+                self.hasher.update(&bytes);
+                writer.put(bytes.into()).await.with_context(cannot)
+            }
         }
     }
 
-    /// Gives the file its name; says how many bytes it has.
-    pub async fn finish(mut self) -> Result<u64> {
+    /// Gives the file its name.
+    pub async fn finish(mut self) -> Result<Written> {
         let cannot = || format!("cannot write '{}'", self.shown);
         match &mut self.target {
             Target::File(partial) => {
@@ -314,7 +382,7 @@ impl Upload {
             }
             Target::Object(writer) => writer.shutdown().await.with_context(cannot)?,
         }
-        Ok(self.bytes)
+        Ok(Written { bytes: self.bytes, sha256: hexadecimal(self.hasher), tag: None })
     }
 
     /// Leaves nothing behind.
@@ -324,6 +392,20 @@ impl Upload {
             Target::File(partial) => fs::remove_file(&partial.begun).map_err(LabelError::from),
             Target::Object(writer) => writer.abort().await.map_err(LabelError::from),
         };
+    }
+}
+
+/// Digests what is written to it.
+struct Hashing<'a>(&'a mut Sha256);
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

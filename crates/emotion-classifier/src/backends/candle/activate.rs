@@ -6,7 +6,8 @@ use crate::config::Activation;
 pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     match activation {
         Activation::Gelu => x.gelu_erf(),
-        Activation::Relu => x.relu(),
+        // candle's unit turns NaN into 0.
+        Activation::Relu => x.relu()? + (x * 0.0)?,
         Activation::GeluTanh => x.gelu(),
         Activation::Silu => x.silu(),
         Activation::Tanh => x.tanh(),

@@ -216,7 +216,9 @@ impl LayerNorm {
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        let scaled = centred.broadcast_div(&(variance + self.epsilon)?.sqrt()?)?;
+        // NaN if the variance overflows, whose inverse would turn the row into the bias; otherwise 0.
+        let overflow = (&variance * 0.0)?;
+        let scaled = centred.broadcast_div(&((variance + self.epsilon)?.sqrt()? + overflow)?)?;
         scaled.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
     }
 }
