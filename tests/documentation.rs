@@ -164,7 +164,7 @@ fn run(script: &str, folder: &Path) -> Result<String, String> {
     let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
     let mut shell = Command::new("bash");
     shell.args(["-euc", &format!("exec 2>&1 </dev/null\n{script}")]).current_dir(folder);
-    let output = shell.env("PATH", path).env("HF_HUB_OFFLINE", "1").output().unwrap();
+    let output = shell.env("PATH", path).env("HF_HOME", folder).env("HF_HUB_OFFLINE", "1").output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).trim_end().to_string();
     if output.status.success() { Ok(printed) } else { Err(format!("{script}\n--- {}\n{printed}", output.status)) }
 }

@@ -18,12 +18,14 @@ BLOCKS = {
 
 @pytest.mark.parametrize("page", [page for page, blocks in BLOCKS.items() if blocks])
 def test_blocks(page, tmp_path, monkeypatch):
-    """Pages name the sample data, a model folder, and its texts as a pandas, a polars and an Arrow table."""
+    """Pages name the sample data, a folder of reviews, a model folder, and tables of pandas, polars and Arrow."""
     (tmp_path / "data").symlink_to(ROOT / "data")
     (tmp_path / "path/to").mkdir(parents=True)
     (tmp_path / "path/to/folder").symlink_to(ROOT / "tests/golden/one-head")
     monkeypatch.chdir(tmp_path)
     table = pyarrow.parquet.read_table("data/reviews.parquet")
+    (tmp_path / "reviews").mkdir()
+    pyarrow.parquet.write_table(table.rename_columns({"text": "body"}), "reviews/part-0.parquet")
     variables = {"table": table, "frame": table.to_pandas(), "polars_frame": polars.from_arrow(table)}
     for block in BLOCKS[page]:
         exec(block, variables)
