@@ -81,7 +81,7 @@ pub use classifier::{Classifier, ClassifierBuilder};
 pub use compute::{BackendChoice, Compute, UnknownBackend};
 pub use config::{Activation, Config, ProblemType};
 pub use device::{Device, UnknownDevice};
-pub use emotion_kernels::{Precision, UnknownPrecision};
+pub use emotion_kernels::{Isa, Precision, UnknownPrecision};
 pub use error::{Error, Result};
 pub use folder::Origin;
 #[cfg(feature = "hub")]
