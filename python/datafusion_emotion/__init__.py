@@ -5,7 +5,8 @@
 ['love', None]
 """
 
-from ._classifier import Classifier, annotate, classify, register, score, scores
+from ._classifier import Classifier
 from ._native import VERSION as __version__
+from ._shared import annotate, classify, labels_of, register, score, scores
 
-__all__ = ["Classifier", "__version__", "annotate", "classify", "register", "score", "scores"]
+__all__ = ["Classifier", "__version__", "annotate", "classify", "labels_of", "register", "score", "scores"]
