@@ -7,6 +7,17 @@
 
 from ._classifier import Classifier
 from ._native import VERSION as __version__
+from ._pipeline import pipeline
 from ._shared import annotate, classify, labels_of, register, score, scores
 
-__all__ = ["Classifier", "__version__", "annotate", "classify", "labels_of", "register", "score", "scores"]
+__all__ = [
+    "Classifier",
+    "__version__",
+    "annotate",
+    "classify",
+    "labels_of",
+    "pipeline",
+    "register",
+    "score",
+    "scores",
+]

@@ -7,6 +7,7 @@
 #![allow(missing_docs, reason = "the items that the macros of pyo3 make")]
 
 mod function;
+mod process;
 
 use pyo3::pymodule;
 
