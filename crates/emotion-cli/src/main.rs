@@ -11,8 +11,10 @@ mod memory;
 mod model;
 mod numbers;
 mod page;
+mod printable;
 mod report;
 mod session;
+mod set_aside;
 mod sql;
 mod standard_error;
 mod standard_output;
@@ -55,7 +57,7 @@ async fn main() -> ExitCode {
         Command::Sql(arguments) => sql::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Classify(arguments) => classify::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Label(arguments) => label::run(arguments).await,
-        Command::Eval(arguments) => eval::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Eval(arguments) => eval::run(arguments).await,
         Command::Report(arguments) => report::run(arguments).await.map(|()| ExitCode::SUCCESS),
     };
     match result {
