@@ -9,8 +9,10 @@ of a machine changes; the table has the median of the ratios.
 """
 
 import argparse
+import os
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -105,7 +107,9 @@ def label() -> Run:
 def spark() -> Run:
     from pyspark.sql import SparkSession
 
-    session = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    session = builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return _spark(session)
 
@@ -114,6 +118,8 @@ def sail() -> Run:
     from pysail.spark import SparkConnectServer
     from pyspark.sql import SparkSession
 
+    if session := SparkSession.getActiveSession():
+        session.stop()
     server = SparkConnectServer()
     server.start()
     _, port = server.listening_address

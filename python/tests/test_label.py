@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -202,6 +203,13 @@ def test_where_the_bar_is_shown(tmp_path, capfd):
     assert shown.endswith("\n")
     assert "100%|" in shown
     assert "282/282 rows" in shown
+
+
+def test_the_bar_in_a_notebook(tmp_path, monkeypatch, capfd):
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    datafusion_emotion.label(REVIEWS, text="text", output=tmp_path / "out")
+    assert "282/282 rows" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
