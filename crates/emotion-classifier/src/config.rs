@@ -52,6 +52,12 @@ pub enum Activation {
     Gelu,
     /// `max(x, 0)`.
     Relu,
+    /// The Gaussian error linear unit with a hyperbolic tangent in place of the error function.
+    GeluTanh,
+    /// The sigmoid linear unit, `x / (1 + e⁻ˣ)`.
+    Silu,
+    /// The hyperbolic tangent.
+    Tanh,
 }
 
 /// What the classifier's logits mean.
@@ -176,6 +182,21 @@ impl Config {
         self.padding_id.map_or(0, |padding| padding + 1)
     }
 
+    /// The most bytes that the weights of the model may have, whatever their type, with as many tensors that are not
+    /// used, such as the head of another task.
+    pub(crate) fn most_weight_bytes(&self) -> u64 {
+        const MIB: u128 = 1 << 20;
+        let [hidden, inner, embedding] = [self.hidden_size, self.intermediate_size, self.embedding_size].map(widen);
+        let rows = widen(self.vocab_size) + widen(self.max_position_embeddings) + widen(self.type_vocab_size);
+        // Each layer has four matrices between hidden states, and two more in DeBERTa; three that widen or narrow them.
+        let layer = hidden.saturating_mul(6 * hidden + 3 * inner + 20).saturating_add(inner);
+        let layers = layer.saturating_mul(widen(self.num_hidden_layers));
+        let tables = rows.saturating_mul(hidden.max(embedding));
+        let head = hidden.saturating_mul(4 * hidden + widen(self.labels.len()) + 4096);
+        let values = layers.saturating_add(tables).saturating_add(head);
+        u64::try_from(values.saturating_mul(2 * 8).saturating_add(64 * MIB)).unwrap_or(u64::MAX)
+    }
+
     fn from_json(json: &[u8]) -> Result<Self, String> {
         let file: File = serde_json::from_slice(json).map_err(|e| format!("not a model configuration: {e}"))?;
         let model_type = file.model_type.as_deref().map_or(Ok(ModelType::DistilBert), ModelType::parse)?;
@@ -224,6 +245,11 @@ impl Config {
     }
 }
 
+fn widen(size: usize) -> u128 {
+    // A larger size is that of no tensor.
+    (size as u128).min(1 << 48)
+}
+
 fn padding_id(model_type: ModelType, file: &File) -> Result<Option<usize>, String> {
     if !model_type.numbers_positions_after_padding() {
         return Ok(None);
@@ -245,7 +271,16 @@ pub(crate) fn activation(name: &str) -> Result<Activation, String> {
     match name {
         "gelu" | "gelu_python" => Ok(Activation::Gelu),
         "relu" => Ok(Activation::Relu),
-        other => Err(format!("activation '{other}' is not supported: it must be 'gelu', 'gelu_python' or 'relu'")),
+        // They differ in rounding alone.
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_fast" | "gelu_accurate" => {
+            Ok(Activation::GeluTanh)
+        }
+        "silu" | "swish" => Ok(Activation::Silu),
+        "tanh" => Ok(Activation::Tanh),
+        other => Err(format!(
+            "activation '{other}' is not supported: it must be 'gelu', 'gelu_new', 'gelu_fast', 'gelu_python', \
+             'gelu_pytorch_tanh', 'relu', 'silu' or 'tanh'"
+        )),
     }
 }
 
@@ -403,7 +438,7 @@ mod tests {
             (format!(r#"{{"n_layers": 0, {two}}}"#), "n_layers is 0"),
             (format!(r#"{{"n_layers": 9223372036854775807, {two}}}"#), "9223372036854775807 layers: at most 1000"),
             (format!(r#"{{"dim": -1, {two}}}"#), "not a model configuration"),
-            (format!(r#"{{"activation": "mish", {two}}}"#), "it must be 'gelu', 'gelu_python' or 'relu'"),
+            (format!(r#"{{"activation": "mish", {two}}}"#), "it must be 'gelu', 'gelu_new', 'gelu_fast'"),
             (format!(r#"{{"activation": "GELU", {two}}}"#), "activation 'GELU'"),
             (format!(r#"{{"problem_type": "regression", {two}}}"#), "problem_type 'regression'"),
         ] {

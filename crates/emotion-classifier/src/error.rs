@@ -125,9 +125,13 @@ pub enum Error {
 
     /// The logits of a text are infinite or not a number.
     #[error(
-        "the model's logits are not finite: its weights overflow float32, so they are damaged or the training diverged"
+        "the model at '{origin}' computes logits that are not finite: its weights overflow float32, so they are damaged \
+         or the training diverged; copy or download them again, or use another checkpoint"
     )]
-    NotFinite,
+    NotFinite {
+        /// The folder or hub id.
+        origin: String,
+    },
 
     /// The forward pass failed.
     #[error("the forward pass failed: {0}")]

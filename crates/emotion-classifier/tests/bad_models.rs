@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use emotion_classifier::{Classifier, Error};
+use emotion_classifier::{BackendChoice, Classifier, Error, Precision};
 use proptest::prelude::*;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use tempfile::TempDir;
 
 fn golden(model: &str) -> PathBuf {
@@ -142,7 +144,7 @@ fn sharded(index: impl FnOnce(&mut serde_json::Value)) -> TempDir {
     let path = copy.path().join("model.safetensors");
     let bytes = fs::read(&path).unwrap();
     fs::remove_file(path).unwrap();
-    let mut tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors();
+    let mut tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
     tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
     let (one, two) = tensors.split_at(tensors.len() / 2);
     let mut map = serde_json::json!({"metadata": {"total_size": 1}, "weight_map": {}});
@@ -380,6 +382,88 @@ fn tokenizers_that_do_not_fit() {
     assert_error("relu-cased", "tokenizer_config.json", |_| b"{".to_vec(), &["malformed"]);
 }
 
+/// A golden model whose tokenizer is made from these files of `tokenizers`, of which `file` has another content.
+fn with_vocabulary(model: &str, tokenizer: &str, file: &str, content: &[u8]) -> Result<Classifier, Error> {
+    let copy = copy_of(model);
+    fs::remove_file(copy.path().join("tokenizer.json")).unwrap();
+    for entry in fs::read_dir(golden("tokenizers").join(tokenizer)).unwrap().map(Result::unwrap) {
+        if entry.file_name() != "config.json" {
+            fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+    }
+    fs::write(copy.path().join(file), content).unwrap();
+    Classifier::load(copy.path())
+}
+
+/// Checks that the error of a tokenizer says all of `parts`.
+#[track_caller]
+fn assert_tokenizer_error(loaded: Result<Classifier, Error>, parts: &[&str]) {
+    let Err(error) = loaded else { panic!("a spoiled tokenizer was loaded") };
+    assert!(matches!(error, Error::Tokenizer { .. }), "{error}");
+    for part in parts {
+        assert!(error.to_string().contains(part), "no '{part}' in: {error}");
+    }
+}
+
+/// Pseudo-random bytes.
+fn noise(count: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_le_bytes()[0]
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+#[test]
+fn vocabularies_and_merges_that_are_cut_short() {
+    let file = |name: &str| fs::read(golden("tokenizers/roberta").join(name)).unwrap();
+    let load = |name: &str, content: &[u8]| with_vocabulary("roberta", "roberta", name, content);
+    load("merges.txt", &file("merges.txt")).unwrap();
+
+    let vocabulary = file("vocab.json");
+    for part in 1..16 {
+        let cut = &vocabulary[..vocabulary.len() * part / 16];
+        assert_tokenizer_error(load("vocab.json", cut), &["vocab.json"]);
+    }
+    assert_tokenizer_error(load("vocab.json", b"{}"), &["vocab.json"]);
+    assert_tokenizer_error(load("vocab.json", &noise(4096, 1)), &["vocab.json"]);
+
+    assert_tokenizer_error(load("merges.txt", b"#version: 0.2\nalone\n"), &["merges.txt", "'alone'"]);
+    assert_tokenizer_error(load("merges.txt", b"#version: 0.2\nno such\n"), &["merges.txt"]);
+    assert_tokenizer_error(load("merges.txt", &[0xFF; 64]), &["merges.txt", "UTF-8"]);
+    // Fewer merges are another tokenizer, which cannot be told from the one that was meant.
+    let merges = file("merges.txt");
+    for part in 0..16 {
+        if let Ok(classifier) = load("merges.txt", &merges[..merges.len() * part / 16]) {
+            classifier.classify(&["I like you."]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn sentence_pieces_of_noise() {
+    for (model, tokenizer, name) in
+        [("xlm-roberta", "xlm-roberta", "sentencepiece.bpe.model"), ("deberta-v3", "deberta", "spm.model")]
+    {
+        let pieces = fs::read(golden("tokenizers").join(tokenizer).join(name)).unwrap();
+        let load = |content: &[u8]| with_vocabulary(model, tokenizer, name, content);
+        load(&pieces).unwrap();
+        assert_tokenizer_error(load(b""), &[]);
+        for seed in 0..64 {
+            assert_tokenizer_error(load(&noise(1 + 40 * seed as usize, seed)), &[]);
+        }
+        for part in 1..32 {
+            let cut = &pieces[..pieces.len() * part / 32];
+            if let Ok(classifier) = load(cut) {
+                let _ = classifier.classify(&["I like you."]);
+            }
+        }
+    }
+}
+
 /// Adds a file to a good model and returns what becomes of it.
 fn load_with(model: &str, file: &str, content: &str) -> Result<Classifier, String> {
     let copy = copy_of(model);
@@ -443,18 +527,239 @@ fn special_tokens_beyond_the_vocabulary() {
     assert_error("gelu-json", "tokenizer.json", spoil, &["id 100000", "another model"]);
 }
 
+/// A safetensors file with the values of some tensors replaced, in float32.
+fn with_values(bytes: &[u8], values: impl Fn(&str, usize) -> Option<Vec<f32>>) -> Vec<u8> {
+    let tensors = SafeTensors::deserialize(bytes).unwrap().tensors();
+    let replaced: Vec<_> = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let values = values(name, tensor.shape().iter().product())?;
+            Some(values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>())
+        })
+        .collect();
+    let views = tensors.iter().zip(&replaced).map(|((name, tensor), replaced)| match replaced {
+        Some(data) => (name, TensorView::new(Dtype::F32, tensor.shape().to_vec(), data).unwrap()),
+        None => (name, tensor.clone()),
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+#[test]
+fn a_huge_weight_is_named() {
+    for model in ["gelu-json", "relu-cased", "roberta", "electra"] {
+        let copy = copy_of(model);
+        let path = copy.path().join("model.safetensors");
+        let good = fs::read(&path).unwrap();
+        for name in SafeTensors::deserialize(&good).unwrap().names() {
+            for value in [3e38_f32, -3e38, 1e19] {
+                let huge = |tensor: &str, count: usize| {
+                    (tensor == name).then(|| [0.5, value].into_iter().cycle().take(count).collect())
+                };
+                fs::write(&path, with_values(&good, huge)).unwrap();
+                let message = error_of(copy.path()).to_string();
+                let expected = format!("tensor '{name}' holds {value:e} at position 1: the weights are damaged");
+                assert!(message.contains(&expected), "{model}: {message}");
+            }
+        }
+    }
+}
+
+/// Weights of a magnitude that is allowed, whose products overflow: no activation, norm or softmax on the way to the
+/// logits turns them into a label.
 #[test]
 fn weights_that_overflow() {
-    let name = "classifier.weight";
-    let copy = copy_of("gelu-json");
-    let path = copy.path().join("model.safetensors");
-    let huge = |_: &mut serde_json::Value, data: &mut [u8]| {
-        data.as_chunks_mut().0.iter_mut().for_each(|value| *value = 3e38_f32.to_le_bytes());
+    let backends: &[_] = if cfg!(feature = "candle") {
+        &[BackendChoice::Packed, BackendChoice::Candle]
+    } else {
+        &[BackendChoice::Packed]
     };
-    fs::write(&path, edit_tensor(&fs::read(&path).unwrap(), name, huge)).unwrap();
-    let classifier = Classifier::load(copy.path()).unwrap();
-    let error = classifier.classify(&["I like you."]).unwrap_err();
-    assert!(matches!(error, Error::NotFinite), "{error}");
+    for (model, tensors) in [
+        ("gelu-json", ["transformer.layer.0.ffn.lin1.weight", "transformer.layer.0.ffn.lin2.weight"]),
+        ("relu-cased", ["transformer.layer.0.ffn.lin1.weight", "transformer.layer.0.ffn.lin2.weight"]),
+        ("relu-cased", ["transformer.layer.0.attention.v_lin.weight", "transformer.layer.0.attention.out_lin.weight"]),
+        ("bert", ["encoder.layer.0.intermediate.dense.weight", "encoder.layer.0.output.dense.weight"]),
+        ("roberta", ["embeddings.LayerNorm.weight", "encoder.layer.0.attention.self.value.weight"]),
+        ("electra", ["encoder.layer.0.intermediate.dense.weight", "encoder.layer.0.output.dense.weight"]),
+    ] {
+        let copy = copy_of(model);
+        let path = copy.path().join("model.safetensors");
+        let huge = |name: &str, count: usize| {
+            let is_huge = tensors.iter().chain(&["classifier.weight", "classifier.out_proj.weight"]);
+            is_huge
+                .clone()
+                .any(|huge| name.ends_with(huge))
+                .then(|| [1e18, -1e18, 1e18].into_iter().cycle().take(count).collect())
+        };
+        fs::write(&path, with_values(&fs::read(&path).unwrap(), huge)).unwrap();
+        for backend in backends {
+            for precision in Precision::ALL {
+                if *backend == BackendChoice::Candle && precision != Precision::Float32 {
+                    continue;
+                }
+                let classifier =
+                    Classifier::builder().backend(*backend).precision(precision).load(copy.path()).unwrap();
+                let error = classifier.classify(&["I like you."]).err();
+                let case = format!("{model} {tensors:?} in {precision} by {backend:?}");
+                let error = error.unwrap_or_else(|| panic!("{case} has a label"));
+                assert!(matches!(error, Error::NotFinite { .. }), "{case}: {error}");
+                assert!(error.to_string().contains(copy.path().to_str().unwrap()), "{error}");
+            }
+        }
+    }
+}
+
+/// Changes `tokenizer.json` of a good model and returns what becomes of it.
+fn load_edited(model: &str, edit: impl FnOnce(&mut serde_json::Value)) -> Result<Classifier, String> {
+    let copy = copy_of(model);
+    let path = copy.path().join("tokenizer.json");
+    let mut tokenizer: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut tokenizer);
+    fs::write(&path, serde_json::to_vec(&tokenizer).unwrap()).unwrap();
+    Classifier::load(copy.path()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn models_with_fewer_positions_than_special_tokens() {
+    for positions in ["1", "2"] {
+        let few = move |b: Vec<u8>| {
+            let mut config: serde_json::Value = serde_json::from_slice(&b).unwrap();
+            config["max_position_embeddings"] = positions.parse::<u64>().unwrap().into();
+            serde_json::to_vec(&config).unwrap()
+        };
+        let expected = format!("a text may have {positions} tokens, of which 2 are special");
+        assert_error("gelu-json", "config.json", few, &[&expected, "max_position_embeddings in config.json"]);
+    }
+    let special = |count: usize| {
+        load_edited("gelu-json", |tokenizer| {
+            let cls = serde_json::json!({"SpecialToken": {"id": "[CLS]", "type_id": 0}});
+            let single = tokenizer["post_processor"]["single"].as_array_mut().unwrap();
+            (0..count).for_each(|_| single.insert(0, cls.clone()));
+        })
+    };
+    let classifier = special(10).unwrap();
+    let ids = classifier.tokenize("I like you.").unwrap().ids;
+    assert_eq!(ids[..11], [ids[0]; 11]);
+    assert_ne!(ids[11], ids[0]);
+    assert!(special(62).unwrap_err().contains("a text may have 64 tokens, of which 64 are special"));
+    assert!(special(5000).unwrap_err().contains("adds 5002 tokens to a text"));
+}
+
+#[test]
+fn templates_that_drop_or_repeat_the_text() {
+    let text = serde_json::json!({"Sequence": {"id": "A", "type_id": 0}});
+    for times in [0, 2, 3] {
+        let message = load_edited("gelu-json", |tokenizer| {
+            let single = tokenizer["post_processor"]["single"].as_array_mut().unwrap();
+            single.retain(|part| part.get("Sequence").is_none());
+            (0..times).for_each(|_| single.insert(1, text.clone()));
+        })
+        .unwrap_err();
+        assert!(message.contains("must have $A exactly once"), "{times}: {message}");
+    }
+}
+
+/// The library would panic, run out of memory or run forever over these.
+#[test]
+fn tokenizers_that_explode() {
+    let replace = |pattern: &str, content: &str| serde_json::json!({"type": "Replace", "pattern": {"String": pattern}, "content": content});
+    let sequence = |parts: Vec<serde_json::Value>| serde_json::json!({"type": "Sequence", "normalizers": parts});
+    let charsmap = |map: &str| serde_json::json!({"type": "Precompiled", "precompiled_charsmap": map});
+    for (normalizer, part) in [
+        (sequence(vec![replace("a", "aa"); 40]), "bytes of one byte of text"),
+        (replace("", &"x".repeat(1 << 20)), "bytes of one byte of text"),
+        (serde_json::json!({"type": "Prepend", "prepend": "x".repeat(1 << 20)}), "bytes of one byte of text"),
+        // The sizes of the tries are 4 GiB and 0.
+        (charsmap("/////wAAAAA="), "rules for characters are damaged"),
+        (charsmap("AAAAAAAAAAA="), "rules for characters are damaged"),
+        (charsmap("*"), "not in base 64"),
+    ] {
+        let message = load_edited("gelu-json", |tokenizer| tokenizer["normalizer"] = normalizer).unwrap_err();
+        assert!(message.contains(part), "{message}");
+    }
+    let message = load_edited("gelu-json", |tokenizer| {
+        tokenizer["pre_tokenizer"] = serde_json::json!({"type": "FixedLength", "length": 0});
+    })
+    .unwrap_err();
+    assert!(message.contains("made it panic"), "{message}");
+    load_edited("gelu-json", |tokenizer| {
+        tokenizer["padding"] = serde_json::json!({
+            "strategy": {"Fixed": 1_000_000_000}, "direction": "Right", "pad_to_multiple_of": 0, "pad_id": 0,
+            "pad_type_id": 0, "pad_token": "[PAD]",
+        });
+    })
+    .unwrap()
+    .classify(&["I like you."])
+    .unwrap();
+}
+
+/// A normalizer may make much of a text, but not too much of a long one.
+#[test]
+fn a_text_that_would_explode_is_an_error() {
+    let classifier = load_edited("gelu-json", |tokenizer| {
+        let content = "b".repeat(2000);
+        tokenizer["normalizer"] =
+            serde_json::json!({"type": "Replace", "pattern": {"String": "a"}, "content": content});
+    })
+    .unwrap();
+    classifier.classify(&["a cat"]).unwrap();
+    let error = classifier.classify(&[&"a".repeat(1 << 20)]).unwrap_err();
+    assert!(error.to_string().contains("shorten the text"), "{error}");
+}
+
+/// The trie of these rules has a unit that leads out of it: only some texts reach it.
+#[test]
+fn a_panic_of_the_tokenizer_is_an_error_of_the_text() {
+    let classifier = load_edited("gelu-json", |tokenizer| {
+        // A trie of one unit with the offset 0x3FFF.
+        tokenizer["normalizer"] = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": "BAAAAAD8/wA="});
+    });
+    let message = match classifier {
+        Err(message) => message,
+        Ok(classifier) => classifier.classify(&["a cat"]).unwrap_err().to_string(),
+    };
+    assert!(message.contains("made it panic"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_are_no_files() {
+    for file in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        let copy = copy_of("gelu-json");
+        let path = copy.path().join(file);
+        let _ = fs::remove_file(&path);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let message = error_of(copy.path()).to_string();
+        assert!(message.contains(file) && message.contains("not a regular file"), "{message}");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let message = error_of(copy.path()).to_string();
+        assert!(message.contains(file) && message.contains("not a regular file"), "{message}");
+    }
+}
+
+/// Sparse files, which take no space on the disk, are refused without being read.
+#[test]
+fn files_that_are_larger_than_the_model() {
+    const GIB: u64 = 1 << 30;
+    for (file, bytes, part) in [
+        ("config.json", GIB, "no more than 16777216"),
+        ("tokenizer_config.json", GIB, "no more than 16777216"),
+        ("tokenizer.json", GIB, "no more than 134217728"),
+        ("model.safetensors", 6 * GIB, "it has 6442450944 bytes"),
+        // Within what the configuration allows, but without a header.
+        ("model.safetensors", 50 << 20, "truncated or damaged"),
+    ] {
+        let copy = copy_of("gelu-json");
+        let path = copy.path().join(file);
+        fs::File::create(&path).unwrap().set_len(bytes).unwrap();
+        let message = error_of(copy.path()).to_string();
+        assert!(message.contains(file) && message.contains(part), "{message}");
+    }
+    let shards = sharded(|_| {});
+    let shard = shards.path().join("two.safetensors");
+    fs::OpenOptions::new().write(true).open(&shard).unwrap().set_len(6 * GIB).unwrap();
+    let message = error_of(shards.path()).to_string();
+    assert!(message.contains("two.safetensors") && message.contains("6442450944 bytes"), "{message}");
 }
 
 #[test]

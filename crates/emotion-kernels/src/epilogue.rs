@@ -1,6 +1,6 @@
 //! The epilogue of a product: from sums to stored values.
 
-use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu};
+use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu, gelu_tanh, silu, tanh};
 use crate::layout::RowsMut;
 
 /// The function that is applied to each value of a product.
@@ -11,8 +11,14 @@ pub enum Activation {
     None,
     /// The Gaussian error linear unit with the exact error function, to within 1e-6.
     Gelu,
-    /// `max(x, 0)`.
+    /// `max(x, 0)`; NaN stays NaN.
     Relu,
+    /// The Gaussian error linear unit with the hyperbolic tangent in place of the error function, to within 1e-6.
+    GeluTanh,
+    /// The sigmoid linear unit `x / (1 + e⁻ˣ)`, to within 1e-6 of the larger of 1 and its value.
+    Silu,
+    /// The hyperbolic tangent, to within 1e-6.
+    Tanh,
 }
 
 /// A number format in which a product is stored.
@@ -77,7 +83,11 @@ impl<T: Output> Tile<'_, T> {
         match self.activation {
             Activation::None => {}
             Activation::Gelu => values.iter_mut().for_each(|value| *value = gelu::<A>(*value)),
-            Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
+            // `f32::max` would turn NaN into 0.
+            Activation::Relu => values.iter_mut().for_each(|value| *value = if *value < 0.0 { 0.0 } else { *value }),
+            Activation::GeluTanh => values.iter_mut().for_each(|value| *value = gelu_tanh::<A>(*value)),
+            Activation::Silu => values.iter_mut().for_each(|value| *value = silu::<A>(*value)),
+            Activation::Tanh => values.iter_mut().for_each(|value| *value = tanh::<A>(*value)),
         }
         let out = &mut self.out[row * self.stride..];
         match out.first_chunk_mut::<LANES>() {

@@ -5,6 +5,9 @@ use crate::isa::Isa;
 
 /// Layer normalization: each row shifted to mean 0, scaled to variance 1, weighted and biased.
 ///
+/// A row becomes NaN if one of its values is infinite or NaN, or if its variance overflows: the inverse of an infinite
+/// variance, which is 0, would turn the row into the bias.
+///
 /// Source: Ba, Kiros and Hinton, *Layer Normalization*, 2016.
 pub struct LayerNorm<'a> {
     /// The instruction set to run on.
@@ -48,7 +51,7 @@ fn normalize<A: Arithmetic>(x: &mut [f32], residual: &[f32], weight: &[f32], bia
         }
         let mean = total(row, |value| value) / count;
         let variance = total(row, |value| (value - mean) * (value - mean)) / count;
-        let scale = 1.0 / (variance + epsilon).sqrt();
+        let scale = if variance < f32::INFINITY { 1.0 / (variance + epsilon).sqrt() } else { f32::NAN };
         for ((value, weight), bias) in row.iter_mut().zip(weight).zip(bias) {
             *value = A::multiply_add((*value - mean) * scale, *weight, *bias);
         }

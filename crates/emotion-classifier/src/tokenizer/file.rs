@@ -7,6 +7,9 @@ use sha2::{Digest as _, Sha256};
 use crate::error::Result;
 use crate::file::{self, Bytes};
 
+/// The most bytes of a file with a vocabulary; the largest that are in use have 40 MB.
+const MOST_VOCABULARY: u64 = 128 << 20;
+
 /// The files of a tokenizer that a model's folder has. `settings` and `family` say which of them count.
 #[derive(Default)]
 pub(crate) struct TokenizerFiles {
@@ -32,7 +35,6 @@ pub(crate) struct TokenizerFiles {
 
 impl TokenizerFiles {
     /// The names of all files that may describe a tokenizer.
-    #[cfg(feature = "hub")]
     pub(crate) const NAMES: [&'static str; 9] = [
         "tokenizer.json",
         "vocab.txt",
@@ -47,9 +49,9 @@ impl TokenizerFiles {
 
     /// Reads the files of a folder.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let read = |name| file::optional(folder, name);
-        let json = read("tokenizer.json")?;
-        let vocabulary = |name| if json.is_some() { Ok(None) } else { read(name) };
+        let read = |name| file::optional(folder, name, file::MOST_SETTINGS);
+        let json = file::optional(folder, "tokenizer.json", MOST_VOCABULARY)?;
+        let vocabulary = |name| if json.is_some() { Ok(None) } else { file::optional(folder, name, MOST_VOCABULARY) };
         Ok(Self {
             pieces: vocabulary("vocab.txt")?,
             byte_pairs: vocabulary("vocab.json")?,
@@ -65,13 +67,26 @@ impl TokenizerFiles {
 
     /// The SHA-256 of all files, one after another.
     pub(crate) fn sha256(&self) -> [u8; 32] {
-        let vocabulary = [&self.json, &self.pieces, &self.byte_pairs, &self.merges];
-        let vocabulary = vocabulary.into_iter().chain([&self.sentence_pieces, &self.deberta_pieces]);
-        let settings = [&self.config, &self.special_tokens, &self.added_tokens];
         let mut hash = Sha256::new();
-        for bytes in vocabulary.chain(settings).flatten() {
+        for (_, bytes) in self.files() {
             hash.update(bytes);
         }
         hash.finalize().into()
+    }
+
+    /// The files that are there, with their names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let files = [
+            &self.json,
+            &self.pieces,
+            &self.byte_pairs,
+            &self.merges,
+            &self.sentence_pieces,
+            &self.deberta_pieces,
+            &self.config,
+            &self.special_tokens,
+            &self.added_tokens,
+        ];
+        Self::NAMES.into_iter().zip(files).filter_map(|(name, bytes)| Some((name, &**bytes.as_ref()?)))
     }
 }

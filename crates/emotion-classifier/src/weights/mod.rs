@@ -1,6 +1,7 @@
 //! The tensors of a model, read from its files.
 
 pub(crate) mod file;
+mod header;
 pub(crate) mod index;
 #[cfg(feature = "candle")]
 mod pickle;
@@ -21,10 +22,14 @@ use crate::weights::values::{bf16_values, f16_values, f32_values, f64_values};
 /// `DataParallel`.
 const PREFIXES: [&str; 4] = ["", "module.", "model.", "module.model."];
 
+/// The largest magnitude of a weight. The square of a larger one overflows float32, so that a text could only have
+/// logits that mean nothing; the weights of trained models are below 1000.
+const LARGEST: f32 = 1e18;
+
 /// The named tensors of a model, read as float32.
 ///
 /// Every read is checked: a missing tensor, another shape, a type other than F64, F32, F16 or BF16, and a value that is
-/// not finite are errors that name the tensor. Tensors that are never read are ignored.
+/// not a number or beyond [`LARGEST`] are errors that name the tensor. Tensors that are never read are ignored.
 #[derive(Debug)]
 pub(crate) struct Weights<'a> {
     origin: &'a str,
@@ -86,9 +91,10 @@ impl<'a> Weights<'a> {
             )));
         }
         let values = self.values(&stored).map_err(|reason| self.wrong(format!("tensor '{name}' {reason}")))?;
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        if let Some(at) = values.iter().position(|value| !(..=LARGEST).contains(&value.abs())) {
             return Err(self.wrong(format!(
-                "tensor '{name}' holds {} at position {at}: the weights are damaged or the training diverged",
+                "tensor '{name}' holds {:e} at position {at}: the weights are damaged or the training diverged; copy or \
+                 download them again, or use another checkpoint",
                 values[at]
             )));
         }
@@ -129,14 +135,8 @@ impl<'a> Weights<'a> {
 
 /// The tensors of a safetensors file, by name.
 fn safetensors(bytes: &[u8]) -> Result<impl Iterator<Item = (String, TensorView<'_>)>, String> {
-    if is_pickle(bytes) {
-        return Err("model.safetensors is a PyTorch pickle, not safetensors: pickles can run code; convert it with \
-             `model.save_pretrained(folder, safe_serialization=True)`"
-            .into());
-    }
-    let tensors = SafeTensors::deserialize(bytes).map_err(|e| {
-        format!("{e} ({} bytes): the file is truncated or damaged; copy or download it again", bytes.len())
-    })?;
+    header::check_kind(bytes, bytes.len() as u64)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| header::damaged(&e.to_string(), bytes.len() as u64))?;
     Ok(tensors.tensors().into_iter())
 }
 
@@ -173,10 +173,4 @@ fn view_values(tensor: &TensorView<'_>) -> Result<Vec<f32>, String> {
         Dtype::BF16 => bf16_values(data),
         other => return Err(format!("is of type {other:?}: only F64, F32, F16 and BF16 are supported")),
     })
-}
-
-/// A zip archive (PyTorch since 1.6) or a bare pickle stream (before).
-fn is_pickle(bytes: &[u8]) -> bool {
-    let length_fits = bytes.first_chunk().is_some_and(|n| u64::from_le_bytes(*n) <= bytes.len() as u64);
-    bytes.starts_with(b"PK\x03\x04") || (bytes.starts_with(&[0x80]) && !length_fits)
 }

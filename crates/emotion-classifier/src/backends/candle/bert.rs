@@ -1,6 +1,7 @@
 use candle_core::{D, Device, Module, Result as CandleResult, Tensor};
 
 use crate::architectures::layout::{self, HeadStep, Layout};
+use crate::backends::candle::activate::activate;
 use crate::backends::candle::network::{Input, Network};
 use crate::backends::candle::tensors::tensor;
 use crate::config::Activation;
@@ -195,11 +196,7 @@ impl Linear {
 
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
         let y = self.product.forward(x)?;
-        match self.activation {
-            None => Ok(y),
-            Some(Activation::Gelu) => y.gelu_erf(),
-            Some(Activation::Relu) => y.relu(),
-        }
+        self.activation.map_or(Ok(y.clone()), |activation| activate(&y, activation))
     }
 }
 
@@ -219,7 +216,9 @@ impl LayerNorm {
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        let scaled = centred.broadcast_div(&(variance + self.epsilon)?.sqrt()?)?;
+        // NaN if the variance overflows, whose inverse would turn the row into the bias; otherwise 0.
+        let overflow = (&variance * 0.0)?;
+        let scaled = centred.broadcast_div(&((variance + self.epsilon)?.sqrt()? + overflow)?)?;
         scaled.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
     }
 }
