@@ -19,7 +19,7 @@ seed() {
     merges) cp tests/golden/tokenizers/roberta/{vocab.json,merges.txt} "$corpus" ;;
     sentence_pieces) cp tests/golden/tokenizers/xlm-roberta/sentencepiece.bpe.model "$corpus" ;;
     index) printf '{"weight_map": {"classifier.weight": "one.safetensors", "x": "two.safetensors"}}' >"$corpus/index" ;;
-    ascii) split -l 2 README.md "$corpus/README." ;;
+    word_pieces) split -l 2 README.md "$corpus/README." ;;
   esac
 }
 
@@ -39,7 +39,7 @@ for target in "${targets[@]}"; do
   features=() limits=()
   case $target in
     # The library takes a second for a long text in an instrumented build.
-    ascii) limits=(-max_len=256) ;;
+    word_pieces) limits=(-max_len=256) ;;
     codec | pickle) features=(--features "$target") ;;
   esac
   seed "$target"

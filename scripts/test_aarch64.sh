@@ -28,7 +28,7 @@ unset EMOTION_ISA
 for processor in cortex-a53 neoverse-n1 max; do
   echo "== $processor"
   CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$(emulator_of "$processor") \
-    cargo test --locked --target "$target" -p emotion-kernels --lib
+    cargo test --locked --target "$target" -p emotion-kernels --lib --tests
 done
 # The test that is skipped infers long texts with the default model, which takes minutes here.
 cargo test --locked --target "$target" -p emotion-classifier --features default-model --lib --tests -- \

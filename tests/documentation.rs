@@ -12,6 +12,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 type Check = Result<(), String>;
+type Counts = BTreeMap<String, usize>;
 
 /// A fenced block of a page.
 struct Block {
@@ -26,36 +27,39 @@ struct Block {
 fn the_examples_in_the_pages_run_and_print_what_the_pages_show() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let files = named_files(root);
-    let (mut ran, mut exempt, mut failures) = (0, BTreeMap::<String, usize>::new(), String::new());
+    let (mut checked, mut exempt, mut failures) = (Counts::new(), Counts::new(), String::new());
     for page in pages(root) {
         let folder = working_folder(files.path());
         for block in blocks(&std::fs::read_to_string(root.join(&page)).unwrap()) {
-            let result = match (&block.reason, block.language.as_str()) {
+            let (how, result) = match (&block.reason, block.language.split(',').next().unwrap()) {
                 (_, "" | "json" | "mermaid" | "text" | "toml") => continue,
                 (Some(reason), _) => {
                     *exempt.entry(reason.clone()).or_default() += 1;
                     continue;
                 }
-                (None, "console") => check_session(&block.lines, folder.path()),
-                (None, "sh") => run(&block.lines.join("\n"), folder.path()).map(drop),
-                (None, "sql") => check_queries(&block.lines, folder.path()),
-                (None, language) if language.starts_with("rust") => check_doctest(&page, language, root),
-                (None, "python") => Ok(()), // python/tests/test_pages.py runs the Python blocks of all pages.
-                (None, other) => Err(format!("no rule says how to run a block in '{other}'")),
+                (None, "console") => ("run, output compared", check_session(&block.lines, folder.path())),
+                (None, "sh") => ("run", run(&block.lines.join("\n"), folder.path()).map(drop)),
+                (None, "sql") => ("run as queries", check_queries(&block.lines, folder.path())),
+                (None, "rust") => ("left to cargo test --doc", check_doctest(&page, &block.language, root)),
+                (None, "python") => ("left to python/tests/test_pages.py, which runs those of all pages", Ok(())),
+                (None, other) => ("", Err(format!("no rule says how to run a block in '{other}'"))),
             };
-            ran += 1;
+            *checked.entry(how.to_string()).or_default() += 1;
             if let Err(failure) = result {
                 writeln!(failures, "{}:{}: {failure}\n", page.display(), block.line).unwrap();
             }
         }
     }
-    // Not `println!`, whose output the test harness hides.
-    let exempt_count: usize = exempt.values().sum();
-    writeln!(std::io::stderr(), "examples in pages: {ran} checked, {exempt_count} exempt").unwrap();
-    for (reason, count) in exempt {
-        writeln!(std::io::stderr(), "{count:6} {reason}").unwrap();
-    }
-    assert!(ran > 0 && failures.is_empty(), "\n{failures}");
+    print("checked", &checked);
+    print("exempt", &exempt);
+    assert!(!checked.is_empty() && failures.is_empty(), "\n{failures}");
+}
+
+/// Prints counts with their sum; not by `println!`, whose output the test harness hides.
+fn print(what: &str, counts: &Counts) {
+    let sum: usize = counts.values().sum();
+    let lines: String = counts.iter().map(|(key, count)| format!("{count:6} {key}\n")).collect();
+    write!(std::io::stderr(), "blocks of pages {what}: {sum}\n{lines}").unwrap();
 }
 
 /// The paths of the pages, relative to the root of the repository.

@@ -50,8 +50,32 @@ fn tokenize(criterion: &mut Criterion) {
             texts.iter().map(|text| library.encode_fast(&**text, true).map(|t| t.len())).sum::<Result<usize, _>>()
         });
     });
+    for (name, sentence) in SCRIPTS {
+        let start: String = sentence.chars().cycle().take(110).collect();
+        group.bench_function(BenchmarkId::new("texts of 110 characters", name), |bencher| {
+            let texts = vec![&start; texts.len()];
+            bencher.iter(|| {
+                texts.iter().map(|text| classifier.tokenize(text).map(|t| t.ids.len())).sum::<Result<usize, _>>()
+            });
+        });
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("tokenize 1 MB");
+    for (name, sentence) in SCRIPTS {
+        let text = sentence.repeat((1 << 20) / sentence.len());
+        group.bench_function(name, |bencher| bencher.iter(|| classifier.tokenize(&text).map(|t| t.ids.len())));
+    }
     group.finish();
 }
+
+const SCRIPTS: [(&str, &str); 6] = [
+    ("ASCII", "I am so happy to see you again, my dear friend! "),
+    ("accents", "Je suis très heureux d'être à l'été, où élèves et café résumés. "),
+    ("Cyrillic", "Я очень рад снова видеть тебя, мой дорогой друг! "),
+    ("Chinese", "我很高兴再次见到你，我亲爱的朋友！"),
+    ("Thai without spaces", "ฉันดีใจมากที่ได้พบคุณอีกครั้งเพื่อนรักของฉัน"),
+    ("emoji", "😀👍🏽😢❤️ "),
+];
 
 criterion_group!(benches, classify, tokenize);
 criterion_main!(benches);

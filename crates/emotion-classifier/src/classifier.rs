@@ -318,7 +318,7 @@ impl Classifier {
     ///
     /// [`Error::Tokenize`] if the tokenizer fails on the text, or the text has a token beyond the model's embeddings.
     pub fn tokenize(&self, text: &str) -> Result<TokenIds> {
-        self.tokenizer.encode(text, self.max_length)
+        self.tokenizer.encode(text, self.max_length, &|| Ok(()))
     }
 
     /// Whether the label with id `label_id` holds for a text with this prediction.

@@ -182,6 +182,21 @@ impl Config {
         self.padding_id.map_or(0, |padding| padding + 1)
     }
 
+    /// The most bytes that the weights of the model may have, whatever their type, with as many tensors that are not
+    /// used, such as the head of another task.
+    pub(crate) fn most_weight_bytes(&self) -> u64 {
+        const MIB: u128 = 1 << 20;
+        let [hidden, inner, embedding] = [self.hidden_size, self.intermediate_size, self.embedding_size].map(widen);
+        let rows = widen(self.vocab_size) + widen(self.max_position_embeddings) + widen(self.type_vocab_size);
+        // Each layer has four matrices between hidden states, and two more in DeBERTa; three that widen or narrow them.
+        let layer = hidden.saturating_mul(6 * hidden + 3 * inner + 20).saturating_add(inner);
+        let layers = layer.saturating_mul(widen(self.num_hidden_layers));
+        let tables = rows.saturating_mul(hidden.max(embedding));
+        let head = hidden.saturating_mul(4 * hidden + widen(self.labels.len()) + 4096);
+        let values = layers.saturating_add(tables).saturating_add(head);
+        u64::try_from(values.saturating_mul(2 * 8).saturating_add(64 * MIB)).unwrap_or(u64::MAX)
+    }
+
     fn from_json(json: &[u8]) -> Result<Self, String> {
         let file: File = serde_json::from_slice(json).map_err(|e| format!("not a model configuration: {e}"))?;
         let model_type = file.model_type.as_deref().map_or(Ok(ModelType::DistilBert), ModelType::parse)?;
@@ -228,6 +243,11 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn widen(size: usize) -> u128 {
+    // A larger size is that of no tensor.
+    (size as u128).min(1 << 48)
 }
 
 fn padding_id(model_type: ModelType, file: &File) -> Result<Option<usize>, String> {

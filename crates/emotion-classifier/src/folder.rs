@@ -77,7 +77,7 @@ impl ModelFolder {
 
     #[cfg(feature = "hub")]
     pub(crate) fn from_hub(id: &str) -> Result<Self> {
-        Ok(Self { origin: Origin::Hub(id.into()), ..Self::from_folder(&hub::folder(id)?)? })
+        Self::read(Origin::Hub(id.into()), &hub::folder(id)?)
     }
 
     pub(crate) fn digest(&self) -> Digest {
@@ -97,13 +97,19 @@ impl ModelFolder {
     }
 
     pub(crate) fn from_folder(folder: &Path) -> Result<Self> {
+        Self::read(Origin::Folder(folder.into()), folder)
+    }
+
+    fn read(origin: Origin, folder: &Path) -> Result<Self> {
         if !folder.is_dir() {
             return Err(Error::MissingFolder { path: folder.into() });
         }
         let config = config_of(folder)?;
-        let weights = WeightFiles::open(folder)?;
+        // The configuration bounds the weights, so that no huge file is read in vain.
+        let most = Config::parse(&origin.to_string(), &config)?.most_weight_bytes();
+        let weights = WeightFiles::open(folder, most)?;
         let tokenizer = TokenizerFiles::open(folder)?;
-        Ok(Self { origin: Origin::Folder(folder.into()), config, weights, tokenizer })
+        Ok(Self { origin, config, weights, tokenizer })
     }
 
     /// The model that is built into this crate: see `data/model/MODEL_CARD.md`.
@@ -125,7 +131,7 @@ fn config_of(folder: &Path) -> Result<Bytes> {
     } else {
         "give the folder that `save_pretrained` of Hugging Face transformers wrote"
     };
-    file::required(folder, "config.json", cure)
+    file::required(folder, "config.json", file::MOST_SETTINGS, cure)
 }
 
 impl Config {

@@ -58,44 +58,78 @@ impl Classifier {
             live: None,
         };
         let sequences: Vec<_> = texts.par_iter().map(|text| self.tokenize(text)).collect::<Result<_>>()?;
-        self.forward(&sequences, &job)
+        self.forward(&sequences.iter().map(|sequence| &sequence.ids[..]).collect::<Vec<_>>(), &job)
     }
 
     /// Infers every text, without the cache; one prediction for each, in order.
     pub(crate) fn infer(&self, texts: &[&str], job: &Job<'_>) -> Result<Vec<Arc<Prediction>>> {
-        install(job.options.threads, || {
-            let texts: Vec<Vec<TokenIds>> =
-                texts.par_iter().map(|text| self.windows(text, job)).collect::<Result<_>>()?;
-            let windows: Vec<usize> = texts.iter().map(Vec::len).collect();
-            let sequences: Vec<TokenIds> = texts.into_iter().flatten().collect();
-            let logits = self.forward(&sequences, job)?;
-            let (mut sequences, mut logits) = (&sequences[..], &logits[..]);
-            let predictions = windows.into_iter().map(|windows| {
-                let prediction = self.prediction(&sequences[..windows], &logits[..windows]);
-                (sequences, logits) = (&sequences[windows..], &logits[windows..]);
-                Arc::new(prediction)
-            });
-            Ok(predictions.collect())
+        install(job.options.threads, || match job.options.long_text {
+            LongText::Truncate => self.infer_truncated(texts, job),
+            LongText::Window => {
+                let mut predictions = Vec::with_capacity(texts.len());
+                for texts in portions(texts) {
+                    predictions.extend(self.infer_windows(texts, job)?);
+                }
+                Ok(predictions)
+            }
         })?
     }
 
-    /// The sequences in which the model sees a text.
-    fn windows(&self, text: &str, job: &Job<'_>) -> Result<Vec<TokenIds>> {
-        job.check()?;
-        let windows = match job.options.long_text {
-            LongText::Truncate => vec![self.tokenizer.encode(text, job.max_length)?],
-            LongText::Window => self.tokenizer.windows(text, job.max_length)?,
+    fn infer_truncated(&self, texts: &[&str], job: &Job<'_>) -> Result<Vec<Arc<Prediction>>> {
+        let tokenize = |text: &&str| {
+            job.check()?;
+            let sequence = self.tokenizer.encode(text, job.max_length, &|| job.check())?;
+            job.count(&Counts { truncated: sequence.truncated.into(), ..Counts::default() });
+            Ok(sequence)
         };
-        let truncated = windows.iter().any(|window| window.truncated);
-        job.count(&Counts { truncated: truncated.into(), ..Counts::default() });
-        Ok(windows)
+        let sequences: Vec<TokenIds> = texts.par_iter().map(tokenize).collect::<Result<_>>()?;
+        let ids: Vec<&[u32]> = sequences.iter().map(|sequence| &sequence.ids[..]).collect();
+        let logits = self.forward(&ids, job)?;
+        let predictions = sequences
+            .iter()
+            .zip(&logits)
+            .map(|(TokenIds { ids, truncated }, logits)| Arc::new(self.prediction(&[logits], ids.len(), *truncated)));
+        Ok(predictions.collect())
+    }
+
+    /// Infers texts in windows, of which only some exist at a time.
+    fn infer_windows<'t>(&self, texts: &[&'t str], job: &Job<'_>) -> Result<Vec<Arc<Prediction>>> {
+        let check = || job.check();
+        let windows = |text: &'t str| self.tokenizer.windows(text, job.max_length, &check);
+        let mut windows: Box<dyn Iterator<Item = (usize, Result<Vec<u32>>)>> = match texts {
+            [text] => Box::new(windows(text).map(|ids| (0, ids))),
+            texts => {
+                let all = texts.par_iter().map(|text| windows(text).collect::<Vec<_>>()).collect::<Vec<_>>();
+                let numbered = all.into_iter().enumerate();
+                Box::new(numbered.flat_map(|(text, windows)| windows.into_iter().map(move |ids| (text, ids))))
+            }
+        };
+        let mut logits: Vec<Vec<Vec<f32>>> = vec![Vec::new(); texts.len()];
+        let mut tokens = vec![0; texts.len()];
+        loop {
+            let part = windows.by_ref().take(MOST_WINDOWS).map(|(text, ids)| Ok((text, ids?)));
+            let part: Vec<(usize, Vec<u32>)> = part.collect::<Result<_>>()?;
+            if part.is_empty() {
+                break;
+            }
+            let ids: Vec<&[u32]> = part.iter().map(|(_, ids)| &ids[..]).collect();
+            for ((text, ids), window) in part.iter().zip(self.forward(&ids, job)?) {
+                tokens[*text] += ids.len();
+                logits[*text].push(window);
+            }
+        }
+        let predictions = logits.iter().zip(tokens).map(|(windows, tokens)| {
+            let windows: Vec<&[f32]> = windows.iter().map(Vec::as_slice).collect();
+            Arc::new(self.prediction(&windows, tokens, false))
+        });
+        Ok(predictions.collect())
     }
 
     /// The logits of each sequence, in order.
-    fn forward(&self, sequences: &[TokenIds], job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
+    fn forward(&self, sequences: &[&[u32]], job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
         let mut logits = vec![Vec::new(); sequences.len()];
         let workers = rayon::current_num_threads();
-        let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
+        let lengths: Vec<usize> = sequences.iter().map(|ids| ids.len()).collect();
         let total: usize = lengths.iter().sum();
         let budget = job.options.batch_tokens;
         let rows = if self.backend.pads() {
@@ -105,7 +139,7 @@ impl Classifier {
         };
         let run = |rows: Vec<usize>| -> Result<_> {
             job.check()?;
-            let batch = Batch::pack(rows.iter().map(|&row| sequences[row].ids.as_slice()));
+            let batch = Batch::pack(rows.iter().map(|&row| sequences[row]));
             let logits = self.micro_batch(&batch, batch.fair_workers(total, workers), job)?;
             Ok((rows, logits))
         };
@@ -139,12 +173,32 @@ impl Classifier {
         Ok(logits)
     }
 
-    fn prediction(&self, windows: &[TokenIds], logits: &[Vec<f32>]) -> Prediction {
-        let logits: Vec<&[f32]> = logits.iter().map(Vec::as_slice).collect();
-        let tokens = windows.iter().map(|window| window.ids.len()).sum();
-        let truncated = windows.iter().any(|window| window.truncated);
-        Prediction::from_logits(self.labels(), self.config().problem_type, &logits, tokens, truncated)
+    /// The prediction of a text from the logits of its windows.
+    fn prediction(&self, windows: &[&[f32]], tokens: usize, truncated: bool) -> Prediction {
+        Prediction::from_logits(self.labels(), self.config().problem_type, windows, tokens, truncated)
     }
+}
+
+/// The windows that exist at a time: enough work to keep many cores busy.
+const MOST_WINDOWS: usize = 1024;
+
+/// The bytes of the texts that are divided into windows at a time, unless one text has more.
+const PORTION: usize = 1 << 20;
+
+/// Texts in portions of at most [`PORTION`] bytes, or of one text.
+fn portions<'a, 'b>(texts: &'a [&'b str]) -> impl Iterator<Item = &'a [&'b str]> {
+    let mut rest = texts;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |text: &&&str| {
+            bytes += text.len();
+            bytes <= PORTION
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (portion, next) = rest.split_at_checked(count)?;
+        rest = next;
+        Some(portion)
+    })
 }
 
 #[cfg(test)]

@@ -608,6 +608,160 @@ fn weights_that_overflow() {
     }
 }
 
+/// Changes `tokenizer.json` of a good model and returns what becomes of it.
+fn load_edited(model: &str, edit: impl FnOnce(&mut serde_json::Value)) -> Result<Classifier, String> {
+    let copy = copy_of(model);
+    let path = copy.path().join("tokenizer.json");
+    let mut tokenizer: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut tokenizer);
+    fs::write(&path, serde_json::to_vec(&tokenizer).unwrap()).unwrap();
+    Classifier::load(copy.path()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn models_with_fewer_positions_than_special_tokens() {
+    for positions in ["1", "2"] {
+        let few = move |b: Vec<u8>| {
+            let mut config: serde_json::Value = serde_json::from_slice(&b).unwrap();
+            config["max_position_embeddings"] = positions.parse::<u64>().unwrap().into();
+            serde_json::to_vec(&config).unwrap()
+        };
+        let expected = format!("a text may have {positions} tokens, of which 2 are special");
+        assert_error("gelu-json", "config.json", few, &[&expected, "max_position_embeddings in config.json"]);
+    }
+    let special = |count: usize| {
+        load_edited("gelu-json", |tokenizer| {
+            let cls = serde_json::json!({"SpecialToken": {"id": "[CLS]", "type_id": 0}});
+            let single = tokenizer["post_processor"]["single"].as_array_mut().unwrap();
+            (0..count).for_each(|_| single.insert(0, cls.clone()));
+        })
+    };
+    let classifier = special(10).unwrap();
+    let ids = classifier.tokenize("I like you.").unwrap().ids;
+    assert_eq!(ids[..11], [ids[0]; 11]);
+    assert_ne!(ids[11], ids[0]);
+    assert!(special(62).unwrap_err().contains("a text may have 64 tokens, of which 64 are special"));
+    assert!(special(5000).unwrap_err().contains("adds 5002 tokens to a text"));
+}
+
+#[test]
+fn templates_that_drop_or_repeat_the_text() {
+    let text = serde_json::json!({"Sequence": {"id": "A", "type_id": 0}});
+    for times in [0, 2, 3] {
+        let message = load_edited("gelu-json", |tokenizer| {
+            let single = tokenizer["post_processor"]["single"].as_array_mut().unwrap();
+            single.retain(|part| part.get("Sequence").is_none());
+            (0..times).for_each(|_| single.insert(1, text.clone()));
+        })
+        .unwrap_err();
+        assert!(message.contains("must have $A exactly once"), "{times}: {message}");
+    }
+}
+
+/// The library would panic, run out of memory or run forever over these.
+#[test]
+fn tokenizers_that_explode() {
+    let replace = |pattern: &str, content: &str| serde_json::json!({"type": "Replace", "pattern": {"String": pattern}, "content": content});
+    let sequence = |parts: Vec<serde_json::Value>| serde_json::json!({"type": "Sequence", "normalizers": parts});
+    let charsmap = |map: &str| serde_json::json!({"type": "Precompiled", "precompiled_charsmap": map});
+    for (normalizer, part) in [
+        (sequence(vec![replace("a", "aa"); 40]), "bytes of one byte of text"),
+        (replace("", &"x".repeat(1 << 20)), "bytes of one byte of text"),
+        (serde_json::json!({"type": "Prepend", "prepend": "x".repeat(1 << 20)}), "bytes of one byte of text"),
+        // The sizes of the tries are 4 GiB and 0.
+        (charsmap("/////wAAAAA="), "rules for characters are damaged"),
+        (charsmap("AAAAAAAAAAA="), "rules for characters are damaged"),
+        (charsmap("*"), "not in base 64"),
+    ] {
+        let message = load_edited("gelu-json", |tokenizer| tokenizer["normalizer"] = normalizer).unwrap_err();
+        assert!(message.contains(part), "{message}");
+    }
+    let message = load_edited("gelu-json", |tokenizer| {
+        tokenizer["pre_tokenizer"] = serde_json::json!({"type": "FixedLength", "length": 0});
+    })
+    .unwrap_err();
+    assert!(message.contains("made it panic"), "{message}");
+    load_edited("gelu-json", |tokenizer| {
+        tokenizer["padding"] = serde_json::json!({
+            "strategy": {"Fixed": 1_000_000_000}, "direction": "Right", "pad_to_multiple_of": 0, "pad_id": 0,
+            "pad_type_id": 0, "pad_token": "[PAD]",
+        });
+    })
+    .unwrap()
+    .classify(&["I like you."])
+    .unwrap();
+}
+
+/// A normalizer may make much of a text, but not too much of a long one.
+#[test]
+fn a_text_that_would_explode_is_an_error() {
+    let classifier = load_edited("gelu-json", |tokenizer| {
+        let content = "b".repeat(2000);
+        tokenizer["normalizer"] =
+            serde_json::json!({"type": "Replace", "pattern": {"String": "a"}, "content": content});
+    })
+    .unwrap();
+    classifier.classify(&["a cat"]).unwrap();
+    let error = classifier.classify(&[&"a".repeat(1 << 20)]).unwrap_err();
+    assert!(error.to_string().contains("shorten the text"), "{error}");
+}
+
+/// The trie of these rules has a unit that leads out of it: only some texts reach it.
+#[test]
+fn a_panic_of_the_tokenizer_is_an_error_of_the_text() {
+    let classifier = load_edited("gelu-json", |tokenizer| {
+        // A trie of one unit with the offset 0x3FFF.
+        tokenizer["normalizer"] = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": "BAAAAAD8/wA="});
+    });
+    let message = match classifier {
+        Err(message) => message,
+        Ok(classifier) => classifier.classify(&["a cat"]).unwrap_err().to_string(),
+    };
+    assert!(message.contains("made it panic"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_are_no_files() {
+    for file in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        let copy = copy_of("gelu-json");
+        let path = copy.path().join(file);
+        let _ = fs::remove_file(&path);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let message = error_of(copy.path()).to_string();
+        assert!(message.contains(file) && message.contains("not a regular file"), "{message}");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let message = error_of(copy.path()).to_string();
+        assert!(message.contains(file) && message.contains("not a regular file"), "{message}");
+    }
+}
+
+/// Sparse files, which take no space on the disk, are refused without being read.
+#[test]
+fn files_that_are_larger_than_the_model() {
+    const GIB: u64 = 1 << 30;
+    for (file, bytes, part) in [
+        ("config.json", GIB, "no more than 16777216"),
+        ("tokenizer_config.json", GIB, "no more than 16777216"),
+        ("tokenizer.json", GIB, "no more than 134217728"),
+        ("model.safetensors", 6 * GIB, "it has 6442450944 bytes"),
+        // Within what the configuration allows, but without a header.
+        ("model.safetensors", 50 << 20, "truncated or damaged"),
+    ] {
+        let copy = copy_of("gelu-json");
+        let path = copy.path().join(file);
+        fs::File::create(&path).unwrap().set_len(bytes).unwrap();
+        let message = error_of(copy.path()).to_string();
+        assert!(message.contains(file) && message.contains(part), "{message}");
+    }
+    let shards = sharded(|_| {});
+    let shard = shards.path().join("two.safetensors");
+    fs::OpenOptions::new().write(true).open(&shard).unwrap().set_len(6 * GIB).unwrap();
+    let message = error_of(shards.path()).to_string();
+    assert!(message.contains("two.safetensors") && message.contains("6442450944 bytes"), "{message}");
+}
+
 #[test]
 fn max_length_out_of_range() {
     let folder = golden("gelu-json");

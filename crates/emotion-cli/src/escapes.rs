@@ -1,8 +1,9 @@
-//! Control characters in texts of others, which a terminal would obey.
+//! Characters in other people's texts and names that would control a terminal.
 
 use std::io::{self, Write};
 
-/// The text with pictures of control characters in their place, except for tabs and ends of lines.
+/// The text with symbols in place of control characters, except for tabs and line ends. Characters that change the
+/// direction of text, and so can hide parts of a name, become replacement characters.
 pub fn visible(text: &str) -> String {
     text.chars().map(picture).collect()
 }
@@ -12,7 +13,7 @@ fn picture(character: char) -> char {
         '\t' | '\n' => character,
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(character)).unwrap_or(char::REPLACEMENT_CHARACTER),
         '\x7f' => '\u{2421}',
-        '\u{80}'..='\u{9f}' => char::REPLACEMENT_CHARACTER,
+        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
         other => other,
     }
 }
@@ -54,7 +55,10 @@ mod tests {
 
     #[test]
     fn control_characters_become_pictures() {
-        assert_eq!(visible("a\u{1b}[31mred\tb\nc\r\u{7f}\u{9b}2J é😀"), "a␛[31mred\tb\nc␍␡\u{fffd}2J é😀");
+        assert_eq!(
+            visible("a\u{1b}[31mred\tb\nc\r\u{7f}\u{9b}2J\u{202e} é😀"),
+            "a␛[31mred\tb\nc␍␡\u{fffd}2J\u{fffd} é😀"
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod numbers;
 mod page;
 mod report;
 mod session;
+mod set_aside;
 mod shell;
 mod sql;
 mod standard_error;
@@ -34,7 +35,6 @@ use anyhow::Result;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use emotion_label::job::message;
 
-use escapes::visible;
 use standard_error::say;
 use standard_output::is_closed;
 
@@ -88,7 +88,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say(format_args!("Error: {}", visible(&message(error.as_ref()))));
+            say(format_args!("Error: {}", message(error.as_ref())));
             ExitCode::FAILURE
         }
     }
@@ -107,9 +107,9 @@ fn arguments() -> Program {
 async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Label(arguments) => return label::run(arguments).await,
+        Command::Eval(arguments) => return eval::run(arguments).await,
         Command::Sql(arguments) => sql::run(arguments).await?,
         Command::Classify(arguments) => classify::run(&arguments)?,
-        Command::Eval(arguments) => eval::run(arguments).await?,
         Command::Report(arguments) => report::run(arguments).await?,
         Command::Models(arguments) => models::run(&arguments)?,
         Command::Completions(arguments) => shell::completions(&arguments, Program::command())?,

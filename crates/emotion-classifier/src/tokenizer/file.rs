@@ -7,6 +7,9 @@ use sha2::{Digest as _, Sha256};
 use crate::error::Result;
 use crate::file::{self, Bytes};
 
+/// The most bytes of a file with a vocabulary; the largest that are in use have 40 MB.
+const MOST_VOCABULARY: u64 = 128 << 20;
+
 /// The files of a tokenizer that a model's folder has. `settings` and `family` say which of them count.
 #[derive(Default)]
 pub(crate) struct TokenizerFiles {
@@ -46,9 +49,9 @@ impl TokenizerFiles {
 
     /// Reads the files of a folder.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let read = |name| file::optional(folder, name);
-        let json = read("tokenizer.json")?;
-        let vocabulary = |name| if json.is_some() { Ok(None) } else { read(name) };
+        let read = |name| file::optional(folder, name, file::MOST_SETTINGS);
+        let json = file::optional(folder, "tokenizer.json", MOST_VOCABULARY)?;
+        let vocabulary = |name| if json.is_some() { Ok(None) } else { file::optional(folder, name, MOST_VOCABULARY) };
         Ok(Self {
             pieces: vocabulary("vocab.txt")?,
             byte_pairs: vocabulary("vocab.json")?,

@@ -1,5 +1,7 @@
 //! Tokenizers of the `tokenizers` library, as `AutoTokenizer` makes them.
 
+use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
@@ -11,6 +13,8 @@ use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
 use crate::file::Bytes;
 use crate::tokenizer::family::Family;
 use crate::tokenizer::file::TokenizerFiles;
+use crate::tokenizer::growth::Growth;
+use crate::tokenizer::panic::catch;
 use crate::tokenizer::sentence_pieces;
 use crate::tokenizer::settings::Settings;
 use crate::tokenizer::token::Role;
@@ -64,14 +68,38 @@ fn required<'a>(file: Option<&'a Bytes>, name: &'static str) -> Result<&'a [u8],
     file.map(|bytes| &**bytes).ok_or(Fault::Missing(name, CURE))
 }
 
-/// Reads `tokenizer.json`. The library panics on some malformed files instead of returning an error.
+/// The parts of `tokenizer.json` that are checked before the library reads it.
+#[derive(Deserialize)]
+struct Checked {
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    added_tokens: Vec<Content>,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    #[serde(default)]
+    content: String,
+}
+
+/// Reads `tokenizer.json`. The library normalizes the added tokens while it does, and panics on some malformed files
+/// instead of returning an error.
 fn from_json(json: &[u8]) -> Result<Tokenizer, String> {
     let wrong = |reason: String| format!("tokenizer.json is not a tokenizer: {reason}");
-    serde_json::from_slice::<serde_json::Value>(json).map_err(|e| wrong(e.to_string()))?;
-    match std::panic::catch_unwind(|| Tokenizer::from_bytes(json)) {
+    let checked: Checked = serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))?;
+    let growth = Growth::of(&checked.normalizer).map_err(wrong)?;
+    checked.added_tokens.iter().try_for_each(|token| growth.check(&token.content)).map_err(wrong)?;
+    match catch(|| Tokenizer::from_bytes(json)) {
         Ok(tokenizer) => tokenizer.map_err(|e| wrong(e.to_string())),
-        Err(_) => Err(wrong("a part of it is malformed".into())),
+        Err(reason) => Err(wrong(reason)),
     }
+}
+
+/// The bound of the tokenizer's normalizer.
+pub(super) fn growth(tokenizer: &Tokenizer) -> Result<Growth, String> {
+    let normalizer = tokenizer.get_normalizer().map(serde_json::to_value).transpose().map_err(|e| e.to_string())?;
+    Growth::of(&normalizer.unwrap_or_default())
 }
 
 /// Changes a tokenizer as the settings say, and adds their tokens.
@@ -96,7 +124,9 @@ fn configure(tokenizer: &mut Tokenizer, settings: &Settings) -> Result<(), Strin
     let existing = tokenizer.get_added_tokens_decoder();
     let has = |text: &str| existing.values().any(|token| token.content == text);
     let added = settings.added_tokens(has);
-    tokenizer.add_tokens(added).map_err(failed)?;
+    let growth = growth(tokenizer)?;
+    added.iter().try_for_each(|token| growth.check(&token.content))?;
+    catch(|| tokenizer.add_tokens(added))?.map_err(failed)?;
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use tokenizers::processors::bert::BertProcessing;
 use tokenizers::tokenizer::normalizer::SplitDelimiterBehavior;
 use tokenizers::{AddedToken, PreTokenizerWrapper, Tokenizer, pre_tokenizers};
 
+use crate::tokenizer::growth::rules_growth;
+use crate::tokenizer::panic::catch;
 use crate::tokenizer::settings::Settings;
 use crate::tokenizer::token::Role;
 
@@ -106,8 +108,9 @@ fn rules(model: &Model) -> Result<Option<NormalizerWrapper>, String> {
     if model.characters.is_empty() {
         return Ok(None);
     }
+    rules_growth(&model.characters)?;
     // The library panics on some malformed rules instead of returning an error.
-    let rules = std::panic::catch_unwind(|| Precompiled::from(&model.characters)).ok().and_then(Result::ok);
+    let rules = catch(|| Precompiled::from(&model.characters)).ok().and_then(Result::ok);
     rules.map(|rules| Some(rules.into())).ok_or_else(|| "its rules for characters are damaged".into())
 }
 

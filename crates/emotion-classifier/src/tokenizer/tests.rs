@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use super::*;
 
+const NEVER: Check<'static> = &|| Ok(());
+
 #[derive(Deserialize)]
 struct Golden {
     texts: Vec<String>,
@@ -37,28 +39,13 @@ fn ids_are_those_of_transformers() {
         let tokenizer = open(name);
         let max_length = tokenizer.checked_length(None).unwrap();
         for (text, expected) in golden.texts.iter().zip(expected) {
-            let ids = tokenizer.encode(text, max_length).unwrap().ids;
+            let ids = tokenizer.encode(text, max_length, NEVER).unwrap().ids;
             if ids != *expected {
                 wrong.push(format!("{name}: {text:?}: {ids:?}, not {expected:?}"));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn words_cuts_at_a_space_after_enough_words() {
-    for (text, count, expected) in [
-        ("", 2, ""),
-        ("one", 1, "one"),
-        ("one two three", 2, "one two"),
-        ("one !? - two three", 2, "one !? - two"),
-        ("é ü one two", 1, "é ü one"),
-        ("one two   ", 2, "one two"),
-        ("日本 語 one", 1, "日本 語 one"),
-    ] {
-        assert_eq!(words(text, count), expected, "{text:?} {count}");
-    }
 }
 
 /// The files of a byte-level BPE tokenizer, for a model of the type `roberta`.
@@ -110,7 +97,7 @@ fn a_byte_order_mark_is_not_part_of_a_vocabulary() {
     let vocab = fs::read(golden("tokenizers/crlf/vocab.txt")).unwrap();
     let open = |vocab: Vec<u8>| {
         let files = TokenizerFiles { pieces: Some(vocab.into()), ..TokenizerFiles::default() };
-        load(&files, b"{}", 1000).unwrap().encode("I like [PAD] you.", 24).unwrap()
+        load(&files, b"{}", 1000).unwrap().encode("I like [PAD] you.", 24, NEVER).unwrap()
     };
     assert_eq!(open([b"\xef\xbb\xbf", &*vocab].concat()), open(vocab));
 }
@@ -118,16 +105,16 @@ fn a_byte_order_mark_is_not_part_of_a_vocabulary() {
 #[test]
 fn the_last_tokens_are_kept_on_every_path() {
     let tokenizer = open("left");
-    assert!(tokenizer.ascii.is_some());
+    assert!(tokenizer.word_piece.is_some());
     for text in ["the start is bad but the end is good", "I like you", ""] {
         let long = format!("{}{text}", "joy ".repeat(50));
         for max_length in [3, 4, 8, 24] {
             let whole = tokenizer.inner.encode_fast(&*long, true).unwrap().get_ids().to_vec();
             let expected = [&whole[..1], &whole[whole.len() - max_length + 1..]].concat();
-            let cut = tokenizer.encode(&long, max_length).unwrap();
+            let cut = tokenizer.encode(&long, max_length, NEVER).unwrap();
             assert_eq!((cut.ids, cut.truncated), (expected, true));
         }
-        let short = tokenizer.encode(text, 24).unwrap();
+        let short = tokenizer.encode(text, 24, NEVER).unwrap();
         assert_eq!(
             (short.ids, short.truncated),
             (tokenizer.inner.encode_fast(text, true).unwrap().get_ids().to_vec(), false)
@@ -163,5 +150,109 @@ fn assert_noise_is_refused(file: &[u8], name: &str, load: impl Fn(&[u8]) -> Resu
     }
     for length in 0..file.len() {
         let _ = load(&file[..length]);
+    }
+}
+
+/// Texts in pieces have the ids of the whole text.
+mod pieces {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    static TOKENIZERS: LazyLock<Vec<(String, Tokenizer, Boundaries)>> = LazyLock::new(|| {
+        let golden = |name: &str| {
+            let folder = golden(name);
+            let config = fs::read(folder.join("config.json")).unwrap();
+            let parsed = Config::parse("m", &config).unwrap();
+            Tokenizer::load("m", &TokenizerFiles::open(&folder).unwrap(), &config, &parsed).unwrap()
+        };
+        let models =
+            ["gelu-json", "bert", "roberta", "xlm-roberta", "camembert", "electra", "modernbert", "deberta-v3"];
+        let models = models.into_iter().map(|name| (name.to_owned(), golden(name)));
+        let boundaries = |tokenizer: &Tokenizer| tokenizer.boundaries;
+        let all: Vec<_> = models
+            .filter_map(|(name, tokenizer)| boundaries(&tokenizer).map(|boundaries| (name, tokenizer, boundaries)))
+            .collect();
+        assert!(all.len() >= 6, "{:?}", all.iter().map(|(name, ..)| name).collect::<Vec<_>>());
+        all
+    });
+
+    fn text() -> impl Strategy<Value = String> {
+        let parts = prop_oneof![
+            4 => prop::sample::select(vec![
+                " ", " ", " ", "  ", "\t", "\n", "a", "I", "b2", "don't", "ﬁ", "Ⅳ", "é", "e\u{301}", "я", "ß", "İ", "日本",
+                "語", "かな", "が", "か\u{3099}", "ｶﾞ", "한국", "ก", "กำ", "\u{e33}", "क", "क्ष", "\u{93f}", "ش", "\u{64b}", "א",
+                "\u{345}", "😀", "\u{200d}", "\u{2581}", "。", "...", "<mask>", "<s>", "[MASK]", "[SEP]", "—", "\u{a0}", "１",
+            ]).prop_map(str::to_owned),
+            1 => "\\PC{0,3}",
+            1 => "[a-zA-Z0-9 .,]{0,10}",
+        ];
+        prop::collection::vec(parts, 0..40).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn have_the_ids_of_the_text(text in text(), least in 0_usize..40) {
+            for (name, tokenizer, boundaries) in &*TOKENIZERS {
+                let ids = |text: &str| tokenizer.encode_by_library(text).unwrap().get_ids().to_vec();
+                let (mut rest, mut found) = (&text[..], Vec::new());
+                let mut pieces = Vec::new();
+                while !rest.is_empty() {
+                    let (piece, next) = boundaries.split(rest, least.min(rest.len()));
+                    prop_assert!(!piece.is_empty() || next.len() < rest.len());
+                    pieces.push(piece);
+                    found.extend(ids(piece));
+                    rest = next;
+                }
+                prop_assert_eq!(found, ids(&text), "{}: {:?}", name, pieces);
+            }
+        }
+    }
+
+    /// A text that is far longer than what is kept is cut, in every tokenizer and any script.
+    #[test]
+    fn no_more_is_tokenized_than_is_needed() {
+        for (name, tokenizer, _) in &*TOKENIZERS {
+            for words in ["I like you so much ", "ночь улица фонарь аптека "] {
+                let text = words.repeat(1 << 15);
+                let checks = std::cell::Cell::new(0);
+                let check = || {
+                    checks.set(checks.get() + 1);
+                    Ok(())
+                };
+                let cut = tokenizer.encode(&text, 24, &check).unwrap();
+                assert!(cut.truncated && checks.get() <= 1, "{name}: {} checks", checks.get());
+                let start = tokenizer.encode(&text[..words.len() * 200], 24, NEVER).unwrap();
+                assert_eq!(cut.ids, start.ids, "{name}");
+                let cancelled = tokenizer.encode(&text, 24, &|| Err(Error::Cancelled));
+                assert!(cancelled.is_err() == tokenizer.word_piece.is_none(), "{name}: {cancelled:?}");
+                let cancelled = tokenizer.windows(&text, 24, &|| Err(Error::Cancelled)).last().unwrap().unwrap_err();
+                assert!(matches!(cancelled, Error::Cancelled));
+            }
+        }
+    }
+}
+
+/// The windows are those into which the library truncates.
+#[test]
+fn windows_are_those_of_the_library() {
+    let tokenizer = open("left");
+    for words in 0..60 {
+        let text = "joy like you bad ".repeat(words);
+        for max_length in [3, 4, 7, 8, 24] {
+            let most = max_length - tokenizer.special();
+            let mut encoding = tokenizer.inner.encode_fast(&*text, false).unwrap();
+            encoding.truncate(most, most / 4, TruncationDirection::Right);
+            let whole = tokenizer.inner.post_process(encoding, None, true).unwrap();
+            let expected: Vec<Vec<u32>> = std::iter::once(&whole)
+                .chain(whole.get_overflowing())
+                .map(|window| window.get_ids().to_vec())
+                .collect();
+            let windows: Vec<_> = tokenizer.windows(&text, max_length, NEVER).map(Result::unwrap).collect();
+            assert_eq!(windows, expected, "{words} times, {max_length}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
 use crate::file::{self, Bytes};
-use crate::weights::index;
+use crate::weights::{header, index};
 
 const SAFETENSORS: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -36,17 +36,17 @@ impl WeightFiles {
     #[cfg(all(feature = "hub", not(feature = "candle")))]
     pub(crate) const NAMES: [&'static str; 2] = [SAFETENSORS, INDEX];
 
-    /// Reads the weights of a folder.
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
-        if let Some(bytes) = file::optional(folder, SAFETENSORS)? {
+    /// Reads the weights of a folder, which have at most `most` bytes.
+    pub(crate) fn open(folder: &Path, most: u64) -> Result<Self> {
+        if let Some(bytes) = safetensors(folder, SAFETENSORS, most)? {
             return Ok(Self::Single(bytes));
         }
-        if let Some(index) = file::optional(folder, INDEX)? {
-            let shards = shards(folder, &index)?;
+        if let Some(index) = file::optional(folder, INDEX, file::MOST_SETTINGS)? {
+            let shards = shards(folder, &index, most)?;
             return Ok(Self::Sharded { index, shards });
         }
         #[cfg(feature = "candle")]
-        if let Some(bytes) = file::optional(folder, PICKLE)? {
+        if let Some(bytes) = file::optional(folder, PICKLE, most)? {
             return Ok(Self::Pickle(bytes));
         }
         Err(Error::MissingFile {
@@ -91,11 +91,30 @@ impl WeightFiles {
     }
 }
 
-fn shards(folder: &Path, json: &[u8]) -> Result<Vec<Shard>> {
+/// The bytes of a safetensors file, if there is one of that name. Of a large file the header is checked first.
+fn safetensors(folder: &Path, name: &str, most: u64) -> Result<Option<Bytes>> {
+    if let Some((mut file, size)) = file::open(folder, name, most)?
+        && size > LARGE
+    {
+        let wrong =
+            |reason| Error::Weights { origin: folder.display().to_string(), reason: format!("{name}: {reason}") };
+        header::check(&mut file, size).map_err(wrong)?;
+    }
+    file::optional(folder, name, most)
+}
+
+/// A file of more bytes is not read before its header is.
+const LARGE: u64 = 1 << 20;
+
+fn shards(folder: &Path, json: &[u8], most: u64) -> Result<Vec<Shard>> {
     let wrong = |reason| Error::Weights { origin: folder.display().to_string(), reason };
     let names = index::shards(json).map_err(wrong)?;
-    let read = |name: String| match file::optional(folder, &name)? {
-        Some(bytes) => Ok(Shard { name, bytes }),
+    let mut rest = most;
+    let read = |name: String| match safetensors(folder, &name, rest)? {
+        Some(bytes) => {
+            rest = rest.saturating_sub(bytes.len() as u64);
+            Ok(Shard { name, bytes })
+        }
         None => Err(wrong(format!("{INDEX} names '{name}', which is missing: copy or download it as well"))),
     };
     names.into_iter().map(read).collect()

@@ -1,6 +1,7 @@
 //! The tensors of a model, read from its files.
 
 pub(crate) mod file;
+mod header;
 pub(crate) mod index;
 #[cfg(feature = "candle")]
 mod pickle;
@@ -134,14 +135,8 @@ impl<'a> Weights<'a> {
 
 /// The tensors of a safetensors file, by name.
 fn safetensors(bytes: &[u8]) -> Result<impl Iterator<Item = (String, TensorView<'_>)>, String> {
-    if is_pickle(bytes) {
-        return Err("model.safetensors is a PyTorch pickle, not safetensors: pickles can run code; convert it with \
-             `model.save_pretrained(folder, safe_serialization=True)`"
-            .into());
-    }
-    let tensors = SafeTensors::deserialize(bytes).map_err(|e| {
-        format!("{e} ({} bytes): the file is truncated or damaged; copy or download it again", bytes.len())
-    })?;
+    header::check_kind(bytes, bytes.len() as u64)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| header::damaged(&e.to_string(), bytes.len() as u64))?;
     Ok(tensors.tensors().into_iter())
 }
 
@@ -178,10 +173,4 @@ fn view_values(tensor: &TensorView<'_>) -> Result<Vec<f32>, String> {
         Dtype::BF16 => bf16_values(data),
         other => return Err(format!("is of type {other:?}: only F64, F32, F16 and BF16 are supported")),
     })
-}
-
-/// A zip archive (PyTorch since 1.6) or a bare pickle stream (before).
-fn is_pickle(bytes: &[u8]) -> bool {
-    let length_fits = bytes.first_chunk().is_some_and(|n| u64::from_le_bytes(*n) <= bytes.len() as u64);
-    bytes.starts_with(b"PK\x03\x04") || (bytes.starts_with(&[0x80]) && !length_fits)
 }

@@ -26,17 +26,16 @@ use encoding_rs::Encoding;
 
 use crate::character::ascii;
 use crate::cluster;
+use crate::escapes::visible;
 use crate::model::ModelArguments;
 use crate::session::session;
+use crate::set_aside::SET_ASIDE;
 use crate::standard_error::say;
 use crate::standard_output::StandardOutput;
 use crate::stores::object_store;
 use formats::{Compression, OutputFormat};
 use progress::Progress;
-use stream::{Sink, is_pipe, is_standard, shown};
-
-/// Exit code of a job that is complete but for what was set aside.
-const SET_ASIDE: u8 = 3;
+use stream::{Sink, is_direct, is_pipe, shown};
 
 /// Exit code of a job that was asked to stop, as shells have it.
 const STOPPED: u8 = 130;
@@ -136,8 +135,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         [input] if is_pipe(input) || arguments.is_streamed(input) => {
             unless_asked_to_end(Box::pin(arguments.filter(input))).await
         }
-        [input] if is_standard(&arguments.output) => unless_asked_to_end(Box::pin(arguments.print(input))).await,
-        _ if is_standard(&arguments.output) => bail!("'-' takes one file: name a folder with --output"),
+        [input] if is_direct(&arguments.output) => unless_asked_to_end(Box::pin(arguments.print(input))).await,
+        _ if is_direct(&arguments.output) => {
+            bail!("'{}' takes one file: name a folder with --output", arguments.output)
+        }
         inputs => match inputs.iter().find(|input| is_pipe(input)) {
             Some(pipe) => bail!("'{}' cannot be labeled together with other inputs: label it alone", shown(pipe)),
             None => arguments.label().await,
@@ -205,7 +206,7 @@ impl Arguments {
     async fn label(&self) -> Result<ExitCode> {
         let plan = self.job(&self.inputs, &self.output).await?.plan().await?;
         if self.dry_run {
-            write!(StandardOutput::open(), "{}", estimate::text(&plan.estimate().await?))?;
+            write!(StandardOutput::open(), "{}", visible(&estimate::text(&plan.estimate().await?)))?;
             return Ok(ExitCode::SUCCESS);
         }
         match plan.run(&Progress::new(self.quiet), &cancel_when_asked()).await {
@@ -226,7 +227,7 @@ impl Arguments {
     fn is_streamed(&self, input: &str) -> bool {
         let Some(file) = self.file_type(input) else { return false };
         let is_same = self.format.is_none_or(|format| Format::from(format) == file.format);
-        is_standard(&self.output) && file.format.is_text() && is_same && self.is_plain() && Path::new(input).is_file()
+        is_direct(&self.output) && file.format.is_text() && is_same && self.is_plain() && Path::new(input).is_file()
     }
 
     /// Whether no option needs more than one pass over the input.
@@ -240,26 +241,30 @@ impl Arguments {
             bail!("--cluster, --keep-going, --restart and --dry-run need files: write '{}' to one", shown(input));
         }
         let file = stream::file_type(input, self.format.map(Format::from), self.delimiter, &self.output)?;
-        let (mut sink, compression) = Sink::open(&self.output, file)?;
+        let (mut sink, compression) = Sink::open(&self.output, input, file)?;
         let job = self.job([shown(input)], sink.shown()).await?;
         let summary = job.filter(stream::chunks(input), file, compression, &mut sink).await?;
         self.conclude(&summary, sink.finish()?)
     }
 
-    /// Labels a file into a temporary one, and writes that to the standard output.
+    /// Labels a file into a temporary one, and writes that to the standard output or to a named pipe.
     async fn print(&self, input: &str) -> Result<ExitCode> {
         if self.dry_run {
             bail!("--dry-run needs a file or a folder as --output");
         }
-        let known = self.file_type(input).with_context(|| format!("'{input}' is no file that '-' could take"))?;
-        let format = self.format.map_or(known.format.output(), Format::from);
+        let known =
+            self.file_type(input).with_context(|| format!("'{input}' is no file that '{}' could take", self.output))?;
+        let of_output = || FileType::of(&self.output).map(|file| file.format);
+        let format = self.format.map(Format::from).or_else(of_output).unwrap_or(known.format.output());
         let folder = tempfile::tempdir()?;
         let path = folder.path().join(format!("labeled.{}", format.name().to_lowercase()));
         let plan = self.job(&self.inputs, &path.to_string_lossy()).await?.plan().await?;
         let mut summary = plan.run(&Progress::new(self.quiet), &Cancel::default()).await?;
-        io::copy(&mut File::open(path)?, &mut StandardOutput::open())?;
-        summary.output = stream::OUTPUT.into();
-        self.conclude(&summary, io::stderr())
+        let written = FileType { format, compression: None };
+        let (mut sink, _) = Sink::open(&self.output, input, written)?;
+        io::copy(&mut File::open(path)?, &mut sink)?;
+        summary.output = sink.shown().into();
+        self.conclude(&summary, sink.finish()?)
     }
 
     /// Says how it ended.
@@ -267,7 +272,7 @@ impl Arguments {
         if self.json {
             writeln!(out, "{}", summary::json(summary)?)?;
         } else if !self.quiet {
-            write!(out, "{}", summary::text(summary))?;
+            write!(out, "{}", visible(&summary::text(summary)))?;
         }
         Ok(if summary.set_aside.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SET_ASIDE) })
     }

@@ -19,6 +19,7 @@ use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistr
 use crate::atomic_file;
 use crate::model::{ModelArguments, NO_LABEL};
 use crate::session::session;
+use crate::standard_error::say;
 use crate::table::{TableArguments, check_column};
 use figures::Figures;
 
@@ -65,6 +66,7 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> Result<()> {
+    atomic_file::check(&arguments.output, arguments.table.files())?;
     let context = session(arguments.model.options(), Arc::new(InstrumentedObjectStoreRegistry::new())).await?;
     let table = arguments.table.union(&context).await?;
     let labeled = arguments.labeled(&context, table).await?;
@@ -74,8 +76,8 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         bail!("no value of the column '{name}' is a time such as 2026-03-31 12:30 of the years 1678 to 2261");
     }
     let page = html::page(&arguments.title, arguments.table.files(), &figures);
-    atomic_file::write(&arguments.output, page.into_string().as_bytes())?;
-    eprintln!("{} texts: see {}", figures.rows - figures.unlabeled, arguments.output.display());
+    atomic_file::write(&arguments.output, arguments.table.files(), page.into_string().as_bytes())?;
+    say(format_args!("{} texts: see {}", figures.rows - figures.unlabeled, arguments.output.display()));
     Ok(())
 }
 

@@ -20,8 +20,8 @@ use crate::lines::Line;
 /// `fmla` by element: one float32 input per step, with weights that are widened as they are loaded. NEON is part of the
 /// baseline, so that a value needs no proof.
 ///
-/// The bits are those of [`FloatLanes`](super::portable::FloatLanes). For that, the compiler broadcasts the inputs of
-/// large tiles by `ld1r`, which occupies a vector unit on Neoverse cores; a scalar load does not.
+/// The bits are those of [`FloatLanes`](super::portable::FloatLanes), whose inputs the compiler broadcasts by `ld1r` in
+/// large tiles. That load occupies a vector unit on Neoverse cores; a scalar load does not.
 pub(crate) struct Fmla<A, W>(PhantomData<(A, W)>);
 
 impl<A, W> Fmla<A, W> {

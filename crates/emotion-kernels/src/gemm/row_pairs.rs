@@ -25,8 +25,8 @@ pub(crate) trait RowPairDot: Step + Copy {
     fn finish(self, sums: Self::Sums) -> [[Self::Element; LANES]; 2];
 }
 
-/// Tiles of pairs of rows in vector registers. Rows must be interleaved in pairs, two steps of each in turn, and padded to
-/// an even number; the depth must be even.
+/// Tiles of pairs of rows in vector registers. Rows must be interleaved in pairs, two steps of each in turn, without gaps,
+/// and padded to an even number; the depth must be even.
 pub(crate) struct RowPairs<D>(pub D);
 
 impl<D: RowPairDot> Step for RowPairs<D> {
@@ -83,7 +83,7 @@ fn pair_tile<D: RowPairDot, P: Panel<RowPairs<D>>, T: Output, const PAIRS: usize
         steps.as_chunks::<2>().0.as_chunks::<2>().0
     });
     let (weights, odd) = panel.weights().as_chunks::<2>();
-    assert!(odd.is_empty() && 2 * weights.len() == x.width);
+    assert!(odd.is_empty() && 2 * weights.len() == x.width && x.stride == x.width);
     let mut sums = [dot.start(panel.start()); PAIRS];
     for (index, weights) in weights.iter().enumerate() {
         let weights = dot.load(weights);

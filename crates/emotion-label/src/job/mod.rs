@@ -40,10 +40,13 @@ mod cluster;
 mod codec;
 mod columns;
 mod compressor;
+#[cfg(test)]
+mod conversion_tests;
 mod counts;
 mod delta;
 mod encoder;
 mod error;
+mod error_list;
 mod estimate;
 mod failure;
 mod filter;

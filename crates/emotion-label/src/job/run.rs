@@ -18,7 +18,7 @@ use crate::job::choices::Choices;
 use crate::job::cluster::Cluster;
 use crate::job::counts::Counts;
 use crate::job::error::{LabelError, Result};
-use crate::job::failure::Failure;
+use crate::job::failure::{Failure, caught};
 use crate::job::inputs::Input;
 use crate::job::journal::{FileJournal, Journal, State};
 use crate::job::labeler::Labeler;
@@ -122,7 +122,7 @@ impl Run<'_> {
         let file = task.input.shown.clone();
         self.observer.file_started(&file);
         log::info!("labeling {file}");
-        match self.file(task, stop, &mut outcome).await.map_err(Failure::without_descriptors) {
+        match caught(None, self.file(task, stop, &mut outcome)).await.map_err(Failure::without_descriptors) {
             Ok(()) => {}
             Err(Failure::Input(row_group, error)) if self.choices.keep_going => {
                 self.set_aside(&mut outcome, SetAside::new(&file, row_group, None, &error));
@@ -156,7 +156,12 @@ impl Run<'_> {
         };
         let (mut bad, mut texts) = (BTreeMap::new(), None);
         for row_group in 0..source.row_groups.len() {
-            let labeled = self.row_group(&source, &journal, row_group, stop, &mut segments, &mut texts).await;
+            let work = self.row_group(&source, &journal, row_group, stop, &mut segments, &mut texts);
+            let labeled = caught(Some(row_group), work).await;
+            if labeled.is_err() {
+                // Whatever state it is in after a panic.
+                texts = None;
+            }
             self.excuse(labeled, &source, &mut bad)?;
         }
         // Closes the input, which the writer opens again.
@@ -177,7 +182,7 @@ impl Run<'_> {
                 left_out: &left_out,
                 stop,
             };
-            let written = writing.write().await;
+            let written = caught(None, writing.write()).await;
             if let Some(written) = self.excuse(written, &source, &mut bad)? {
                 break written;
             }

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
@@ -24,12 +24,15 @@ use crate::address::local;
 use crate::format::{FileType, Output};
 use crate::job::error::{Context, LabelError, Result};
 use crate::job::seal::hexadecimal;
+use crate::local_output::{InputFiles, LocalOutput};
 
 pub struct Storage {
     place: Place,
     address: ListingTableUrl,
     /// The one file to write, if the output is no folder.
     file: Option<String>,
+    /// The type of that file, by the name it was given.
+    file_type: Option<FileType>,
     shown: String,
 }
 
@@ -76,10 +79,35 @@ impl Storage {
                 context.runtime_env().object_store(&address).with_context(|| format!("cannot reach '{output}'"))?;
             return Ok(Self::in_store(store, address, file, shown));
         }
-        let path = absolute(FilePath::new(&shown)).with_context(|| format!("cannot write to '{output}'"))?;
+        let file_type = if is_file { FileType::of(&shown) } else { None };
+        let (path, shown) = if is_file { replaced(&shown)? } else { (PathBuf::from(&shown), shown) };
+        if !is_file && path.exists() && !path.is_dir() {
+            let what = format!("'{shown}' is no folder, and its name does not tell a format: choose another --output");
+            return Err(LabelError::Refused(what));
+        }
+        let path = absolute(&path).with_context(|| format!("cannot write to '{output}'"))?;
         let address = local(&path)?;
+        let name = path.file_name().and_then(|name| name.to_str()).map(str::to_string);
+        let file = name.filter(|_| is_file);
         let folder = if is_file { path.parent().unwrap_or(FilePath::new("/")).to_path_buf() } else { path };
-        Ok(Self { place: Place::Folder(folder), address, file, shown })
+        Ok(Self { place: Place::Folder(folder), address, file, file_type, shown })
+    }
+
+    /// Refuses to write files over what is no regular file, or over an input; `inputs` are the paths of those on this
+    /// machine. A file in a folder is no link either: what it points to may be anywhere.
+    pub fn check<'a>(&self, names: impl Iterator<Item = &'a str>, inputs: &[String]) -> Result<()> {
+        let Place::Folder(folder) = &self.place else { return Ok(()) };
+        let mut files = None;
+        for path in names.map(|name| folder.join(name)) {
+            let Ok(found) = fs::symlink_metadata(&path) else { continue };
+            if found.is_symlink() {
+                let what = format!("'{}' is a link: remove it, or choose another --output", path.display());
+                return Err(LabelError::Refused(what));
+            }
+            let files = files.get_or_insert_with(|| InputFiles::of(inputs.iter().map(String::as_str)));
+            LocalOutput::of(&path, files).map_err(|error| LabelError::Refused(error.to_string()))?;
+        }
+        Ok(())
     }
 
     pub fn in_store(
@@ -91,7 +119,8 @@ impl Storage {
         let parts: Vec<_> = address.prefix().parts().collect();
         let folder = parts.len() - usize::from(file.is_some());
         let prefix = parts.into_iter().take(folder).collect();
-        Self { place: Place::Store { store, prefix }, address, file, shown }
+        let file_type = file.as_deref().and_then(FileType::of);
+        Self { place: Place::Store { store, prefix }, address, file, file_type, shown }
     }
 
     /// The one file to write, if the output is no folder.
@@ -101,7 +130,7 @@ impl Storage {
 
     /// The type of the one file to write, by its name.
     pub fn file_type(&self) -> Option<FileType> {
-        FileType::of(self.file()?)
+        self.file_type
     }
 
     pub fn shown(&self) -> &str {
@@ -282,6 +311,24 @@ impl Storage {
         Ok(Upload { target, bytes: 0, hasher: Sha256::new(), shown })
     }
 
+    /// The time that a small file takes to be written for good, if so many are written side by side and removed again;
+    /// `None` in an object store, or where nothing can be written.
+    pub async fn write_time(&self, files: u32) -> Option<Duration> {
+        let Place::Folder(folder) = &self.place else { return None };
+        let folder = folder.ancestors().find(|folder| folder.is_dir())?;
+        let started = Instant::now();
+        let write = |_| {
+            let path = folder.join(format!(".emotion-{}", unique_name()));
+            let write = move || {
+                let written = File::create_new(&path)?.sync_all().and_then(|()| sync_folder_of(&path));
+                fs::remove_file(&path).and(written)
+            };
+            blocking(write)
+        };
+        futures::future::try_join_all((0..files).map(write)).await.ok()?;
+        Some(started.elapsed() / files)
+    }
+
     /// Removes a file, if it is there.
     pub async fn remove(&self, name: &str) -> Result<()> {
         let cannot = || format!("cannot remove '{}'", self.shown_file(name));
@@ -459,6 +506,21 @@ fn sync_folder_of(path: &FilePath) -> io::Result<()> {
         #[cfg(unix)]
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         _ => Ok(()),
+    }
+}
+
+/// The file that an output of this name replaces, and its name in messages.
+fn replaced(shown: &str) -> Result<(PathBuf, String)> {
+    let path = FilePath::new(shown);
+    let refused = |what: String| Err(LabelError::Refused(what));
+    match LocalOutput::of(path, &InputFiles::default()) {
+        Ok(LocalOutput::File(file)) if path.is_symlink() => {
+            let shown = file.display().to_string();
+            Ok((file, shown))
+        }
+        Ok(LocalOutput::File(_)) => Ok((path.into(), shown.into())),
+        Ok(_) => refused(format!("'{shown}' is no file, and a job with a journal needs one: choose another --output")),
+        Err(error) => refused(error.to_string()),
     }
 }
 

@@ -40,11 +40,14 @@ use crate::job::summary::Summary;
 struct Faulty {
     inner: InMemory,
     left: Arc<AtomicI64>,
+    /// Reads of the first input that are left before its reader panics.
+    reads_left: AtomicI64,
 }
 
 impl Faulty {
     fn new() -> Arc<Self> {
-        Arc::new(Self { inner: InMemory::new(), left: Arc::new(AtomicI64::new(i64::MAX)) })
+        let left = Arc::new(AtomicI64::new(i64::MAX));
+        Arc::new(Self { inner: InMemory::new(), left, reads_left: AtomicI64::new(i64::MAX) })
     }
 
     fn ask(&self, path: &Path) -> Result<()> {
@@ -119,6 +122,9 @@ impl ObjectStore for Faulty {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.ask(location)?;
+        if !options.head && location.as_ref().starts_with("in/a.") {
+            assert!(self.reads_left.fetch_sub(1, Relaxed) > 0, "the reader has a fault");
+        }
         self.inner.get_opts(location, options).await
     }
 
@@ -554,4 +560,96 @@ async fn a_job_whose_model_was_edited_is_not_continued() {
         }
     }
     label(&context, &load(), |job| job).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_that_panics_fails_its_file_alone() {
+    let classifier = classifier();
+    for (ending, change) in [
+        ("parquet", (|job| job) as Change),
+        ("parquet", |job| job.codec(Codec::Snappy)),
+        ("csv", |job| job),
+        ("csv", |job| job.format(Format::Arrow)),
+        ("arrow", |job| job),
+    ] {
+        let (mut panics, mut set_aside) = (0, 0);
+        for reads in 0.. {
+            let store = Faulty::new();
+            let context = bucket(&store, ending).await;
+            let run = async |keep_going: bool| {
+                store.reads_left.store(reads, Relaxed);
+                let job = LabelJob::builder(Arc::clone(&classifier), ["s3://bucket/in/"], "text", "s3://bucket/out");
+                let job = change(job.session(context.clone())).keep_going(keep_going).build();
+                job.plan().await?.run(&(), &Cancel::default()).await
+            };
+            let Err(error) = run(false).await else { break };
+            panics += 1;
+            assert!(message(&error).contains("the reader has a fault"), "{ending} {reads}: {error:?}");
+            let summary = run(true).await.unwrap_or_else(|error| panic!("{ending} {reads}: {error:?}"));
+            // The second run finds the labels of the first, and may need no read that panics.
+            let damaged = format!("s3://bucket/in/a.{ending}");
+            assert!(summary.set_aside.iter().all(|what| what.file == damaged), "{ending} {reads}: {summary:?}");
+            let rows = if summary.set_aside.is_empty() { 240 } else { 120 };
+            assert!(summary.counts.rows >= rows, "{ending} {reads}: the other file is not labeled");
+            set_aside += summary.set_aside.len();
+            store.reads_left.store(i64::MAX, Relaxed);
+            let job = LabelJob::builder(Arc::clone(&classifier), ["s3://bucket/in/"], "text", "s3://bucket/out");
+            let job = change(job.session(context)).build();
+            let summary = job.plan().await.unwrap().run(&(), &Cancel::default()).await.unwrap();
+            assert_eq!(summary.counts.rows, 240, "{ending} {reads}");
+        }
+        assert!(panics > 1 && set_aside > 1, "{ending}: {panics} panics, {set_aside} set aside");
+    }
+}
+
+#[tokio::test]
+async fn an_estimate_leaves_out_what_cannot_be_read() {
+    let (store, classifier) = (Faulty::new(), classifier());
+    let context = bucket(&store, "parquet").await;
+    let job = LabelJob::builder(classifier, ["s3://bucket/in/"], "text", "s3://bucket/out");
+    let plan = job.session(context).keep_going(true).build().plan().await.unwrap();
+    store.reads_left.store(0, Relaxed);
+    let estimate = plan.estimate().await.unwrap();
+    assert_eq!((estimate.files.len(), estimate.rows_left()), (2, 240));
+    assert!(estimate.sampled_rows > 0);
+}
+
+#[tokio::test]
+async fn very_wide_files_are_copied_and_not_converted() {
+    let (store, classifier) = (Faulty::new(), classifier());
+    let context = bucket(&store, "csv").await;
+    let names: Vec<String> = (0..20_000).map(|number| format!("c{number}")).collect();
+    let csv = format!("text,{}\nI like you.{}\n", names.join(","), ",1".repeat(20_000));
+    let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
+    let json = format!("{{\"text\":\"I like you.\",\"all\":{{{}}}}}\n", members.join(","));
+    for (ending, file) in [("csv", csv), ("jsonl", json)] {
+        store.inner.put(&Path::from(format!("wide/a.{ending}")), file.into()).await.unwrap();
+        let input = format!("s3://bucket/wide/a.{ending}");
+        let job = |output: &str| {
+            let output = format!("s3://bucket/{output}");
+            LabelJob::builder(Arc::clone(&classifier), [&input], "text", output).session(context.clone()).build()
+        };
+        let refused = job(&format!("{ending}.parquet")).plan().await.err().unwrap();
+        assert!(message(&refused).contains("and 4096 can be converted"), "{refused:?}");
+        let copied = job(&format!("copied.{ending}")).plan().await.unwrap().run(&(), &Cancel::default()).await;
+        assert_eq!(copied.unwrap().counts.rows, 1);
+    }
+}
+
+#[tokio::test]
+async fn an_estimate_counts_the_time_of_each_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in");
+    std::fs::create_dir(&input).unwrap();
+    for file in 0..100 {
+        std::fs::write(input.join(format!("{file}.csv")), "text\nI like you.\n").unwrap();
+    }
+    let output = folder.path().join("out");
+    let job = LabelJob::builder(classifier(), [input.to_str().unwrap()], "text", output.to_str().unwrap()).build();
+    let estimate = job.plan().await.unwrap().estimate().await.unwrap();
+    assert_eq!(estimate.files_left(), 100);
+    assert!(estimate.time_per_file > Duration::ZERO);
+    assert!(estimate.time_left().unwrap() >= 100 * estimate.time_per_file);
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["in"], "the estimate has left files");
 }
