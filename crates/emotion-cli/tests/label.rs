@@ -1308,7 +1308,7 @@ fn a_full_disk_stops_the_job_and_loses_nothing() {
                 .current_dir(root())
                 .output()
                 .unwrap();
-            assert_fails(&limited, &["the same command goes on", "cannot write", "File too large"]);
+            assert_fails(&limited, &["run the same command again", "cannot write", "File too large"]);
             assert!(!Path::new(output).exists());
             output_of(&label(input, output, &columns));
             assert!(fs::metadata(output).unwrap().len() > 80 << 10, "{output}");

@@ -42,10 +42,10 @@ const STOPPED: u8 = 130;
 
 /// Label the texts of whole files: every column, type and row is kept, and labels are added
 ///
-/// A job that was stopped, killed or cut off goes on where it was when the same command is given again, and ends
-/// with the same bytes. A job that is done does nothing, or labels the files that have come since.
+/// An interrupted job continues where it stopped when the same command is run again, and its output has the same
+/// bytes as that of an uninterrupted job. A finished job that is run again labels only files that are new.
 ///
-/// Exit codes: 0 all is labeled; 1 an error, after which the same command goes on; 2 wrong arguments;
+/// Exit codes: 0 everything is labeled; 1 an error, after which the same command continues; 2 invalid arguments;
 /// 3 everything is labeled except what --keep-going skipped; 130 stopped by Ctrl-C.
 #[derive(Args)]
 #[expect(clippy::doc_markdown, reason = "shown as the program's help")]
