@@ -30,11 +30,11 @@ at_most 100 emotion-classifier ""
 at_most 265 datafusion-emotion ""
 at_most 425 emotion-cli ""
 for crate in emotion-classifier datafusion-emotion; do
-  without hf-hub "$crate" "default-model"
+  without ureq "$crate" "default-model"
   without candle-core "$crate" "default-model,hub"
 done
 without datafusion-proto datafusion-emotion "default-model,hub"
-without hf-hub emotion-cli "cluster"
+without ureq emotion-cli "cluster"
 without ballista-core emotion-cli "hub"
 without datafusion emotion-label ""
 without ballista-core emotion-label "job"

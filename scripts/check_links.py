@@ -2,7 +2,8 @@
 """Checks that every relative link in the Markdown files of the repository resolves.
 
 A link must lead to a file or a folder in the repository. If it has an anchor, the Markdown file must have a heading
-with that anchor, or an HTML element with that id. Links to other sites are not checked.
+with that anchor, or an HTML element with that id. Links to other sites are not checked. `docs/SUMMARY.md`, the
+contents of the site, must list every page in `docs/`.
 Usage: check_links.py [FOLDER]
 """
 
@@ -72,6 +73,13 @@ def fault_of(target: str, file: Path, root: Path) -> str | None:
     return None
 
 
+def unlisted_pages(root: Path, files: list[Path]) -> list[Path]:
+    """The pages in `docs/` that the contents of the site do not list."""
+    summary = root / "docs" / "SUMMARY.md"
+    listed = {(summary.parent / target).resolve() for _, target in links_of(summary.read_text())} | {summary}
+    return [file for file in files if file.is_relative_to(summary.parent) and file.resolve() not in listed]
+
+
 def main() -> int:
     root = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
     files = markdown_files(root)
@@ -84,6 +92,7 @@ def main() -> int:
         for file, line, target in links
         if (fault := fault_of(target, file, root))
     ]
+    faults += [f"{page.relative_to(root)}: docs/SUMMARY.md does not list it" for page in unlisted_pages(root, files)]
     print("\n".join(faults) or f"{len(files)} Markdown files: all {len(links)} links resolve")
     return bool(faults)
 

@@ -15,6 +15,10 @@ seed() {
     tokenizer_config) cp_all tokenizer_config.json "$corpus" ;;
     tokenizer_json) cp_all tokenizer.json "$corpus" ;;
     vocab) cp_all vocab.txt "$corpus" ;;
+    pickle) cp tests/golden/pickles/*.bin "$corpus" ;;
+    merges) cp tests/golden/tokenizers/roberta/{vocab.json,merges.txt} "$corpus" ;;
+    sentence_pieces) cp tests/golden/tokenizers/xlm-roberta/sentencepiece.bpe.model "$corpus" ;;
+    index) printf '{"weight_map": {"classifier.weight": "one.safetensors", "x": "two.safetensors"}}' >"$corpus/index" ;;
     word_pieces) split -l 2 README.md "$corpus/README." ;;
   esac
 }
@@ -36,7 +40,7 @@ for target in "${targets[@]}"; do
   case $target in
     # The library takes a second for a long text in an instrumented build.
     word_pieces) limits=(-max_len=256) ;;
-    codec) features=(--features codec) ;;
+    codec | pickle) features=(--features "$target") ;;
   esac
   seed "$target"
   cargo +nightly fuzz run "${features[@]}" "$target" -- \

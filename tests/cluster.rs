@@ -34,7 +34,8 @@ impl Cluster {
     fn start(executors: usize) -> Self {
         let mut cluster = Self { port: free_port(), processes: Vec::new(), folder: TempDir::new().unwrap() };
         let mut scheduler = program("emotion-scheduler");
-        scheduler.args(["--bind-host", "127.0.0.1", "--external-host", "127.0.0.1"]);
+        scheduler.args(["--external-host", "127.0.0.1"]);
+        scheduler.arg("--models").arg(cluster.folder.path());
         // The death of an executor is to be noticed before the test is over.
         scheduler.args(["--executor-timeout-seconds", "4", "--expire-dead-executor-interval-seconds", "1"]);
         scheduler.args(["--bind-port", &cluster.port.to_string()]);
@@ -51,7 +52,8 @@ impl Cluster {
         let work_dir = self.folder.path().join(id.to_string());
         std::fs::create_dir(&work_dir).unwrap();
         let mut executor = program("emotion-executor");
-        executor.args(["--bind-host", "127.0.0.1", "--external-host", "127.0.0.1", "--vcores", "1"]);
+        executor.args(["--external-host", "127.0.0.1", "--vcores", "1"]);
+        executor.arg("--models").arg(self.folder.path());
         executor.args(["--id", &format!("number-{id}"), "--executor-heartbeat-interval-seconds", "1"]);
         executor.args(["--scheduler-host", "127.0.0.1", "--scheduler-port", &self.port.to_string()]);
         executor.args(["--bind-port", &port.to_string(), "--bind-grpc-port", &grpc_port.to_string()]);

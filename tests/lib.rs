@@ -13,6 +13,19 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::*;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
+/// The Rust blocks of the pages, compiled as doctests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../docs/cluster.md")]
+    mod cluster {}
+    #[doc = include_str!("../docs/embedding.md")]
+    mod embedding {}
+    #[doc = include_str!("../docs/models.md")]
+    mod models {}
+    #[doc = include_str!("../docs/sql.md")]
+    mod sql {}
+}
+
 /// The texts of the table.
 pub const TEXTS: [Option<&str>; 8] = [
     Some("I am so happy for you!"),

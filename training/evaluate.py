@@ -46,22 +46,22 @@ def threshold_table(emotional: torch.Tensor, right: torch.Tensor, neutral: torch
 
 def reliability_picture(curves: dict[str, tuple[torch.Tensor, torch.Tensor]], file: Path) -> None:
     """Accuracy over confidence in ten bins, as SVG; the diagonal is perfect calibration."""
-    colours = ["#2b6cb0", "#c05621", "#2f855a", "#6b46c1"]
+    colors = ["#2b6cb0", "#c05621", "#2f855a", "#6b46c1"]
     at = lambda x, y: f"{60 + 360 * x:.1f},{400 - 360 * y:.1f}"
     parts = ['<rect width="460" height="450" fill="#fff"/>', '<rect x="60" y="40" width="360" height="360" fill="none" stroke="#444"/>']
     parts.append(f'<polyline points="{at(0, 0)} {at(1, 1)}" stroke="#999" stroke-dasharray="4" fill="none"/>')
     for tick in (0, 0.25, 0.5, 0.75, 1):
         x, y = at(tick, 0).split(",")[0], at(0, tick).split(",")[1]
         parts.append(f'<text x="{x}" y="418" text-anchor="middle">{tick}</text><text x="52" y="{y}" text-anchor="end">{tick}</text>')
-    for (name, (confidence, right)), colour, row in zip(curves.items(), colours, range(9)):
+    for (name, (confidence, right)), color, row in zip(curves.items(), colors, range(9)):
         bins = (confidence * 10).long().clamp(max=9)
         points = [
             at(confidence[bins == b].mean().item(), right[bins == b].float().mean().item())
             for b in range(10)
             if (bins == b).sum() >= 10
         ]
-        parts.append(f'<polyline points="{" ".join(points)}" stroke="{colour}" stroke-width="2" fill="none"/>')
-        parts.append(f'<text x="72" y="{60 + 18 * row}" fill="{colour}">{name}</text>')
+        parts.append(f'<polyline points="{" ".join(points)}" stroke="{color}" stroke-width="2" fill="none"/>')
+        parts.append(f'<text x="72" y="{60 + 18 * row}" fill="{color}">{name}</text>')
     parts.append('<text x="240" y="440" text-anchor="middle">score of the label</text>')
     parts.append('<text x="18" y="220" text-anchor="middle" transform="rotate(-90 18 220)">accuracy</text>')
     body = "\n".join(parts)

@@ -40,6 +40,47 @@ impl Model {
         Self { folder, file }
     }
 
+    /// The same with the tokenizer of a folder of `tests/golden/tokenizers`, whose `file` a target replaces.
+    ///
+    /// # Panics
+    /// If the files cannot be copied.
+    #[must_use]
+    pub fn with_tokenizer(name: &str, tokenizer: &str, file: &'static str) -> Self {
+        let model = Self::with_file(name, file);
+        fs::remove_file(model.folder.path().join("tokenizer.json")).expect("a tokenizer to be replaced");
+        for entry in fs::read_dir(golden("tokenizers").join(tokenizer)).expect("the tokenizer").flatten() {
+            if entry.file_name() != "config.json" {
+                fs::copy(entry.path(), model.folder.path().join(entry.file_name())).expect("a copy of the tokenizer");
+            }
+        }
+        model
+    }
+
+    /// A copy of the model `name` whose weights are the shard `one.safetensors`, and whose index a target replaces.
+    ///
+    /// # Panics
+    /// If the files cannot be copied.
+    #[must_use]
+    pub fn sharded(name: &str) -> Self {
+        let model = Self::with_file(name, "model.safetensors.index.json");
+        let weights = model.folder.path().join("model.safetensors");
+        fs::rename(&weights, weights.with_file_name("one.safetensors")).expect("a shard");
+        model
+    }
+
+    /// A copy of the model of `tests/golden/pickles`, whose `pytorch_model.bin` a target replaces.
+    ///
+    /// # Panics
+    /// If the files cannot be copied.
+    #[must_use]
+    pub fn pickled() -> Self {
+        let model = Self::with_file("pickles", "pytorch_model.bin");
+        fs::remove_file(model.folder.path().join("model.safetensors")).expect("weights to be replaced");
+        let tokenizer = "tokenizer.json";
+        fs::copy(golden("gelu-json").join(tokenizer), model.folder.path().join(tokenizer)).expect("a tokenizer");
+        model
+    }
+
     /// Loads the model with this content of the file and classifies some texts. Errors are fine.
     ///
     /// # Panics

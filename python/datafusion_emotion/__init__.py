@@ -5,7 +5,23 @@
 ['love', None]
 """
 
-from ._classifier import Classifier, annotate, classify, register, score, scores
+from ._classifier import Classifier
+from ._label import label
 from ._native import VERSION as __version__
+from ._native import LabelError
+from ._pipeline import pipeline
+from ._shared import annotate, classify, labels_of, register, score, scores
 
-__all__ = ["Classifier", "__version__", "annotate", "classify", "register", "score", "scores"]
+__all__ = [
+    "Classifier",
+    "LabelError",
+    "__version__",
+    "annotate",
+    "classify",
+    "label",
+    "labels_of",
+    "pipeline",
+    "register",
+    "score",
+    "scores",
+]

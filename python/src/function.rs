@@ -16,6 +16,8 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
+use crate::process;
+
 /// Rows between two looks for an interrupt from the keyboard.
 const ROWS: usize = 1024;
 
@@ -65,6 +67,7 @@ impl Function {
         label: Option<&str>,
         threshold: Option<&str>,
     ) -> PyResult<PyArrowType<ArrayData>> {
+        process::check()?;
         let texts = make_array(texts.0);
         let (udf, config_options) = self.with_threshold(threshold).map_err(to_python)?;
         let call = Call::new(&udf, config_options, &texts, label).map_err(to_python)?;

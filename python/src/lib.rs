@@ -1,12 +1,15 @@
 //! The native module of the Python package `datafusion_emotion`.
 //!
-//! It makes the functions of one model; the package around it, in `datafusion_emotion/`, turns
-//! Python's kinds of columns into Arrow arrays and back.
+//! It makes the functions of one model and runs labeling jobs; the package around it, in
+//! `datafusion_emotion/`, converts Python's column types to Arrow arrays and back.
 
 // What `#[pymodule]` and `#[pyclass]` write has no documentation.
 #![allow(missing_docs, reason = "the items that the macros of pyo3 make")]
 
 mod function;
+mod label;
+mod process;
+mod progress;
 
 use pyo3::pymodule;
 
@@ -15,6 +18,8 @@ use pyo3::pymodule;
 mod _native {
     #[pymodule_export]
     use crate::function::{Function, functions};
+    #[pymodule_export]
+    use crate::label::{LabelError, label};
 
     /// The version of DataFusion that the functions are compiled against.
     #[pymodule_export]

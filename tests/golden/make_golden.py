@@ -3,8 +3,10 @@
     training/setup.sh && training/.venv/bin/python tests/golden/make_golden.py [NAME ...]
 
 Writes beside this script: texts.json; for each small random model its folder, weights included, and
-golden.json with token ids and logits for every text; default.json with the same for data/model. With
-names, writes only the files of these models; `default` is the name of data/model.
+golden.json with token ids and logits for every text; default.json with the same for data/model;
+activations.json with the logits of the model `bert` with each activation in its encoder. With names,
+writes only the files of these models; `default` is the name of data/model, and `activations` that of
+activations.json.
 """
 
 import json
@@ -194,6 +196,27 @@ def golden(folder: Path, corpus: list[str]) -> dict:
     }
 
 
+ACTIVATIONS = [
+    "gelu", "gelu_python", "gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate", "relu",
+    "silu", "swish", "tanh",
+]
+"""The names of activations that are supported."""
+
+
+@torch.no_grad()
+def activations(folder: Path, corpus: list[str]) -> dict:
+    """The logits of a model with each activation in its encoder, for the first texts."""
+    ids = AutoTokenizer.from_pretrained(folder)(corpus[:40], truncation=True)["input_ids"]
+    weights = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    logits = {}
+    for name in ACTIVATIONS:
+        config = AutoConfig.from_pretrained(folder, hidden_act=name)
+        model = AutoModelForSequenceClassification.from_config(config).eval().float()
+        model.load_state_dict(weights)
+        logits[name] = [model(torch.tensor([row])).logits[0].tolist() for row in ids]
+    return logits
+
+
 def write(path: Path, value) -> None:
     path.write_text(json.dumps(value, separators=(",", ":")) + "\n")
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
@@ -224,6 +247,8 @@ def main() -> None:
     for name in architectures.MODELS:
         if not names or name in names:
             make_architecture(name, corpus)
+    if not names or "activations" in names:
+        write(HERE / "activations.json", activations(HERE / "bert", corpus))
     print(f"{len(corpus)} texts")
 
 

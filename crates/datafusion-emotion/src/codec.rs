@@ -4,7 +4,7 @@
 //! from and the digests of its files, and is loaded where a text is to be classified, when the first one is.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
@@ -24,7 +24,7 @@ use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf;
-use emotion_classifier::Origin;
+use emotion_classifier::{Origin, ProblemType};
 use prost::Message;
 
 use crate::annotation::Output;
@@ -78,6 +78,13 @@ impl EmotionLogicalCodec {
     pub fn new(others: Arc<dyn LogicalExtensionCodec>, machine: impl Into<String>) -> Self {
         Self { others, receiver: Receiver::new(machine.into()) }
     }
+
+    /// Loads models of plans from these folders alone, and from those in them. Without it, a plan may name any folder.
+    #[must_use]
+    pub fn with_model_folders(mut self, folders: Vec<PathBuf>) -> Self {
+        self.receiver.folders = Some(folders.into());
+        self
+    }
 }
 
 impl EmotionPhysicalCodec {
@@ -86,7 +93,17 @@ impl EmotionPhysicalCodec {
     pub fn new(others: Arc<dyn PhysicalExtensionCodec>, machine: impl Into<String>) -> Self {
         Self { others, receiver: Receiver::new(machine.into()) }
     }
+
+    /// Loads models of plans from these folders alone, and from those in them. Without it, a plan may name any folder.
+    #[must_use]
+    pub fn with_model_folders(mut self, folders: Vec<PathBuf>) -> Self {
+        self.receiver.folders = Some(folders.into());
+        self
+    }
 }
+
+/// The version of this project, which all machines must have.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Clone, PartialEq, Eq, Message)]
 struct ModelMessage {
@@ -98,13 +115,16 @@ struct ModelMessage {
     #[prost(string, tag = "3")]
     precision: String,
     #[prost(string, tag = "4")]
-    weights_sha256: String,
+    model_sha256: String,
+    /// See [`Compute::arithmetic`](emotion_classifier::Compute::arithmetic).
     #[prost(string, tag = "5")]
-    tokenizer_sha256: String,
+    arithmetic: String,
     #[prost(string, tag = "6")]
     backend: String,
     #[prost(string, tag = "7")]
     device: String,
+    #[prost(string, tag = "8")]
+    version: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -163,8 +183,9 @@ impl ModelMessage {
                 precision,
                 backend,
                 device,
-                weights_sha256: received.weights_sha256.clone(),
-                tokenizer_sha256: received.tokenizer_sha256.clone(),
+                model_sha256: received.model_sha256.clone(),
+                arithmetic: received.arithmetic.clone(),
+                version: VERSION.into(),
             });
         }
         let classifier = model.classifier()?;
@@ -180,21 +201,35 @@ impl ModelMessage {
             precision,
             backend,
             device,
-            weights_sha256: classifier.weights_sha256(),
-            tokenizer_sha256: classifier.tokenizer_sha256(),
+            model_sha256: classifier.model_sha256(),
+            arithmetic: classifier.compute().arithmetic().into(),
+            version: VERSION.into(),
         })
     }
 
     /// # Errors
     ///
     /// The plan is malformed: it names a precision, a backend or a device that this version does not have, or none.
-    fn receive(self, machine: &str) -> Result<Arc<Model>> {
-        let Self { name, source, precision, weights_sha256, tokenizer_sha256, backend, device } = self;
+    fn receive(self, machine: &str, folders: Option<&Arc<[PathBuf]>>) -> Result<Arc<Model>> {
+        let Self { name, source, precision, model_sha256, arithmetic, backend, device, version } = self;
+        if version != VERSION {
+            let version = if version.is_empty() { "an earlier version" } else { &version };
+            let what = format!("the plan was written by {version}, and {machine} has {VERSION}");
+            return Err(DataFusionError::Plan(format!("{what}: run the same version on all machines")));
+        }
         let names = ComputeNames { precision, backend, device };
         let compute =
             names.parse().map_err(|reason| malformed(&format!("the model '{name}' of the plan ({reason})")))?;
-        let digests = [weights_sha256, tokenizer_sha256];
-        Ok(Model::received(&name, ReceivedModel::new(source, compute, digests, machine.into())))
+        let received = ReceivedModel {
+            folder_or_id: source,
+            folders: folders.cloned(),
+            compute,
+            model_sha256,
+            arithmetic,
+            machine: machine.into(),
+            classifier: OnceLock::new(),
+        };
+        Ok(Model::received(&name, received))
     }
 }
 
@@ -206,6 +241,8 @@ const KEPT_MODELS: usize = 4;
 struct Receiver {
     /// What errors call this machine.
     machine: String,
+    /// The folders that models are loaded from; any if there is none.
+    folders: Option<Arc<[PathBuf]>>,
     /// The latest used last.
     models: Mutex<Vec<(ModelMessage, Arc<Model>)>>,
     usage: Arc<Usage>,
@@ -213,14 +250,14 @@ struct Receiver {
 
 impl Receiver {
     fn new(machine: String) -> Self {
-        Self { machine, models: Mutex::default(), usage: Arc::default() }
+        Self { machine, folders: None, models: Mutex::default(), usage: Arc::default() }
     }
 
     fn model(&self, message: ModelMessage) -> Result<Arc<Model>> {
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = match models.iter().position(|(known, _)| *known == message) {
             Some(at) => models.remove(at),
-            None => (message.clone(), message.receive(&self.machine)?),
+            None => (message.clone(), message.receive(&self.machine, self.folders.as_ref())?),
         };
         let model = Arc::clone(&entry.1);
         models.push(entry);
@@ -240,8 +277,8 @@ impl Receiver {
 
     fn function(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
         let message: FunctionMessage = read(bytes)?;
-        if message.takes == OF_ANNOTATION {
-            return Ok(Arc::new(LabelsOfAnnotation::new(self.model(message.model)?).into()));
+        if let Some((problem_type, _)) = OF_ANNOTATION.iter().find(|(_, name)| *name == message.takes) {
+            return Ok(Arc::new(LabelsOfAnnotation::new(*problem_type).into()));
         }
         let takes = takes_of(&message.takes).ok_or_else(|| malformed(name))?;
         let (model, shared) = (self.model(message.model)?, self.shared(message.models)?);
@@ -253,9 +290,9 @@ impl Receiver {
 fn write_function(function: &ScalarUDF, buffer: &mut Vec<u8>) -> Option<Result<()>> {
     let function = function.inner().as_ref() as &dyn std::any::Any;
     if let Some(function) = function.downcast_ref::<LabelsOfAnnotation>() {
-        let model = ModelMessage::of(function.model()).map_err(DataFusionError::from);
-        let message = |model| FunctionMessage { takes: OF_ANNOTATION.into(), model, ..FunctionMessage::default() };
-        return Some(model.map(|model| write(&message(model), buffer)));
+        let (_, takes) = OF_ANNOTATION.iter().find(|(problem_type, _)| *problem_type == function.problem_type())?;
+        write(&FunctionMessage { takes: (*takes).into(), ..FunctionMessage::default() }, buffer);
+        return Some(Ok(()));
     }
     let function = function.downcast_ref::<TextFunction>()?;
     let message = || {
@@ -283,8 +320,11 @@ const TAKES: [(Takes, &str); 10] = [
     (Takes::Fixed(Output::Annotation), "annotation"),
 ];
 
-/// What stands for the kind of a [`LabelsOfAnnotation`].
-const OF_ANNOTATION: &str = "labels of annotation";
+/// What stands for a [`LabelsOfAnnotation`].
+const OF_ANNOTATION: [(ProblemType, &str); 2] = [
+    (ProblemType::SingleLabel, "labels of single-label annotation"),
+    (ProblemType::MultiLabel, "labels of multi-label annotation"),
+];
 
 fn name_of(takes: Takes) -> Option<&'static str> {
     TAKES.iter().find(|(known, _)| *known == takes).map(|(_, name)| *name)
@@ -510,7 +550,15 @@ mod tests {
     fn message(name: &str) -> ModelMessage {
         let ComputeNames { precision, backend, device } = ComputeNames::of(Compute::default());
         let source = Some(format!("models/{name}"));
-        ModelMessage { name: name.into(), source, precision, backend, device, ..ModelMessage::default() }
+        ModelMessage {
+            name: name.into(),
+            source,
+            precision,
+            backend,
+            device,
+            version: VERSION.into(),
+            ..ModelMessage::default()
+        }
     }
 
     #[test]
@@ -540,11 +588,44 @@ mod tests {
     }
 
     #[test]
+    fn plans_of_other_versions_are_refused() {
+        for version in ["", "55.1.9"] {
+            let message = ModelMessage { version: version.into(), ..message("a") };
+            let error = Receiver::new("executor 3".into()).model(message).unwrap_err().to_string();
+            assert!(error.contains("and executor 3 has") && error.contains("the same version"), "{error}");
+        }
+    }
+
+    #[test]
+    fn models_are_loaded_from_the_given_folders_alone() {
+        let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
+        let error = |folders: Vec<PathBuf>, model: &str| {
+            let receiver = Receiver { folders: Some(folders.into()), ..Receiver::new("here".into()) };
+            let source = Some(golden.join(model).display().to_string());
+            let model = receiver.model(ModelMessage { source, ..message("a") }).unwrap();
+            model.classifier().map(|_| ()).unwrap_err().to_string()
+        };
+        // The digest is checked after the folder, and is none in this message.
+        let other = "another model than the query was written with";
+        assert!(error(vec![golden.clone()], "one-head").contains(other));
+        assert!(error(vec![golden.join("one-head")], "one-head").contains(other));
+        for (folders, model) in [
+            (vec![], "one-head"),
+            (vec![golden.join("bert")], "one-head"),
+            (vec![golden.join("one")], "one-head"),
+            (vec![golden.join("bert")], "bert/../one-head"),
+        ] {
+            let error = error(folders, model);
+            assert!(error.contains("none of the folders of models of this server"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_way_of_computing_is_read_as_it_was_written() {
         let compute = Compute::from(Precision::Int8).backend(BackendChoice::Candle).device(Device::Cuda(1));
         let ComputeNames { precision, backend, device } = ComputeNames::of(compute);
         let written = ModelMessage { precision, backend, device, ..message("a") }.encode_to_vec();
-        let model = ModelMessage::decode(&*written).unwrap().receive("here").unwrap();
+        let model = ModelMessage::decode(&*written).unwrap().receive("here", None).unwrap();
         let received = model.as_received().unwrap();
         assert_eq!(received.compute, compute);
     }

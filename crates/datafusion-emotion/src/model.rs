@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+#[cfg(feature = "proto")]
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 #[cfg(feature = "proto")]
@@ -41,12 +43,15 @@ struct OpenedModel {
 pub(crate) struct ReceivedModel {
     /// A folder or a hub id; `None` for the built-in model.
     pub folder_or_id: Option<String>,
+    /// The folders that it may be loaded from; any if there is none.
+    pub folders: Option<Arc<[PathBuf]>>,
     pub compute: Compute,
-    pub weights_sha256: String,
-    pub tokenizer_sha256: String,
+    pub model_sha256: String,
+    /// The arithmetic of the machine that wrote the plan.
+    pub arithmetic: String,
     /// What errors call this machine.
     pub machine: String,
-    classifier: OnceLock<Arc<Classifier>>,
+    pub classifier: OnceLock<Arc<Classifier>>,
 }
 
 /// A way of computing as plans carry it, by the names of its parts.
@@ -176,15 +181,6 @@ impl OpenedModel {
 
 #[cfg(feature = "proto")]
 impl ReceivedModel {
-    pub(crate) fn new(
-        folder_or_id: Option<String>,
-        compute: Compute,
-        [weights_sha256, tokenizer_sha256]: [String; 2],
-        machine: String,
-    ) -> Self {
-        Self { folder_or_id, compute, weights_sha256, tokenizer_sha256, machine, classifier: OnceLock::new() }
-    }
-
     fn classifier(&self) -> Result<Arc<Classifier>, Error> {
         load_once(&self.classifier, || self.load())
     }
@@ -197,15 +193,33 @@ impl ReceivedModel {
         };
         let classifier = match &self.folder_or_id {
             None => built_in_classifier(),
-            Some(folder_or_id) => Classifier::shared(folder_or_id, self.compute).map_err(Error::from),
+            Some(folder_or_id) => {
+                let allowed = self.allowed(folder_or_id).map_err(lacks)?;
+                Classifier::shared(&allowed, self.compute).map_err(Error::from)
+            }
         };
         let classifier = classifier.map_err(|e| lacks(e.to_string()))?;
-        let is_same = classifier.weights_sha256() == self.weights_sha256
-            && classifier.tokenizer_sha256() == self.tokenizer_sha256;
-        if !is_same {
+        if classifier.model_sha256() != self.model_sha256 {
             return Err(lacks("what is there is another model than the query was written with".into()));
         }
+        let (here, there) = (classifier.compute().arithmetic(), &self.arithmetic);
+        if here != there {
+            let cure = "set EMOTION_ISA to an instruction set that both machines have, such as avx512bf16 or portable";
+            let what = format!("its predictions have the bits of '{here}', those of the query have those of '{there}'");
+            return Err(lacks(format!("{what}: {cure}")));
+        }
         Ok(classifier)
+    }
+
+    /// The folder without links, if models may be loaded from it, or the hub id.
+    fn allowed(&self, folder_or_id: &str) -> Result<String, String> {
+        let (Some(folders), Ok(folder)) = (&self.folders, Path::new(folder_or_id).canonicalize()) else {
+            return Ok(folder_or_id.into());
+        };
+        let holds = |allowed: &PathBuf| allowed.canonicalize().is_ok_and(|allowed| folder.starts_with(allowed));
+        let name = folder.to_str().filter(|_| folders.iter().any(holds));
+        let what = "it is in none of the folders of models of this server: name its folder with --models there";
+        name.map(str::to_string).ok_or_else(|| what.into())
     }
 }
 

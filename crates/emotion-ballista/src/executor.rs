@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ballista_core::registry::BallistaFunctionRegistry;
@@ -12,14 +13,18 @@ use crate::stores::runtime;
 
 /// Adds the functions, options and codecs of this project to an executor, and the object stores whose credentials are
 /// in the environment.
+///
+/// Plans may name models that are in one of the folders `models`, the built-in model, and models of the hub.
 #[must_use]
-pub fn executor_config(mut config: ExecutorProcessConfig) -> ExecutorProcessConfig {
+pub fn executor_config(mut config: ExecutorProcessConfig, models: Vec<PathBuf>) -> ExecutorProcessConfig {
     let place = match &config.external_host {
         Some(host) => format!("executor {} at {host}:{}", config.executor_id, config.port),
         None => format!("executor {}", config.executor_id),
     };
     let logical = EmotionLogicalCodec::new(Arc::new(BallistaLogicalExtensionCodec::default()), &place);
+    let logical = logical.with_model_folders(models.clone());
     let physical = EmotionPhysicalCodec::new(Arc::new(BallistaPhysicalExtensionCodec::default()), &place);
+    let physical = physical.with_model_folders(models);
     config.override_logical_codec = Some(Arc::new(logical));
     config.override_physical_codec = Some(Arc::new(physical));
     config.override_config_producer = Some(Arc::new(session_config));

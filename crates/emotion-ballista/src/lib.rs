@@ -25,6 +25,8 @@ pub mod logging;
 #[cfg(feature = "server")]
 mod scheduler;
 #[cfg(feature = "server")]
+pub mod server_options;
+#[cfg(feature = "server")]
 mod stores;
 mod task_error;
 

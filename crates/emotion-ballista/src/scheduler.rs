@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ballista_core::optimizer::ballista_default_optimizer_rules;
@@ -13,11 +14,15 @@ use crate::stores::runtime;
 
 /// Adds the functions, options, planner rules and codecs of this project to a scheduler, and the object stores whose
 /// credentials are in the environment.
+///
+/// Plans may name models that are in one of the folders `models`, the built-in model, and models of the hub.
 #[must_use]
-pub fn scheduler_config(mut config: SchedulerConfig) -> SchedulerConfig {
+pub fn scheduler_config(mut config: SchedulerConfig, models: Vec<PathBuf>) -> SchedulerConfig {
     let place = format!("the scheduler at {}:{}", config.external_host, config.bind_port);
     let logical = EmotionLogicalCodec::new(Arc::new(BallistaLogicalExtensionCodec::default()), &place);
+    let logical = logical.with_model_folders(models.clone());
     let physical = EmotionPhysicalCodec::new(Arc::new(BallistaPhysicalExtensionCodec::default()), &place);
+    let physical = physical.with_model_folders(models);
     config.override_logical_codec = Some(Arc::new(logical));
     config.override_physical_codec = Some(Arc::new(physical));
     config.override_config_producer = Some(Arc::new(session_config));

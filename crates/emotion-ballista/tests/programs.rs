@@ -34,6 +34,20 @@ fn a_scheduler_whose_port_is_taken() {
 }
 
 #[test]
+fn servers_listen_at_this_machine_unless_told_otherwise() {
+    for program in [env!("CARGO_BIN_EXE_emotion-scheduler"), env!("CARGO_BIN_EXE_emotion-executor")] {
+        let help = Command::new(program).arg("--help").output().unwrap();
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        let host = help.split("--bind-host").nth(1).unwrap();
+        assert!(host.split("[default: ").nth(1).unwrap().starts_with("127.0.0.1]"), "{help}");
+        for host in ["0.0.0.0", "::", "8.8.8.8"] {
+            let error = error(&Command::new(program).args(["--bind-host", host]).output().unwrap());
+            assert!(error.contains("neither encryption nor authentication"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn wrong_arguments() {
     for program in [env!("CARGO_BIN_EXE_emotion-scheduler"), env!("CARGO_BIN_EXE_emotion-executor")] {
         let output = Command::new(program).args(["--bind-port", "many"]).output().unwrap();

@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 use emotion_kernels::Precision;
 
@@ -154,13 +155,14 @@ impl ClassifierBuilder {
 
     pub(crate) fn build_digested(self, files: &ModelFolder, digest: Digest) -> Result<Classifier> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let begin = Instant::now();
         let origin = files.origin.to_string();
         let config = Config::parse(&origin, &files.config)?;
         let compute = self.compute.resolve(config.model_type)?;
         let tokenizer = Tokenizer::load(&origin, &files.tokenizer, &files.config, &config)?;
         let max_length = tokenizer.checked_length(self.max_length)?;
         let weights = Weights::load(&origin, &files.weights)?;
-        Ok(Classifier {
+        let classifier = Classifier {
             id: NEXT_ID.fetch_add(1, Relaxed),
             origin: files.origin.clone(),
             digest,
@@ -170,7 +172,17 @@ impl ClassifierBuilder {
             backend: load_backend(compute, &config, &files.config, &weights)?,
             config,
             tokenizer,
-        })
+        };
+        log::info!(
+            "loaded {origin} ({}, {} labels) in {:.1?}: {} backend on {}, {}",
+            classifier.config.architecture(),
+            classifier.labels().len(),
+            begin.elapsed(),
+            compute.backend,
+            compute.device,
+            compute.precision
+        );
+        Ok(classifier)
     }
 }
 
@@ -281,6 +293,19 @@ impl Classifier {
     #[must_use]
     pub fn tokenizer_sha256(&self) -> String {
         hexadecimal(&self.digest.tokenizer)
+    }
+
+    /// The SHA-256 of `config.json`, in hexadecimal digits.
+    #[must_use]
+    pub fn config_sha256(&self) -> String {
+        hexadecimal(&self.digest.config)
+    }
+
+    /// The SHA-256 of all files of the model with their names, in hexadecimal digits: models of equal digests, and
+    /// equal [`Compute::arithmetic`], give equal predictions.
+    #[must_use]
+    pub fn model_sha256(&self) -> String {
+        hexadecimal(&self.digest.model)
     }
 
     pub(crate) fn digest(&self) -> &Digest {

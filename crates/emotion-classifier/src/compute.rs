@@ -2,7 +2,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::str::FromStr;
 
-use emotion_kernels::Precision;
+use emotion_kernels::{Isa, Precision};
 
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -51,6 +51,18 @@ impl Compute {
     #[must_use]
     pub fn device(self, device: Device) -> Self {
         Self { device, ..self }
+    }
+
+    /// The arithmetic of this machine's best instruction set: `fused` (with fused multiply-add), `portable` (without
+    /// it) or, in bfloat16, `amx`. Instruction sets of one arithmetic give predictions of equal bits.
+    #[must_use]
+    pub fn arithmetic(self) -> &'static str {
+        match Isa::detected().name() {
+            "portable" if cfg!(target_arch = "aarch64") => "fused",
+            "portable" => "portable",
+            "amx" if self.precision == Precision::Bfloat16 => "amx",
+            _ => "fused",
+        }
     }
 
     /// The same with the backend that [`BackendChoice::Auto`] stands for in a model of this type.

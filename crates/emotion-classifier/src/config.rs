@@ -52,10 +52,16 @@ pub enum Activation {
     Gelu,
     /// `max(x, 0)`.
     Relu,
+    /// The Gaussian error linear unit with a hyperbolic tangent in place of the error function.
+    GeluTanh,
+    /// The sigmoid linear unit, `x / (1 + e⁻ˣ)`.
+    Silu,
+    /// The hyperbolic tangent.
+    Tanh,
 }
 
 /// What the classifier's logits mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ProblemType {
     /// At most one label holds, the most probable: probabilities are the softmax of the logits.
@@ -265,7 +271,16 @@ pub(crate) fn activation(name: &str) -> Result<Activation, String> {
     match name {
         "gelu" | "gelu_python" => Ok(Activation::Gelu),
         "relu" => Ok(Activation::Relu),
-        other => Err(format!("activation '{other}' is not supported: it must be 'gelu', 'gelu_python' or 'relu'")),
+        // They differ in rounding alone.
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_fast" | "gelu_accurate" => {
+            Ok(Activation::GeluTanh)
+        }
+        "silu" | "swish" => Ok(Activation::Silu),
+        "tanh" => Ok(Activation::Tanh),
+        other => Err(format!(
+            "activation '{other}' is not supported: it must be 'gelu', 'gelu_new', 'gelu_fast', 'gelu_python', \
+             'gelu_pytorch_tanh', 'relu', 'silu' or 'tanh'"
+        )),
     }
 }
 
@@ -423,7 +438,7 @@ mod tests {
             (format!(r#"{{"n_layers": 0, {two}}}"#), "n_layers is 0"),
             (format!(r#"{{"n_layers": 9223372036854775807, {two}}}"#), "9223372036854775807 layers: at most 1000"),
             (format!(r#"{{"dim": -1, {two}}}"#), "not a model configuration"),
-            (format!(r#"{{"activation": "mish", {two}}}"#), "it must be 'gelu', 'gelu_python' or 'relu'"),
+            (format!(r#"{{"activation": "mish", {two}}}"#), "it must be 'gelu', 'gelu_new', 'gelu_fast'"),
             (format!(r#"{{"activation": "GELU", {two}}}"#), "activation 'GELU'"),
             (format!(r#"{{"problem_type": "regression", {two}}}"#), "problem_type 'regression'"),
         ] {

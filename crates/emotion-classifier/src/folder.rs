@@ -48,14 +48,16 @@ pub(crate) struct Digest {
     pub config: [u8; 32],
     pub weights: [u8; 32],
     pub tokenizer: [u8; 32],
+    /// Of the three others, of the names and sizes of the files, and of what assigns tensors to shards.
+    pub model: [u8; 32],
 }
 
 impl ModelFolder {
     /// Reads the folder if there is one of that name, otherwise the hub's model of that id.
     pub(crate) fn open(folder_or_id: &str) -> Result<Self> {
         #[cfg(feature = "hub")]
-        if hub::is_id(folder_or_id) && !Path::new(folder_or_id).exists() {
-            return Self::from_hub(folder_or_id);
+        if let Some(id) = hub_id(folder_or_id) {
+            return Self::from_hub(id);
         }
         Self::from_folder(Path::new(folder_or_id))
     }
@@ -79,11 +81,19 @@ impl ModelFolder {
     }
 
     pub(crate) fn digest(&self) -> Digest {
-        Digest {
-            config: Sha256::digest(&self.config).into(),
-            weights: self.weights.sha256(),
-            tokenizer: self.tokenizer.sha256(),
+        let config = Sha256::digest(&self.config).into();
+        let (weights, tokenizer) = (self.weights.sha256(), self.tokenizer.sha256());
+        let mut model = Sha256::new();
+        for digest in [config, weights, tokenizer] {
+            model.update(digest);
         }
+        for (name, bytes) in self.weights.files().into_iter().chain(self.tokenizer.files()) {
+            model.update((name.len() as u64).to_le_bytes());
+            model.update(name);
+            model.update((bytes.len() as u64).to_le_bytes());
+        }
+        model.update(self.weights.index().unwrap_or_default());
+        Digest { config, weights, tokenizer, model: model.finalize().into() }
     }
 
     pub(crate) fn from_folder(folder: &Path) -> Result<Self> {
@@ -94,16 +104,7 @@ impl ModelFolder {
         if !folder.is_dir() {
             return Err(Error::MissingFolder { path: folder.into() });
         }
-        let config = file::required(
-            folder,
-            "config.json",
-            file::MOST_SETTINGS,
-            if folder.join("adapter_config.json").exists() {
-                ADAPTER_CURE
-            } else {
-                "give the folder that `save_pretrained` of Hugging Face transformers wrote"
-            },
-        )?;
+        let config = config_of(folder)?;
         // The configuration bounds the weights, so that no huge file is read in vain.
         let most = Config::parse(&origin.to_string(), &config)?.most_weight_bytes();
         let weights = WeightFiles::open(folder, most)?;
@@ -121,6 +122,38 @@ impl ModelFolder {
             tokenizer: TokenizerFiles { json: Some(Cow::Borrowed(built_in::TOKENIZER)), ..TokenizerFiles::default() },
         }
     }
+}
+
+/// The bytes of a folder's `config.json`.
+fn config_of(folder: &Path) -> Result<Bytes> {
+    let cure = if folder.join("adapter_config.json").exists() {
+        ADAPTER_CURE
+    } else {
+        "give the folder that `save_pretrained` of Hugging Face transformers wrote"
+    };
+    file::required(folder, "config.json", file::MOST_SETTINGS, cure)
+}
+
+impl Config {
+    /// The configuration of the model in a folder, whose other files are not read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingFolder`], [`Error::MissingFile`] or [`Error::Read`] if there is no `config.json` to read, and
+    /// [`Error::Config`] if the model is not supported.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        if !folder.is_dir() {
+            return Err(Error::MissingFolder { path: folder.into() });
+        }
+        Self::parse(&folder.display().to_string(), &config_of(folder)?)
+    }
+}
+
+/// The hub id that the name of a model stands for, unless it is a folder.
+#[cfg(feature = "hub")]
+pub(crate) fn hub_id(folder_or_id: &str) -> Option<&str> {
+    hub::id::resolve(folder_or_id).filter(|_| !Path::new(folder_or_id).exists())
 }
 
 /// The files of the default model, whose folder `build.rs` finds.

@@ -35,6 +35,7 @@ impl Job<'_> {
 
     pub(crate) fn count(&self, counts: &Counts) {
         self.counts.add(counts);
+        Statistics::of_process().add(counts);
         if let Some(live) = self.live {
             live.add(counts);
         }

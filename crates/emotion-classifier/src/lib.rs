@@ -81,9 +81,15 @@ pub use classifier::{Classifier, ClassifierBuilder};
 pub use compute::{BackendChoice, Compute, UnknownBackend};
 pub use config::{Activation, Config, ProblemType};
 pub use device::{Device, UnknownDevice};
-pub use emotion_kernels::{Precision, UnknownPrecision};
+pub use emotion_kernels::{Isa, Precision, UnknownPrecision};
 pub use error::{Error, Result};
 pub use folder::Origin;
+#[cfg(feature = "hub")]
+pub use hub::cache::CachedModel;
+#[cfg(feature = "hub")]
+pub use hub::download::{Download, observe_downloads};
+#[cfg(feature = "hub")]
+pub use hub::{cached_folder, cached_models, is_hub_id, pull};
 pub use model_type::ModelType;
 pub use options::{ClassifyOptions, LongText, UnknownLongText};
 pub use prediction::{DEFAULT_THRESHOLD, Prediction};

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
@@ -13,6 +14,9 @@ use crate::inference::{Job, NEVER};
 use crate::options::{ClassifyOptions, LongText};
 use crate::prediction::Prediction;
 use crate::statistics::{Counts, Statistics};
+
+/// A request that takes longer is logged.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// Texts to classify and how; from [`Classifier::request`].
 ///
@@ -175,6 +179,7 @@ impl<'a> ClassifyRequest<'a> {
     /// - [`Error::Tokenize`] if a text cannot be tokenized;
     /// - [`Error::NotFinite`] if logits overflow, and [`Error::Forward`] if the forward pass fails.
     pub fn run(self) -> Result<Predictions> {
+        let begin = Instant::now();
         let job = Job {
             options: &self.options,
             max_length: self.checked_length()?,
@@ -190,7 +195,17 @@ impl<'a> ClassifyRequest<'a> {
             if self.options.cache { self.look_up(&texts, &job)? } else { self.classifier.infer(&texts, &job)? };
         let predictions = indices.into_iter().map(|index| Arc::clone(&inferred[index])).collect();
         let problem_type = self.classifier.config().problem_type;
-        Ok(Predictions { predictions, counts: job.counts.snapshot(), problem_type, threshold })
+        let counts = job.counts.snapshot();
+        if begin.elapsed() >= SLOW {
+            log::info!(
+                "a batch of {} texts took {:.1?}: {} forward passes, {} tokens",
+                self.texts.len(),
+                begin.elapsed(),
+                counts.forward_passes,
+                counts.tokens
+            );
+        }
+        Ok(Predictions { predictions, counts, problem_type, threshold })
     }
 
     fn checked_threshold(&self) -> Result<Option<f32>> {

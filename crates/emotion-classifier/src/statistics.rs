@@ -38,7 +38,28 @@ pub struct Counts {
     pub busy: Duration,
 }
 
+/// What all requests of this process do.
+static PROCESS: Statistics = Statistics::zero();
+
 impl Statistics {
+    const fn zero() -> Self {
+        Self {
+            cache_hits: AtomicU64::new(0),
+            repeated: AtomicU64::new(0),
+            forward_passes: AtomicU64::new(0),
+            tokens: AtomicU64::new(0),
+            unknown_tokens: AtomicU64::new(0),
+            truncated: AtomicU64::new(0),
+            busy_nanos: AtomicU64::new(0),
+        }
+    }
+
+    /// The counters of all requests of this process.
+    #[must_use]
+    pub fn of_process() -> &'static Self {
+        &PROCESS
+    }
+
     /// The current values.
     #[must_use]
     pub fn snapshot(&self) -> Counts {

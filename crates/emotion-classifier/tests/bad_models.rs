@@ -382,6 +382,88 @@ fn tokenizers_that_do_not_fit() {
     assert_error("relu-cased", "tokenizer_config.json", |_| b"{".to_vec(), &["malformed"]);
 }
 
+/// A golden model whose tokenizer is made from these files of `tokenizers`, of which `file` has another content.
+fn with_vocabulary(model: &str, tokenizer: &str, file: &str, content: &[u8]) -> Result<Classifier, Error> {
+    let copy = copy_of(model);
+    fs::remove_file(copy.path().join("tokenizer.json")).unwrap();
+    for entry in fs::read_dir(golden("tokenizers").join(tokenizer)).unwrap().map(Result::unwrap) {
+        if entry.file_name() != "config.json" {
+            fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+    }
+    fs::write(copy.path().join(file), content).unwrap();
+    Classifier::load(copy.path())
+}
+
+/// Checks that the error of a tokenizer says all of `parts`.
+#[track_caller]
+fn assert_tokenizer_error(loaded: Result<Classifier, Error>, parts: &[&str]) {
+    let Err(error) = loaded else { panic!("a spoiled tokenizer was loaded") };
+    assert!(matches!(error, Error::Tokenizer { .. }), "{error}");
+    for part in parts {
+        assert!(error.to_string().contains(part), "no '{part}' in: {error}");
+    }
+}
+
+/// Pseudo-random bytes.
+fn noise(count: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_le_bytes()[0]
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+#[test]
+fn vocabularies_and_merges_that_are_cut_short() {
+    let file = |name: &str| fs::read(golden("tokenizers/roberta").join(name)).unwrap();
+    let load = |name: &str, content: &[u8]| with_vocabulary("roberta", "roberta", name, content);
+    load("merges.txt", &file("merges.txt")).unwrap();
+
+    let vocabulary = file("vocab.json");
+    for part in 1..16 {
+        let cut = &vocabulary[..vocabulary.len() * part / 16];
+        assert_tokenizer_error(load("vocab.json", cut), &["vocab.json"]);
+    }
+    assert_tokenizer_error(load("vocab.json", b"{}"), &["vocab.json"]);
+    assert_tokenizer_error(load("vocab.json", &noise(4096, 1)), &["vocab.json"]);
+
+    assert_tokenizer_error(load("merges.txt", b"#version: 0.2\nalone\n"), &["merges.txt", "'alone'"]);
+    assert_tokenizer_error(load("merges.txt", b"#version: 0.2\nno such\n"), &["merges.txt"]);
+    assert_tokenizer_error(load("merges.txt", &[0xFF; 64]), &["merges.txt", "UTF-8"]);
+    // Fewer merges are another tokenizer, which cannot be told from the one that was meant.
+    let merges = file("merges.txt");
+    for part in 0..16 {
+        if let Ok(classifier) = load("merges.txt", &merges[..merges.len() * part / 16]) {
+            classifier.classify(&["I like you."]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn sentence_pieces_of_noise() {
+    for (model, tokenizer, name) in
+        [("xlm-roberta", "xlm-roberta", "sentencepiece.bpe.model"), ("deberta-v3", "deberta", "spm.model")]
+    {
+        let pieces = fs::read(golden("tokenizers").join(tokenizer).join(name)).unwrap();
+        let load = |content: &[u8]| with_vocabulary(model, tokenizer, name, content);
+        load(&pieces).unwrap();
+        assert_tokenizer_error(load(b""), &[]);
+        for seed in 0..64 {
+            assert_tokenizer_error(load(&noise(1 + 40 * seed as usize, seed)), &[]);
+        }
+        for part in 1..32 {
+            let cut = &pieces[..pieces.len() * part / 32];
+            if let Ok(classifier) = load(cut) {
+                let _ = classifier.classify(&["I like you."]);
+            }
+        }
+    }
+}
+
 /// Adds a file to a good model and returns what becomes of it.
 fn load_with(model: &str, file: &str, content: &str) -> Result<Classifier, String> {
     let copy = copy_of(model);

@@ -2,6 +2,7 @@
 
 mod golden;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -11,6 +12,7 @@ use emotion_classifier::BackendChoice;
 use emotion_classifier::Classifier;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tempfile::TempDir;
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -95,6 +97,42 @@ fn multi_label_probabilities_are_sigmoids() {
         let prediction = &classifier.classify(&text).unwrap()[0];
         for (logit, probability) in logits.iter().zip(&prediction.probabilities) {
             assert!((1.0 / (1.0 + (-logit).exp()) - probability).abs() < 1e-6, "{name}");
+        }
+    }
+}
+
+/// The model `bert` with another activation in its encoder.
+fn with_activation(activation: &str) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for file in ["model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(golden::path("bert").join(file), copy.path().join(file)).unwrap();
+    }
+    let mut config: serde_json::Value = read(&golden::path("bert").join("config.json"));
+    config["hidden_act"] = activation.into();
+    std::fs::write(copy.path().join("config.json"), config.to_string()).unwrap();
+    copy
+}
+
+#[test]
+fn every_activation() {
+    let texts: Vec<String> = read(&golden::path("texts.json"));
+    let golden: BTreeMap<String, Vec<Vec<f32>>> = read(&golden::path("activations.json"));
+    assert_eq!(golden.len(), 11);
+    for (activation, expected) in golden {
+        let texts: Vec<&str> = texts.iter().take(expected.len()).map(String::as_str).collect();
+        let folder = with_activation(&activation);
+        let mut classifiers = vec![Classifier::load(folder.path()).unwrap()];
+        #[cfg(feature = "candle")]
+        classifiers.push(Classifier::builder().backend(BackendChoice::Candle).load(folder.path()).unwrap());
+        for classifier in classifiers {
+            let logits = classifier.logits(&texts).unwrap().concat();
+            let differences = logits.iter().zip(expected.iter().flatten()).map(|(ours, theirs)| (ours - theirs).abs());
+            let worst = differences.fold(0.0, f32::max);
+            println!("{activation}: largest difference of a logit {worst:.2e}");
+            assert!(worst <= TOLERANCE, "{activation}: logits differ by {worst}");
+            let together: Vec<_> = logits.iter().map(|logit| logit.to_bits()).collect();
+            let alone = texts.iter().flat_map(|text| classifier.logits(&[text]).unwrap().concat());
+            assert_eq!(alone.map(f32::to_bits).collect::<Vec<_>>(), together, "{activation}");
         }
     }
 }

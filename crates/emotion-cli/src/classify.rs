@@ -1,7 +1,7 @@
-use std::io::{self, BufRead, BufWriter, Write};
+use std::io::{self, BufRead, BufWriter, Read, Write};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::{ArrayRef, AsArray, Float32Array, RecordBatch, StringArray, StructArray};
 use arrow::csv::WriterBuilder;
 use arrow::datatypes::{DataType, Field, Fields, Float32Type};
@@ -12,13 +12,17 @@ use arrow::util::pretty::pretty_format_batches_with_options;
 use clap::{Args, ValueEnum};
 use emotion_classifier::{Classifier, ClassifyOptions, Prediction};
 
+use crate::escapes::visible;
 use crate::model::ModelArguments;
 use crate::standard_output::StandardOutput;
 
 /// Texts that are classified and printed together when they come from a pipe.
 const LINES_A_BATCH: usize = 1024;
 
-/// Classify texts given as arguments, or a line each from standard input
+/// The most bytes of a line of standard input, and of the lines that are classified together.
+const LONGEST_LINE: usize = 16 << 20;
+
+/// Classify texts given as arguments, or one per line from standard input
 #[derive(Args)]
 pub struct Arguments {
     /// The texts; without any, lines are read from standard input
@@ -36,9 +40,9 @@ pub struct Arguments {
 enum Format {
     /// A table to read
     Table,
-    /// Comma-separated values, a score in a column each
+    /// Comma-separated values, one column per score
     Csv,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -59,20 +63,54 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The lines of `input` in batches; ends after an error, which names the line.
 fn batches_of_lines(input: impl BufRead) -> impl Iterator<Item = Result<Vec<String>>> {
-    let mut lines = input.lines().enumerate().map(|(at, line)| {
-        line.with_context(|| format!("cannot read line {} of standard input: it must be UTF-8 text", at + 1))
-    });
+    let mut lines = Lines { input, number: 0 };
+    let mut has_failed = false;
     std::iter::from_fn(move || {
-        let batch: Result<Vec<_>> = lines.by_ref().take(LINES_A_BATCH).collect();
-        Some(batch).filter(|batch| batch.as_ref().map_or(true, |lines| !lines.is_empty()))
-    })
-    .scan(false, |failed, batch| {
-        if *failed {
+        if has_failed {
             return None;
         }
-        *failed = batch.is_err();
-        Some(batch)
+        let batch = lines.batch();
+        has_failed = batch.is_err();
+        Some(batch).filter(|batch| batch.as_ref().map_or(true, |lines| !lines.is_empty()))
     })
+}
+
+struct Lines<R> {
+    input: R,
+    /// The number of lines that were read.
+    number: usize,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// The next lines, up to a number and a size; none at the end.
+    fn batch(&mut self) -> Result<Vec<String>> {
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        while lines.len() < LINES_A_BATCH && bytes < LONGEST_LINE {
+            let Some(line) = self.line()? else { break };
+            bytes += line.len();
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+
+    fn line(&mut self) -> Result<Option<String>> {
+        self.number += 1;
+        let of_line = || format!("cannot read line {} of standard input", self.number);
+        let mut line = Vec::new();
+        // Two more bytes for the end of the line.
+        let most = LONGEST_LINE as u64 + 2;
+        self.input.by_ref().take(most).read_until(b'\n', &mut line).with_context(of_line)?;
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        let text = text.strip_suffix(b"\r").filter(|_| line.ends_with(b"\n")).unwrap_or(text);
+        if text.len() > LONGEST_LINE {
+            bail!("{}: it is longer than 16 MiB; label it as a column of a file with `emotion label`", of_line());
+        }
+        let text = std::str::from_utf8(text).map_err(|_| anyhow!("{}: it must be UTF-8 text", of_line()))?;
+        Ok(Some(text.into()))
+    }
 }
 
 /// Prints predictions as they come; a table only at the end, when its widths are known.
@@ -117,7 +155,8 @@ impl<W: Write> Printer<W> {
     fn finish(mut self) -> Result<()> {
         if !self.table.is_empty() {
             let options = FormatOptions::default().with_null("NULL");
-            writeln!(self.out, "{}", pretty_format_batches_with_options(&self.table, &options)?)?;
+            let table = pretty_format_batches_with_options(&self.table, &options)?.to_string();
+            writeln!(self.out, "{}", visible(&table))?;
         }
         Ok(self.out.flush()?)
     }
@@ -167,4 +206,33 @@ fn rounded(wide: &RecordBatch) -> Result<RecordBatch> {
         (field.name().clone(), column)
     });
     Ok(RecordBatch::try_from_iter(columns)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_in_batches_until_one_is_wrong() {
+        let batches = |input: &[u8]| batches_of_lines(input).collect::<Result<Vec<_>>>();
+        assert_eq!(batches(b"").unwrap(), [[""; 0]; 0]);
+        assert_eq!(batches(b"a\r\n\nb\rc\r").unwrap(), [["a", "", "b\rc\r"]]);
+        let many = "x\n".repeat(LINES_A_BATCH + 1);
+        assert_eq!(batches(many.as_bytes()).unwrap().iter().map(Vec::len).collect::<Vec<_>>(), [LINES_A_BATCH, 1]);
+        let error = batches(b"a\n\xff\n").unwrap_err().to_string();
+        assert!(error.contains("line 2 of standard input: it must be UTF-8"), "{error}");
+        assert_eq!(batches_of_lines(&b"\xff\nb\n"[..]).count(), 1);
+    }
+
+    #[test]
+    fn lines_are_bounded() {
+        let longest = "x".repeat(LONGEST_LINE) + "\r\nb\n";
+        let lines = batches_of_lines(longest.as_bytes()).map(|batch| batch.unwrap().len());
+        assert_eq!(lines.collect::<Vec<_>>(), [1, 1]);
+        let endless = io::BufReader::new(io::repeat(b'x'));
+        assert!(batches_of_lines(endless).next().unwrap().is_err());
+        let longer = "x".repeat(LONGEST_LINE + 1);
+        let error = batches_of_lines(longer.as_bytes()).next().unwrap().unwrap_err().to_string();
+        assert!(error.contains("line 1 of standard input: it is longer than 16 MiB"), "{error}");
+    }
 }

@@ -4,24 +4,35 @@ mod atomic_file;
 mod character;
 mod classify;
 mod cluster;
+#[cfg(feature = "hub")]
+mod downloads;
+mod escapes;
 mod eval;
+mod examples;
 mod file_tables;
 mod label;
+mod licenses;
+mod logging;
 mod memory;
 mod model;
+mod models;
 mod numbers;
 mod page;
 mod report;
 mod session;
+mod set_aside;
+mod shell;
 mod sql;
 mod standard_error;
 mod standard_output;
 mod stores;
 mod table;
+mod version;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::Result;
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use emotion_label::job::message;
 
 use standard_error::say;
@@ -34,31 +45,46 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// A model is built in: no download, server or GPU is needed.
 #[derive(Parser)]
-#[command(name = "emotion", version, arg_required_else_help = true)]
+#[command(name = "emotion", version, arg_required_else_help = true, after_help = examples::PROGRAM)]
 struct Program {
+    /// Say what is done on the standard error: models loaded, downloads, slow batches; twice for details. `RUST_LOG`
+    /// chooses messages by library
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
+
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(after_help = examples::SQL)]
     Sql(sql::Arguments),
+    #[command(after_help = examples::CLASSIFY)]
     Classify(classify::Arguments),
+    #[command(after_help = examples::LABEL)]
     Label(label::Arguments),
+    #[command(after_help = examples::EVAL)]
     Eval(eval::Arguments),
+    #[command(after_help = examples::REPORT)]
     Report(report::Arguments),
+    #[command(after_help = examples::MODELS)]
+    Models(models::Arguments),
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(shell::CompletionsArguments),
+    #[command(after_help = examples::MAN)]
+    Man(shell::ManArguments),
+    /// Print the licenses of the program, of the built-in model and of the packages in the program
+    Licenses,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = match Program::parse().command {
-        Command::Sql(arguments) => sql::run(arguments).await.map(|()| ExitCode::SUCCESS),
-        Command::Classify(arguments) => classify::run(&arguments).map(|()| ExitCode::SUCCESS),
-        Command::Label(arguments) => label::run(arguments).await,
-        Command::Eval(arguments) => eval::run(arguments).await.map(|()| ExitCode::SUCCESS),
-        Command::Report(arguments) => report::run(arguments).await.map(|()| ExitCode::SUCCESS),
-    };
-    match result {
+    let Program { verbose, command } = arguments();
+    logging::start(verbose);
+    #[cfg(feature = "hub")]
+    downloads::show();
+    match run(command).await {
         Ok(code) => code,
         Err(error) if is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -66,4 +92,29 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The arguments of the program, which ends here if they are wrong.
+fn arguments() -> Program {
+    let mut command = Program::command();
+    // It takes time to find, because the model is loaded.
+    if std::env::args_os().nth(1).is_some_and(|first| first == "--version") {
+        command = command.long_version(&*version::long().leak());
+    }
+    Program::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Label(arguments) => return label::run(arguments).await,
+        Command::Eval(arguments) => return eval::run(arguments).await,
+        Command::Sql(arguments) => sql::run(arguments).await?,
+        Command::Classify(arguments) => classify::run(&arguments)?,
+        Command::Report(arguments) => report::run(arguments).await?,
+        Command::Models(arguments) => models::run(&arguments)?,
+        Command::Completions(arguments) => shell::completions(&arguments, Program::command())?,
+        Command::Man(arguments) => shell::man(&arguments, Program::command())?,
+        Command::Licenses => licenses::print()?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

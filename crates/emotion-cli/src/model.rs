@@ -34,6 +34,19 @@ pub struct ModelArguments {
     /// Compute on cpu, cuda, cuda:1 or metal; a GPU needs a program built with the feature of its name [default: cpu]
     #[arg(long)]
     device: Option<Device>,
+
+    /// Infer on this many threads [default: one per core]
+    #[arg(long, value_name = "NUMBER", value_parser = threads)]
+    threads: Option<NonZeroUsize>,
+}
+
+/// More threads only compete for the cores.
+const MOST_THREADS: usize = 1024;
+
+fn threads(value: &str) -> Result<NonZeroUsize, String> {
+    let threads: Option<NonZeroUsize> = value.parse().ok();
+    let threads = threads.filter(|threads| threads.get() <= MOST_THREADS);
+    threads.ok_or_else(|| format!("it must be a number from 1 to {MOST_THREADS}"))
 }
 
 fn probability(value: &str) -> Result<f32, &'static str> {
@@ -44,6 +57,7 @@ fn probability(value: &str) -> Result<f32, &'static str> {
 impl ModelArguments {
     /// Loads the model that was chosen, or the built-in one.
     pub fn load(&self) -> emotion_classifier::Result<Arc<Classifier>> {
+        self.limit_threads();
         let compute = Compute::from(self.precision.unwrap_or_default())
             .backend(self.backend.unwrap_or_default())
             .device(self.device.unwrap_or_default());
@@ -61,6 +75,14 @@ impl ModelArguments {
         Ok(Arc::new(classifier))
     }
 
+    /// Sets the number of threads of the pool in which all inference of the process runs.
+    fn limit_threads(&self) {
+        if let Some(threads) = self.threads {
+            // A second call finds the pool that the first has started.
+            let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();
+        }
+    }
+
     /// The probability from which a label holds, if one was chosen.
     pub fn threshold(&self) -> Option<f32> {
         self.threshold
@@ -68,6 +90,7 @@ impl ModelArguments {
 
     /// The choices as options of a session.
     pub fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.limit_threads();
         let options = [
             ("emotion.precision", self.precision.map(|precision| precision.to_string())),
             ("emotion.backend", self.backend.map(|backend| backend.to_string())),

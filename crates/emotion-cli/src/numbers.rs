@@ -27,6 +27,12 @@ pub fn files(number: usize) -> String {
     if number == 1 { "1 file".into() } else { format!("{} files", grouped(number as u64)) }
 }
 
+/// A size such as `255 MB`, in powers of 1,000.
+#[cfg(feature = "hub")]
+pub fn bytes(number: u64) -> String {
+    indicatif::DecimalBytes(number).to_string()
+}
+
 /// A rate without its fraction.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
 pub fn whole(rate: f64) -> u64 {

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -6,6 +7,8 @@ use arrow::datatypes::DataType;
 use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
@@ -24,19 +27,46 @@ use crate::file_tables::{FileTables, Readers};
 /// Endings of files that are tables.
 const EXTENSIONS: &str = Format::ENDINGS;
 
+/// What queries may use; `None` is no limit for memory, and 100 GB for the disk.
+#[derive(Default)]
+pub struct Resources {
+    pub memory: Option<usize>,
+    pub disk: Option<usize>,
+}
+
+impl Resources {
+    fn runtime(&self) -> RuntimeEnvBuilder {
+        /// The consumers that an error of exhausted memory names.
+        const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(3).expect("more than 0");
+        let mut builder = RuntimeEnvBuilder::new();
+        if let Some(bytes) = self.memory {
+            let pool = TrackConsumersPool::new(GreedyMemoryPool::new(bytes), NAMED_CONSUMERS);
+            builder = builder.with_memory_pool(Arc::new(pool));
+        }
+        if let Some(bytes) = self.disk {
+            let disk = DiskManagerBuilder::default()
+                .with_mode(DiskManagerMode::OsTmpDirectory)
+                .with_max_temp_directory_size(bytes as u64);
+            builder = builder.with_disk_manager_builder(disk);
+        }
+        builder
+    }
+}
+
 /// A session in which file names and object-store addresses are tables, with these options set.
 pub async fn session(
     options: impl IntoIterator<Item = (&'static str, String)>,
     object_stores: Arc<InstrumentedObjectStoreRegistry>,
 ) -> Result<SessionContext> {
-    session_on(None, options, object_stores).await
+    session_on(None, options, object_stores, Resources::default()).await
 }
 
-/// The same with queries that run on the cluster at an address, if there is one.
+/// The same with queries that run on the cluster at an address, if there is one, and use these resources.
 pub async fn session_on(
     cluster: Option<&str>,
     options: impl IntoIterator<Item = (&'static str, String)>,
     object_stores: Arc<InstrumentedObjectStoreRegistry>,
+    resources: Resources,
 ) -> Result<SessionContext> {
     let mut config = ConfigOptions::from_env()?;
     if std::env::var_os("DATAFUSION_EXPLAIN_FORMAT").is_none() {
@@ -50,7 +80,7 @@ pub async fn session_on(
         config.execution.parquet.coerce_int96 = Some("us".into());
     }
     let config = SessionConfig::from(config).with_information_schema(true);
-    let runtime = RuntimeEnvBuilder::new().with_object_store_registry(object_stores).build_arc()?;
+    let runtime = resources.runtime().with_object_store_registry(object_stores).build_arc()?;
     runtime.register_object_store(ObjectStoreUrl::local_filesystem().as_ref(), Arc::new(LocalFiles::new()));
     let mut builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().with_emotion();

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::array::{ArrayRef, AsArray, LargeStringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use clap::Args;
@@ -98,10 +98,10 @@ pub fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-/// A column of texts in the plainest of their types.
-pub fn strings(column: &ArrayRef, name: &str) -> Result<StringArray> {
+/// A column of texts, whatever their type is.
+pub fn strings(column: &ArrayRef, name: &str) -> Result<LargeStringArray> {
     if !is_text(column.data_type()) {
         bail!("the column '{name}' holds {}, not texts: name another", column.data_type());
     }
-    Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
+    Ok(cast(column, &DataType::LargeUtf8)?.as_string::<i64>().clone())
 }

@@ -54,7 +54,7 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
         .take_while(|line| !line.is_empty())
         .find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
     let path = request.split(' ').nth(1).unwrap_or_default();
-    if path == "/api/models/owner/name/revision/main" {
+    if path == "/api/models/owner/name/revision/main?blobs=true" {
         return list(&mut stream, folder);
     }
     let name = path.strip_prefix(&format!("/owner/name/resolve/{COMMIT}/"));
@@ -92,8 +92,14 @@ fn list(stream: &mut TcpStream, folder: &Path) -> std::io::Result<()> {
 }
 
 fn classify(model: &str, home: &Path, endpoint: &str, offline: bool) -> Output {
+    emotion(&["classify", "--format", "csv", "--model", model, "I like you."], home, endpoint, offline)
+}
+
+fn emotion(arguments: &[&str], home: &Path, endpoint: &str, offline: bool) -> Output {
     Command::new(env!("CARGO_BIN_EXE_emotion"))
-        .args(["classify", "--format", "csv", "--model", model, "I like you."])
+        .args(arguments)
+        .env_remove("HF_TOKEN")
+        .env_remove("HF_HUB_CACHE")
         .env("HF_HOME", home)
         .env("HF_ENDPOINT", endpoint)
         .env("HF_HUB_OFFLINE", if offline { "1" } else { "0" })
@@ -153,4 +159,46 @@ fn a_hub_that_is_away_is_named() {
     let home = TempDir::new().unwrap();
     let output = classify("owner/name", home.path(), "http://127.0.0.1:1", false);
     assert_fails(&output, &["owner/name", "check the id and the network"]);
+}
+
+#[test]
+fn models_are_pulled_listed_and_shown() {
+    let hub = Hub::serve(golden("gelu-json"));
+    let home = TempDir::new().unwrap();
+    let run = |arguments: &[&str], offline| emotion(arguments, home.path(), &hub.endpoint, offline);
+    let printed = |output: &Output| {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(!printed(&run(&["models", "list"], false)).contains("owner"));
+    assert_fails(&run(&["models", "show", "owner/name"], false), &["owner/name", "is not in the cache", "download it"]);
+    assert_fails(&run(&["models", "pull", "owner"], false), &["'owner'", "owner/name@revision"]);
+    assert_fails(&run(&["models", "pull", "owner/name@a..b"], false), &["\"a..b\" is not a revision"]);
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+
+    let folder = printed(&run(&["models", "pull", "owner/name"], false));
+    assert!(folder.trim_end().ends_with(&format!("snapshots/{COMMIT}")), "{folder}");
+    assert!(Path::new(folder.trim_end()).join("model.safetensors").exists());
+
+    let list = printed(&run(&["models", "list"], true));
+    for part in ["owner/name", "main (01234567)", "kB", "DistilBERT", "negative, neutral, positive"] {
+        assert!(list.contains(part), "no '{part}' in {list}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&printed(&run(&["models", "list", "--format", "json"], true))).unwrap();
+    assert_eq!(
+        (&json["model"], &json["revisions"][0], &json["commit"]),
+        (&"owner/name".into(), &"main".into(), &COMMIT.into())
+    );
+
+    for model in ["owner/name", folder.trim_end()] {
+        let shown = printed(&run(&["models", "show", model], true));
+        assert!(shown.contains("DistilBERT") && shown.contains("negative, neutral, positive"), "{shown}");
+        let json = printed(&run(&["models", "show", model, "--json"], true));
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["labels"][2], "positive");
+        assert_eq!(json["weights_sha256"].as_str().map(str::len), Some(64));
+    }
+    let built_in = printed(&run(&["models", "show"], true));
+    assert!(built_in.contains("sadness, joy, love, anger, fear, surprise"), "{built_in}");
 }

@@ -218,6 +218,12 @@ fn a_threshold_leaves_texts_without_a_label_and_keeps_their_scores() {
     let held = labels.len() - labels.null_count();
     assert!(held > 0 && labels.null_count() > scores.null_count(), "{held} of 40 labels hold");
     assert!(output_of(&summary).contains(&format!("{held:>13}")), "{}", output_of(&summary));
+    let none = scores.len() - scores.null_count() - held;
+    let line = format!("  none         {none:>13}  {:>5.1} %\n", 100.0 * none as f64 / 40.0);
+    assert!(output_of(&summary).contains(&line), "{}", output_of(&summary));
+    let again = label(&input, &output, &[&more[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(output_of(&again)).unwrap();
+    assert_eq!(json["none"], none);
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&output).unwrap()).unwrap();
     let entries = reader.metadata().file_metadata().key_value_metadata().unwrap();
     let entry = entries.iter().find(|entry| entry.key == "emotion.threshold").unwrap();
@@ -552,6 +558,138 @@ fn pipes_are_read_and_closed_pipes_end_quietly() {
     assert!(!text(&printed.stderr).contains("panicked"), "{printed:?}");
 }
 
+#[cfg(unix)]
+#[test]
+fn outputs_replace_files_and_nothing_else() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+
+    let folder = Folder::new();
+    let csv = "Text\nI like you.\nI hate you.\n";
+    let input = folder.write("in.csv", csv);
+    for name in ["elsewhere/old.csv", "elsewhere/page.html"] {
+        folder.write(name, "old");
+    }
+    let link = |target: &str, name: &str| {
+        symlink(folder.path(target), folder.path(name)).unwrap();
+        folder.path(name)
+    };
+    let (linked, page) = (link("elsewhere/old.csv", "link.csv"), link("elsewhere/page.html", "link.html"));
+    let (dangling, of_input) = (link("nothing.csv", "dangling.csv"), link("in.csv", "of-input.csv"));
+    fs::hard_link(&input, folder.path("hard.csv")).unwrap();
+    let fifo = folder.path("fifo.csv");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let report = |output: &str| run(&["report", &input, "--text", "Text", "--model", SMALL, "-o", output]);
+    let eval =
+        |html: &str| run(&["eval", &input, "--text", "Text", "--label", "gold", "--model", SMALL, "--html", html]);
+
+    // Links are kept, and what they point to is replaced.
+    output_of(&label(&input, &linked, &["--quiet", "--restart"]));
+    output_of(&report(&page));
+    assert!(fs::symlink_metadata(&linked).unwrap().is_symlink() && fs::symlink_metadata(&page).unwrap().is_symlink());
+    assert!(fs::read_to_string(folder.path("elsewhere/old.csv")).unwrap().starts_with("Text,label,score\n"));
+    assert!(fs::read_to_string(folder.path("elsewhere/page.html")).unwrap().starts_with("<!DOCTYPE html>"));
+    assert_eq!(folder.files("elsewhere").keys().filter(|name| !name.starts_with('.')).count(), 2);
+
+    // An input stays what it is, by whatever name; devices, folders and links to nothing are refused.
+    let hard = folder.path("hard.csv");
+    for output in [&input, &of_input, &hard] {
+        for refused in [label(&input, output, &[]), report(output), eval(output)] {
+            assert_fails(&refused, &["choose another"]);
+        }
+    }
+    let filtered = emotion(&["label", "-", "--text", "Text", "-o", &hard, "--model", SMALL])
+        .stdin(File::open(&input).unwrap())
+        .output()
+        .unwrap();
+    assert_fails(&filtered, &["which is an input"]);
+    for output in ["/dev/zero", folder.0.path().to_str().unwrap(), &dangling] {
+        for refused in [report(output), eval(output)] {
+            assert_fails(&refused, &["cannot write to"]);
+        }
+    }
+    assert_fails(&label(&input, &dangling, &[]), &["a link to a file that does not exist"]);
+    assert_fails(&label(&input, "/dev/zero", &[]), &["'/dev/zero' is no folder"]);
+    assert_eq!(fs::read_to_string(&input).unwrap(), csv);
+
+    // A pipe is written in place.
+    let reader = Command::new("cat").arg(&fifo).stdout(Stdio::piped()).spawn().unwrap();
+    output_of(&label(&input, &fifo, &["--quiet"]));
+    let read = reader.wait_with_output().unwrap().stdout;
+    assert_eq!(read, fs::read(folder.path("elsewhere/old.csv")).unwrap());
+    let reader = Command::new("cat").arg(&fifo).stdout(Stdio::piped()).spawn().unwrap();
+    output_of(&report(&fifo));
+    assert!(reader.wait_with_output().unwrap().stdout.starts_with(b"<!DOCTYPE html>"));
+    assert!(fs::metadata(&fifo).unwrap().file_type().is_fifo());
+    output_of(&report("/dev/null"));
+    assert!(output_of(&report("/dev/stdout")).starts_with("<!DOCTYPE html>"));
+
+    // In a folder, neither.
+    fs::create_dir(folder.path("out")).unwrap();
+    link("in.csv", "out/in.csv");
+    assert_fails(&label(&input, &folder.path("out"), &["--restart"]), &["out/in.csv' is a link: remove it"]);
+    assert_eq!(fs::read_to_string(&input).unwrap(), csv);
+}
+
+#[cfg(unix)]
+#[test]
+fn commands_to_the_terminal_are_not_printed() {
+    let folder = Folder::new();
+    let input = folder.write("in/\u{1b}]0;title\u{7}a.csv", "Text\nI like you.\n");
+    let damaged = folder.write("\u{1b}[2Jb.csv", "Text\n\"\n");
+    let output = folder.path("out\u{1b}[31m");
+    for printed in [
+        label(&folder.path("in"), &output, &["--dry-run"]),
+        label(&folder.path("in"), &output, &[]),
+        label(&damaged, &folder.path("other"), &[]),
+        label(&damaged, &folder.path("other"), &["--keep-going"]),
+        run(&["report", &damaged, "--label", "Text", "-o", &folder.path("\u{1b}[1mpage.html")]),
+        run(&["eval", &input, "--text", "Text", "--label", "none"]),
+    ] {
+        assert!(!printed.stdout.contains(&0x1b) && !printed.stderr.contains(&0x1b), "{printed:?}");
+        assert!(text(&printed.stdout).contains("␛") || text(&printed.stderr).contains("␛"), "{printed:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn folders_with_odd_names_and_loops_are_labeled_but_for_these() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = Folder::new();
+    folder.write("in/a.csv", "Text\nI like you.\n");
+    folder.write("in/sub/b.csv", "Text\nI hate you.\n");
+    std::os::unix::fs::symlink(folder.path("in"), folder.path("in/sub/loop")).unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"odd-\xff.csv");
+    fs::write(Path::new(&folder.path("in")).join(odd), "Text\nOh.\n").unwrap();
+    let (input, output) = (folder.path("in"), folder.path("out"));
+    assert_fails(&label(&input, &output, &[]), &["cannot list"]);
+    let dry = label(&input, &output, &["--keep-going", "--dry-run"]);
+    assert!(output_of(&dry).contains("2 files, 2 rows to label"), "{dry:?}");
+    let kept = label(&input, &output, &["--keep-going"]);
+    assert_eq!(kept.status.code(), Some(3), "{kept:?}");
+    assert!(text(&kept.stdout).contains("2 skipped because of errors"), "{kept:?}");
+    let errors = fs::read_to_string(folder.path("out/_errors.jsonl")).unwrap();
+    assert!(errors.contains("loop") && errors.contains("is not UTF-8"), "{errors}");
+    let files: Vec<_> = folder.files("out").into_keys().collect();
+    assert_eq!(files, ["_errors.jsonl", "a.csv", "sub/b.csv"]);
+}
+
+#[test]
+fn files_named_as_the_list_of_errors_are_left_alone() {
+    let folder = Folder::new();
+    let lines = "{\"Text\":\"I like you.\"}\n";
+    let input = folder.write("_errors.jsonl", lines);
+    let out = folder.path("out");
+    assert_fails(&label(&input, &out, &[]), &["_errors.jsonl", "rename it"]);
+    output_of(&label(&input, &folder.path("labeled.jsonl"), &["--quiet"]));
+    folder.write("in/a.jsonl", lines);
+    let foreign = folder.write("out/_errors.jsonl", lines);
+    let kept = label(&folder.path("in"), &out, &["--keep-going"]);
+    assert_fails(&kept, &["out/_errors.jsonl' would list what is skipped, but it is another file"]);
+    output_of(&label(&folder.path("in"), &out, &["--quiet"]));
+    assert_eq!(fs::read_to_string(foreign).unwrap(), lines);
+}
+
 /// A file of types that Arrow has no equal of, or more than one.
 fn foreign_parquet() -> Vec<u8> {
     let schema = "message schema {
@@ -723,22 +861,36 @@ fn file_names_may_have_any_character() {
     assert!(Path::new(&folder.path("typed/tab\tx.json")).exists());
 }
 
+/// A number in Avro's encoding: zigzag, seven bits a byte.
+fn avro_number(value: i64) -> Vec<u8> {
+    let (mut zigzag, mut bytes) = (((value << 1) ^ (value >> 63)).cast_unsigned(), Vec::new());
+    while zigzag > 127 {
+        bytes.push(u8::try_from(zigzag & 127).unwrap() | 128);
+        zigzag >>= 7;
+    }
+    bytes.push(u8::try_from(zigzag).unwrap());
+    bytes
+}
+
+fn avro_bytes(bytes: &[u8]) -> Vec<u8> {
+    [avro_number(bytes.len().try_into().unwrap()), bytes.to_vec()].concat()
+}
+
+/// A file of this schema in two blocks with the same rows.
+fn avro(schema: &str, rows: &[Vec<u8>]) -> Vec<u8> {
+    let sync = [7_u8; 16];
+    let schema = [avro_number(1), avro_bytes(b"avro.schema"), avro_bytes(schema.as_bytes()), avro_number(0)].concat();
+    let content = rows.concat();
+    let counts = [rows.len(), content.len()].map(|count| avro_number(count.try_into().unwrap()));
+    let block = [counts.concat(), content, sync.to_vec()].concat();
+    [b"Obj\x01".to_vec(), schema, sync.to_vec(), block.clone(), block].concat()
+}
+
 #[test]
 fn avro_that_is_cut_short_is_refused() {
     let folder = Folder::new();
     let schema = r#"{"type":"record","name":"row","fields":[{"name":"Text","type":"string"}]}"#;
-    // Lengths below 64 are one byte in Avro's encoding of numbers, others two.
-    let number = |value: usize| -> Vec<u8> {
-        let byte = |value: usize| u8::try_from(value).unwrap();
-        let zigzag = value << 1;
-        if zigzag < 128 { vec![byte(zigzag)] } else { vec![byte(zigzag & 127) | 128, byte(zigzag >> 7)] }
-    };
-    let string = |text: &str| [number(text.len()), text.as_bytes().to_vec()].concat();
-    let sync = [7_u8; 16];
-    let header = [b"Obj\x01".to_vec(), number(1), string("avro.schema"), string(schema), number(0), sync.to_vec()];
-    let texts = [string("I like you."), string("Oh.")].concat();
-    let block = [number(2), number(texts.len()), texts, sync.to_vec()].concat();
-    let whole = [header.concat(), block.clone(), block].concat();
+    let whole = avro(schema, &[avro_bytes(b"I like you."), avro_bytes(b"Oh.")]);
     let input = folder.write("a.avro", &whole);
     let summary = label(&input, &folder.path("a.parquet"), &[]);
     assert!(output_of(&summary).starts_with("4 rows"), "{summary:?}");
@@ -746,6 +898,42 @@ fn avro_that_is_cut_short_is_refused() {
         let input = folder.write("cut.avro", &whole[..whole.len() - cut]);
         assert_fails(&label(&input, &folder.path("cut.parquet"), &[]), &["cut.avro", "ends within a block"]);
     }
+}
+
+#[test]
+fn avro_keeps_its_types() {
+    let folder = Folder::new();
+    let schema = r#"{"type":"record","name":"row","fields":[
+        {"name":"Text","type":["null","string"]},
+        {"name":"id","type":"long"},
+        {"name":"at","type":{"type":"long","logicalType":"timestamp-micros"}},
+        {"name":"local","type":{"type":"long","logicalType":"local-timestamp-millis"}},
+        {"name":"day","type":{"type":"int","logicalType":"date"}},
+        {"name":"time","type":{"type":"int","logicalType":"time-millis"}},
+        {"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":10,"scale":2}},
+        {"name":"mood","type":{"type":"enum","name":"mood","symbols":["good","bad"]}},
+        {"name":"stars","type":["null","double"]},
+        {"name":"raw","type":"bytes"},
+        {"name":"tags","type":{"type":"array","items":"string"}},
+        {"name":"of","type":{"type":"record","name":"of","fields":[{"name":"ok","type":"boolean"}]}},
+        {"name":"counts","type":{"type":"map","values":"int"}}
+    ]}"#;
+    let row = |text: Option<&str>, id: i64| {
+        let text = text.map_or(avro_number(0), |text| [avro_number(1), avro_bytes(text.as_bytes())].concat());
+        let stars = [avro_number(1), 2.5_f64.to_le_bytes().to_vec()].concat();
+        let tags = [avro_number(1), avro_bytes(b"new"), avro_number(0)].concat();
+        let counts = [avro_number(1), avro_bytes(b"likes"), avro_number(3), avro_number(0)].concat();
+        let numbers = [id, 1_700_000_000_123_456, 1_700_000_000_123, 19_675, 3_600_000].map(avro_number).concat();
+        let rest = [avro_bytes(&[0x30, 0x39]), avro_number(1), stars, avro_bytes(&[1, 255]), tags, vec![1], counts];
+        [text, numbers, rest.concat()].concat()
+    };
+    let input = folder.write("a.avro", avro(schema, &[row(Some("I like you."), 1 << 60), row(None, -1)]));
+    let output = folder.path("a.parquet");
+    output_of(&label(&input, &output, &["--columns", "truncated"]));
+    let labeled = read_parquet(&output);
+    let types: Vec<_> = labeled.schema().fields().iter().map(|field| format!("{}", field.data_type())).collect();
+    let expected: [&str; 0] = [];
+    assert_eq!(types, expected);
 }
 
 #[test]
@@ -851,7 +1039,7 @@ fn a_job_killed_at_fifty_moments_ends_with_the_same_bytes() {
     for name in ["a.parquet", "b/c.parquet", "d.parquet"] {
         folder.write(&format!("in/{name}"), parquet(&rows(6_000), 2_000));
     }
-    assert_kills_change_nothing(&folder, 50);
+    assert_kills_change_nothing(&folder, &[], 50);
 }
 
 #[test]
@@ -861,14 +1049,36 @@ fn a_job_of_many_small_files_that_is_killed_ends_with_the_same_bytes() {
         let rows = (0..20).map(|row| format!("{row},Number {row} of {file} makes me happy.\n"));
         folder.write(&format!("in/{file:03}.csv"), format!("id,Text\n{}", rows.collect::<String>()));
     }
-    assert_kills_change_nothing(&folder, 10);
+    assert_kills_change_nothing(&folder, &[], 10);
+}
+
+#[test]
+fn jobs_of_every_writer_that_are_killed_end_with_the_same_bytes() {
+    let folder = Folder::new();
+    let table = folder.write("table.parquet", parquet(&rows(3_000).project(&[0, 1]).unwrap(), 1_000));
+    for format in ["csv", "tsv", "json", "arrow"] {
+        // Each format is copied, and encoded from Parquet.
+        let copied = Folder::new();
+        let input = copied.path(&format!("in/a.{format}"));
+        output_of(&label(&table, &input, &["--columns", "score=other", "--quiet"]));
+        fs::remove_dir_all(copied.path(&format!("in/.a.{format}.emotion"))).unwrap();
+        assert_kills_change_nothing(&copied, &[], 5);
+        let encoded = Folder::new();
+        fs::create_dir(encoded.path("in")).unwrap();
+        fs::copy(&table, encoded.path("in/a.parquet")).unwrap();
+        assert_kills_change_nothing(&encoded, &["--format", format], 5);
+    }
+    let compressed = Folder::new();
+    output_of(&label(&table, &compressed.path("in/a.csv.gz"), &["--columns", "score=other", "--quiet"]));
+    fs::remove_dir_all(compressed.path("in/.a.csv.gz.emotion")).unwrap();
+    assert_kills_change_nothing(&compressed, &[], 5);
 }
 
 /// Kills jobs that label the folder `in` so many times, and compares what they come to.
-fn assert_kills_change_nothing(folder: &Folder, least_kills: u32) {
+fn assert_kills_change_nothing(folder: &Folder, more: &[&str], least_kills: u32) {
     let input = folder.path("in");
     let started = Instant::now();
-    let whole = label_command(&input, &folder.path("whole"), &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let whole = label_command(&input, &folder.path("whole"), more).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let begun = folder.path("whole/.emotion/job.json");
     wait_for(|| Path::new(&begun).exists());
     let (start, claimed) = (started.elapsed(), Instant::now());
@@ -884,7 +1094,7 @@ fn assert_kills_change_nothing(folder: &Folder, least_kills: u32) {
         let output = format!("out-{round}");
         let killed_before = kills;
         loop {
-            let mut child = label_command(&input, &folder.path(&output), &[]);
+            let mut child = label_command(&input, &folder.path(&output), more);
             let mut child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
             // After enough kills it may come to its end.
             if kills < least_kills {
@@ -949,7 +1159,7 @@ fn an_interrupted_job_says_how_to_go_on_and_does() {
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let stopped = child.wait_with_output().unwrap();
     assert_eq!(stopped.status.code(), Some(130));
-    assert!(text(&stopped.stderr).contains("the same command goes on from there"), "{stopped:?}");
+    assert!(text(&stopped.stderr).contains("run the same command again"), "{stopped:?}");
     assert!(folder.files("out").is_empty());
     let plan = label(&input, &output, &["--dry-run"]);
     assert!(output_of(&plan).contains(" rows done\n"), "{plan:?}");
@@ -980,7 +1190,7 @@ fn what_was_made_otherwise_is_refused_until_restarted() {
     folder.write("out/a.parquet", "changed");
     assert_fails(&label(&inputs, &output, &[]), &["a.parquet' has changed since it was written"]);
     folder.write("other/a.parquet", "somebody's");
-    assert_fails(&label(&inputs, &folder.path("other"), &[]), &["is there already, and was not made by this job"]);
+    assert_fails(&label(&inputs, &folder.path("other"), &[]), &["already exists, and was not written by this job"]);
     assert_eq!(fs::read_to_string(folder.path("other/a.parquet")).unwrap(), "somebody's");
 }
 
@@ -1016,7 +1226,7 @@ fn wrong_inputs_say_what_to_do() {
     let here = emotion(&["label", "un*.csv", "--text", "body", "-o", "out"]).current_dir(folder.0.path()).output();
     assert_fails(&here.unwrap(), &["cannot label 'uneven.csv'"]);
     let text_file = folder.write("notes.txt", "no table");
-    assert_fails(&label(&text_file, &output, &[]), &["is no table", ".parquet"]);
+    assert_fails(&label(&text_file, &output, &[]), &["is not a table", ".parquet"]);
     assert!(!Path::new(&output).join("in.parquet").exists());
     assert_eq!(label(&input, &output, &["--columns", "feeling"]).status.code(), Some(2));
 }
@@ -1044,7 +1254,7 @@ fn damaged_files_stop_the_job_or_are_set_aside() {
 
     let kept_going = label(&input, &output, &["--keep-going"]);
     assert_eq!(kept_going.status.code(), Some(3), "{}", text(&kept_going.stderr));
-    assert!(text(&kept_going.stdout).contains("2 set aside"), "{}", text(&kept_going.stdout));
+    assert!(text(&kept_going.stdout).contains("2 skipped"), "{}", text(&kept_going.stdout));
     assert_eq!(read_parquet(&folder.path("out/a.parquet")).num_rows(), 60);
     let rest = read_parquet(&folder.path("out/b.parquet"));
     assert_eq!(rest.num_rows(), 40);
@@ -1083,20 +1293,27 @@ fn bytes(file: &[u8]) -> bytes::Bytes {
 #[test]
 fn a_full_disk_stops_the_job_and_loses_nothing() {
     let folder = Folder::new();
-    let input = folder.write("in.parquet", parquet(&rows(20_000), 5_000));
-    let output = folder.path("out");
-    // A limit on the size of files stands in for the disk's: writes fail in the middle of the output.
-    let script = "trap '' XFSZ; ulimit -f 40; exec \"$0\" \"$@\"";
-    let limited = Command::new("sh")
-        .args(["-c", script, env!("CARGO_BIN_EXE_emotion"), "label", &input, "--text", "Text", "-o", &output])
-        .args(["--model", SMALL, "--commit-every", "0"])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    assert_fails(&limited, &["the same command goes on", "cannot write", "File too large"]);
-    assert!(folder.files("out").is_empty());
-    output_of(&label(&input, &output, &[]));
-    assert_eq!(read_parquet(&folder.path("out/in.parquet")).num_rows(), 20_000);
+    let table = folder.write("in.parquet", parquet(&rows(20_000).project(&[0, 1]).unwrap(), 5_000));
+    for format in ["parquet", "csv", "tsv", "json", "arrow"] {
+        // The first writer encodes, the second copies.
+        let (encoded, copied) = (folder.path(&format!("a.{format}")), folder.path(&format!("b.{format}")));
+        for (input, output, column) in [(&table, &encoded, "score"), (&encoded, &copied, "score=other")] {
+            let columns = ["--columns", column];
+            // A limit on the size of files stands in for the disk's: writes fail in the middle of the output.
+            let script = "trap '' XFSZ; ulimit -f 80; exec \"$0\" \"$@\"";
+            let limited = Command::new("sh")
+                .args(["-c", script, env!("CARGO_BIN_EXE_emotion"), "label", input, "--text", "Text", "-o", output])
+                .args(["--model", SMALL, "--commit-every", "0"])
+                .args(columns)
+                .current_dir(root())
+                .output()
+                .unwrap();
+            assert_fails(&limited, &["run the same command again", "cannot write", "File too large"]);
+            assert!(!Path::new(output).exists());
+            output_of(&label(input, output, &columns));
+            assert!(fs::metadata(output).unwrap().len() > 80 << 10, "{output}");
+        }
+    }
 }
 
 #[test]

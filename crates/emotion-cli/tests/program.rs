@@ -224,7 +224,8 @@ fn eval_measures_a_model() {
         assert!(json[key].as_f64().unwrap() > 0.0, "{key}");
     }
     let page = fs::read_to_string(page).unwrap();
-    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("0.7500") && !page.contains("http"), "{page}");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("0.7500") && !page.contains("://"), "{page}");
+    assert!(page.contains("http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'"), "{page}");
 
     assert_fails(
         &run(&["eval", &file, "--text", "texts", "--label", "feeling"]),
@@ -238,6 +239,34 @@ fn eval_measures_a_model() {
     let page = folder.path().join("nowhere/page.html");
     let page = [&arguments[..], &["--html", page.to_str().unwrap()]].concat();
     assert_fails(&run(&page), &["cannot write", "nowhere/page.html"]);
+}
+
+#[test]
+fn eval_keeps_going_after_files_that_cannot_be_read() {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let good = write("good.csv", "text,feeling\nI am so happy for you!,joy\nI was terrified of the dark.,fear\n");
+    // The second row has a label that the model does not know, after one that counts.
+    let unknown = write("unknown.csv", "text,feeling\nI like you.,joy\nI like you.,envy\n");
+    let damaged = write("damaged.parquet", "PAR1 this is no table PAR1");
+    let files = [&*unknown, &damaged, &good];
+    let options = ["--text", "text", "--label", "feeling", "--format", "json"];
+    let arguments = [&["eval"], &files[..], &options].concat();
+    assert_fails(&run(&arguments), &["unknown.csv", "envy"]);
+    let kept = run(&[&arguments[..], &["--keep-going"]].concat());
+    assert_eq!(kept.status.code(), Some(3), "{kept:?}");
+    let said = text(&kept.stderr);
+    assert!(said.contains("Skipped: in '") && said.contains("damaged.parquet"), "{said}");
+    let alone = run(&[&["eval", &good], &options[..]].concat());
+    let measured = |json: &[u8]| {
+        let json: serde_json::Value = serde_json::from_slice(json).unwrap();
+        ["test_samples", "skipped_rows", "test_accuracy", "test_loss", "confusion_matrix"].map(|key| json[key].clone())
+    };
+    assert_eq!(measured(&kept.stdout), measured(&alone.stdout));
 }
 
 #[test]
@@ -374,7 +403,7 @@ fn report_leaves_out_what_is_no_time() {
     fs::write(&table, format!("label,at\n{times}")).unwrap();
     output_of(&run(&["report", &table, "--label", "label", "--time", "at", "-o", &page]));
     let html = fs::read_to_string(&page).unwrap();
-    for part in ["3 texts are not on the chart", "2024-03-30 22:00: 1", "2024-03-30 00:00: 1", "shown in UTC"] {
+    for part in ["3 texts are not in the chart", "2024-03-30 22:00: 1", "2024-03-30 00:00: 1", "shown in UTC"] {
         assert!(html.contains(part), "no '{part}' in {html}");
     }
     fs::write(&table, "label,at\njoy,03/31/2024\njoy,\n").unwrap();
@@ -410,10 +439,11 @@ fn report_draws_a_page() {
     assert_eq!(output_of(&drawn), "", "the standard output stays clean");
     let html = fs::read_to_string(&page).unwrap();
     assert!(html.starts_with("<!DOCTYPE html>") && html.contains("<h1>A &lt;b&gt;</h1>"), "{html}");
-    for part in ["270 labeled texts, 12 rows without a label", "Most doubtful", "product review", "<svg"] {
+    for part in ["270 labeled texts, 12 rows without a label", "Lowest scores", "product review", "<svg"] {
         assert!(html.contains(part), "no '{part}'");
     }
-    assert!(!html.contains("http"), "nothing from elsewhere");
+    assert!(!html.contains("://"), "nothing from elsewhere");
+    assert!(html.contains("http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'"), "{html}");
 
     // Labels that are there already need no model.
     let labeled = folder.path().join("labeled.csv");

@@ -65,9 +65,10 @@ fn product(isa: Isa, precision: Precision, [rows, inputs, outputs]: [usize; 3]) 
 mod peak {
     use std::arch::asm;
     use std::arch::x86_64::{
-        __m256, __m256i, __m512, __m512bh, __m512i, _mm256_fmadd_ps, _mm256_set1_epi8, _mm256_set1_epi16,
-        _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm512_dpbf16_ps, _mm512_dpbusd_epi32,
-        _mm512_fmadd_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+        __m256, __m256i, __m512, __m512bh, __m512i, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_set1_epi8,
+        _mm256_set1_epi16, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm512_dpbf16_ps,
+        _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_setzero_si512,
     };
     use std::hint::black_box;
     use std::mem::transmute;
@@ -83,7 +84,8 @@ mod peak {
         // SAFETY: an `Isa` exists only if this machine has its instructions.
         Some(match (isa.name(), precision) {
             ("avx2", Precision::Int8) => || unsafe { bytes_of_avx2() },
-            ("avx2", _) => || unsafe { floats_of_avx2() },
+            ("avxvnni", Precision::Int8) => || unsafe { bytes_of_avx_vnni() },
+            ("avx2" | "avxvnni", _) => || unsafe { floats_of_avx2() },
             #[cfg(target_os = "linux")]
             ("amx", Precision::Int8) => || unsafe { bytes_of_amx() },
             #[cfg(target_os = "linux")]
@@ -127,6 +129,19 @@ mod peak {
                         options(nomem, nostack, preserves_flags)
                     );
                 }
+            }
+        }
+        black_box(sums);
+        REPEATS * SUMS * 32
+    }
+
+    #[target_feature(enable = "avx2,avxvnni")]
+    fn bytes_of_avx_vnni() -> usize {
+        let (x, y) = (black_box(_mm256_set1_epi8(3)), black_box(_mm256_set1_epi8(5)));
+        let mut sums: [__m256i; SUMS] = black_box([_mm256_setzero_si256(); SUMS]);
+        for _ in 0..REPEATS {
+            for sum in &mut sums {
+                *sum = _mm256_dpbusd_avx_epi32(*sum, x, y);
             }
         }
         black_box(sums);
@@ -213,7 +228,63 @@ mod peak {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+/// As above.
+#[cfg(target_arch = "aarch64")]
+#[expect(unsafe_code, reason = "the instructions are asked for by name")]
+mod peak {
+    use std::arch::aarch64::{int32x4_t, vdupq_n_s32};
+    use std::arch::asm;
+    use std::hint::black_box;
+
+    use emotion_kernels::{Isa, Precision};
+
+    /// Sums in flight: more than the latency of an instruction times the number of units that execute it.
+    const SUMS: usize = 24;
+    const REPEATS: usize = 100_000;
+
+    /// A run that returns its number of multiply-adds; `None` if the machine lacks the instructions.
+    pub fn multiply_adds(isa: Isa, precision: Precision) -> Option<fn() -> usize> {
+        // SAFETY: an `Isa` exists only if this machine has its instructions.
+        Some(match (isa.name(), precision) {
+            ("portable", Precision::Int8) => return None,
+            ("dotprod", Precision::Int8) => || unsafe { sdot() },
+            (_, Precision::Int8) => || unsafe { smmla() },
+            ("bf16", Precision::Bfloat16) => || unsafe { bfmlalb() },
+            _ => || unsafe { fmla() },
+        })
+    }
+
+    macro_rules! peak {
+        ($name:ident: $features:literal, $instruction:literal, $multiply_adds:literal) => {
+            #[target_feature(enable = $features)]
+            fn $name() -> usize {
+                let (x, y) = (black_box(vdupq_n_s32(0)), black_box(vdupq_n_s32(0)));
+                let mut sums: [int32x4_t; SUMS] = black_box([vdupq_n_s32(0); SUMS]);
+                for _ in 0..REPEATS {
+                    for sum in &mut sums {
+                        // SAFETY: the function has the target feature; the instruction touches only these registers.
+                        unsafe {
+                            asm!(
+                                $instruction,
+                                sum = inout(vreg) *sum, x = in(vreg_low16) x, y = in(vreg) y,
+                                options(pure, nomem, nostack, preserves_flags)
+                            );
+                        }
+                    }
+                }
+                black_box(sums);
+                REPEATS * SUMS * $multiply_adds
+            }
+        };
+    }
+
+    peak!(fmla: "neon", "fmla {sum:v}.4s, {y:v}.4s, {x:v}.s[0]", 4);
+    peak!(sdot: "neon,dotprod", "sdot {sum:v}.4s, {y:v}.16b, {x:v}.4b[0]", 16);
+    peak!(smmla: "neon,i8mm", "smmla {sum:v}.4s, {x:v}.16b, {y:v}.16b", 32);
+    peak!(bfmlalb: "neon,bf16", "bfmlalb {sum:v}.4s, {y:v}.8h, {x:v}.h[0]", 4);
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod peak {
     use emotion_kernels::{Isa, Precision};
 

@@ -29,11 +29,14 @@ const SMALL_SHAPES: Shapes = Shapes {
     norms: [[2, 17], [1, 3]],
 };
 
+const ACTIVATIONS: [Activation; 6] =
+    [Activation::None, Activation::Relu, Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Tanh];
+
 fn main() {
     let shapes = if std::env::args().nth(1).as_deref() == Some("small") { SMALL_SHAPES } else { SHAPES };
     for isa in Isa::available() {
         for precision in Precision::ALL {
-            for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
+            for activation in ACTIVATIONS {
                 let operation = format!("matmul-{activation:?}").to_lowercase();
                 print(
                     isa,

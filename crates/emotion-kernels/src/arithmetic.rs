@@ -84,7 +84,7 @@ macro_rules! dispatch {
         match $isa.level() {
             // SAFETY: an `Isa` exists only if this machine has its instructions.
             #[cfg(target_arch = "x86_64")]
-            $crate::isa::Level::Avx2 => unsafe { avx2($($name),*) },
+            $crate::isa::Level::Avx2 | $crate::isa::Level::AvxVnni => unsafe { avx2($($name),*) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             $crate::isa::Level::Avx512
@@ -187,9 +187,81 @@ pub(crate) fn gelu<A: Arithmetic>(x: f32) -> f32 {
     x * if x < -LIMIT { 0.0 } else { phi }
 }
 
+/// `x · σ(argument)` with the sigmoid `σ`.
+///
+/// Below -87 the sigmoid is 0, so that the product with the largest numbers is 0, too.
+#[inline(always)]
+fn gated<A: Arithmetic>(x: f32, argument: f32) -> f32 {
+    let sigmoid = 1.0 / (1.0 + exp::<A>(-argument));
+    x * if argument < -87.0 { 0.0 } else { sigmoid }
+}
+
+/// The sigmoid linear unit `x · σ(x)`, relative error below 1e-6.
+#[inline(always)]
+pub(crate) fn silu<A: Arithmetic>(x: f32) -> f32 {
+    gated::<A>(x, x)
+}
+
+/// The Gaussian error linear unit with the hyperbolic tangent: `½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))`, absolute
+/// error below 1e-6.
+///
+/// It is `x · σ(2 √(2/π) (x + 0.044715 x³))`, because `½ (1 + tanh(u)) = σ(2 u)`.
+#[inline(always)]
+pub(crate) fn gelu_tanh<A: Arithmetic>(x: f32) -> f32 {
+    const LINEAR: f32 = 1.595_769;
+    const CUBIC: f32 = 0.071_354_814;
+    gated::<A>(x, x * A::multiply_add(x * x, CUBIC, LINEAR))
+}
+
+/// The hyperbolic tangent, absolute error below 1e-6.
+#[inline(always)]
+pub(crate) fn tanh<A: Arithmetic>(x: f32) -> f32 {
+    let power = exp::<A>(-2.0 * x.abs());
+    ((1.0 - power) / (1.0 + power)).copysign(x)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn activations_of_the_exponential_are_close_everywhere() {
+        let silu_of = |x: f64| x / (1.0 + (-x).exp());
+        let gelu_of = |x: f64| {
+            let argument = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+            0.5 * x * (1.0 + argument.tanh())
+        };
+        for i in -100_000..=100_000 {
+            let x = i as f32 / 1000.0;
+            let exact = f64::from(x);
+            for (name, ours, exact) in [
+                ("silu", [silu::<Fused>(x), silu::<Native>(x)], silu_of(exact)),
+                ("gelu_tanh", [gelu_tanh::<Fused>(x), gelu_tanh::<Native>(x)], gelu_of(exact)),
+                ("tanh", [tanh::<Fused>(x), tanh::<Native>(x)], exact.tanh()),
+            ] {
+                for ours in ours {
+                    let error = (f64::from(ours) - exact).abs() / exact.abs().max(1.0);
+                    assert!(error < 1e-6, "{name}({x}): {ours}, not {exact}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn activations_of_the_exponential_hide_no_overflow() {
+        for unit in [silu::<Fused>, gelu_tanh::<Fused>, silu::<Native>, gelu_tanh::<Native>] {
+            assert!(unit(f32::NAN).is_nan());
+            assert!(!unit(f32::NEG_INFINITY).is_finite());
+            assert_eq!(unit(f32::INFINITY).to_bits(), f32::INFINITY.to_bits());
+            assert!((unit(1e30) / 1e30 - 1.0).abs() < 1e-6);
+            assert!(unit(-3e38).abs() < 1e-6);
+            assert_eq!(unit(0.0).to_bits(), 0);
+        }
+        assert!(tanh::<Fused>(f32::NAN).is_nan());
+        for (x, exact) in [(f32::NEG_INFINITY, -1.0_f32), (-1e30, -1.0), (1e30, 1.0)] {
+            assert_eq!(tanh::<Fused>(x).to_bits(), exact.to_bits());
+        }
+    }
 
     #[test]
     fn exp_is_close_everywhere() {

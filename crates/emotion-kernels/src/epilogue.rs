@@ -1,6 +1,6 @@
 //! The epilogue of a product: from sums to stored values.
 
-use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu};
+use crate::arithmetic::{Arithmetic, LANES, Lanes, gelu, gelu_tanh, silu, tanh};
 use crate::layout::RowsMut;
 
 /// The function that is applied to each value of a product.
@@ -13,6 +13,12 @@ pub enum Activation {
     Gelu,
     /// `max(x, 0)`; NaN stays NaN.
     Relu,
+    /// The Gaussian error linear unit with the hyperbolic tangent in place of the error function, to within 1e-6.
+    GeluTanh,
+    /// The sigmoid linear unit `x / (1 + e⁻ˣ)`, to within 1e-6 of the larger of 1 and its value.
+    Silu,
+    /// The hyperbolic tangent, to within 1e-6.
+    Tanh,
 }
 
 /// A number format in which a product is stored.
@@ -79,6 +85,9 @@ impl<T: Output> Tile<'_, T> {
             Activation::Gelu => values.iter_mut().for_each(|value| *value = gelu::<A>(*value)),
             // `f32::max` would turn NaN into 0.
             Activation::Relu => values.iter_mut().for_each(|value| *value = if *value < 0.0 { 0.0 } else { *value }),
+            Activation::GeluTanh => values.iter_mut().for_each(|value| *value = gelu_tanh::<A>(*value)),
+            Activation::Silu => values.iter_mut().for_each(|value| *value = silu::<A>(*value)),
+            Activation::Tanh => values.iter_mut().for_each(|value| *value = tanh::<A>(*value)),
         }
         let out = &mut self.out[row * self.stride..];
         match out.first_chunk_mut::<LANES>() {

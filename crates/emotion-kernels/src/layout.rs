@@ -77,18 +77,25 @@ pub(crate) type Group = Line<[i8; 4]>;
 pub(crate) struct ByteLayout {
     /// The offset that is added to each byte of a [`Quad`], modulo 256.
     pub offset: u8,
-    /// The index in a [`Group`] of the weight of an output (of 16) for an input (of 4).
+    /// The number of steps that are multiplied at once. The depth of rows and panels is a multiple of it.
+    pub steps: usize,
+    /// The number of rows that are multiplied at once. They are interleaved: `steps` steps of each in turn.
+    pub rows: usize,
+    /// The index in `steps` [`Group`]s of the weight of an output (of 16) for an input (of four per step).
     pub place: fn(usize, usize) -> usize,
 }
 
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the portable dot step uses only one of them"))]
+#[allow(dead_code, reason = "an architecture uses only some of them")]
 impl ByteLayout {
     /// The 16 weights of each input are adjacent.
-    pub(crate) const BY_INPUT: Self = Self { offset: 0, place: |output, input| input * LANES + output };
+    pub(crate) const BY_INPUT: Self =
+        Self { offset: 0, steps: 1, rows: 1, place: |output, input| input * LANES + output };
     /// The four weights of each output are adjacent.
-    pub(crate) const BY_OUTPUT: Self = Self { offset: 0, place: |output, input| output * 4 + input };
+    pub(crate) const BY_OUTPUT: Self = Self { offset: 0, steps: 1, rows: 1, place: |output, input| output * 4 + input };
     /// As [`Self::BY_OUTPUT`], for instructions whose inputs are unsigned.
     pub(crate) const BY_OUTPUT_UNSIGNED: Self = Self { offset: 128, ..Self::BY_OUTPUT };
+    /// The eight weights of each output that multiply two steps are adjacent, and rows are interleaved in pairs.
+    pub(crate) const ROW_PAIRS: Self = Self { offset: 0, steps: 2, rows: 2, place: |output, input| output * 8 + input };
 }
 
 /// Packs a row-major matrix of `inputs` columns into panels. A step `P` holds `per_step` inputs of 16 outputs; `set`

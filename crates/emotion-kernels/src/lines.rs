@@ -30,7 +30,7 @@ pub(crate) fn words<T: Word>(lines: &mut Vec<Line<T>>, count: usize) -> &mut [T]
 }
 
 /// The words of `lines`, end to end.
-fn as_words<T: Word>(lines: &mut [Line<T>]) -> &mut [T] {
+pub(crate) fn as_words<T: Word>(lines: &mut [Line<T>]) -> &mut [T] {
     const { assert!(size_of::<T>() == 4 && size_of::<Line<T>>() == 64) };
     // SAFETY: a line is sixteen words without padding.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), 16 * lines.len()) }

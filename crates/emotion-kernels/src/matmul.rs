@@ -190,6 +190,15 @@ mod tests {
     use crate::isa::Level;
     use crate::layout::Rows;
 
+    const ACTIVATIONS: [Activation; 6] = [
+        Activation::None,
+        Activation::Gelu,
+        Activation::Relu,
+        Activation::GeluTanh,
+        Activation::Silu,
+        Activation::Tanh,
+    ];
+
     fn values(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
         let mut next = || {
@@ -260,7 +269,7 @@ mod tests {
             let (x, weight) = (values(rows * inputs, seed), values(outputs * inputs, !seed));
             let bias = values(outputs, seed ^ 5);
             let panels = float32::pack(&weight, inputs);
-            for activation in [Activation::None, Activation::Gelu, Activation::Relu] {
+            for activation in ACTIVATIONS {
                 // The fused arithmetic compiled without its instructions is the reference for the fused instruction
                 // sets.
                 let mut oracle = vec![0.0; rows * outputs];
@@ -370,7 +379,7 @@ mod tests {
             };
             // AMX adds in a different order.
             for isa in Isa::available().into_iter().filter(|isa| isa.level() != Level::Amx) {
-                for activation in [Activation::None, Activation::Gelu, Activation::Relu] {
+                for activation in ACTIVATIONS {
                     let y = run_in(Precision::Bfloat16, isa, &x, &weight, &bias, inputs, activation);
                     let expected = run(isa, &swapped(&x), &swapped(&weight), &bias, even, activation);
                     prop_assert_eq!(bits(&y), bits(&expected), "{}", isa.name());

@@ -25,6 +25,8 @@ pub mod json_text;
 pub mod lfs;
 #[cfg(feature = "job")]
 pub mod local_files;
+#[cfg(feature = "job")]
+pub mod local_output;
 pub mod metadata;
 #[cfg(feature = "job")]
 pub mod object;

@@ -7,13 +7,16 @@ use arrow::array::{LargeStringBuilder, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 
-use crate::error::FileError;
+use crate::error::{Fault, FileError, Place};
 use crate::options::Options;
 use crate::step::{Copier, CopyStep, Need, TextBatch, TextReader, TextStep, chunk};
 use crate::text_encoding::TextEncoding;
 
 /// Bytes of texts or records that are collected for one batch.
 const BATCH_BYTES: usize = 16 << 20;
+
+/// Bytes of a record at most: a line without an end, or a quote that is not closed, does not fill the memory.
+const LONGEST_RECORD: usize = 128 << 20;
 
 /// A piece of the input: a record with its line end, or bytes between records.
 pub(crate) struct Record<'a> {
@@ -100,6 +103,16 @@ impl Buffer {
     /// Whether nothing follows.
     pub fn is_last(&self) -> bool {
         self.is_last
+    }
+
+    /// Asks for the next chunk of a record, unless the record is too long already; it begins at `place`.
+    pub fn more(&self, place: impl FnOnce() -> Place) -> Result<Scan<'static>, FileError> {
+        if self.rest().len() <= LONGEST_RECORD {
+            return Ok(Scan::More);
+        }
+        let what = format!("a record is longer than {} MiB", LONGEST_RECORD >> 20);
+        let advice = "end each record with a line break, and close its quotes";
+        Err(FileError::Damaged(Fault::new(what, place(), advice)))
     }
 
     fn push(&mut self, chunk: &[u8]) {

@@ -35,7 +35,6 @@ pub(crate) struct TokenizerFiles {
 
 impl TokenizerFiles {
     /// The names of all files that may describe a tokenizer.
-    #[cfg(feature = "hub")]
     pub(crate) const NAMES: [&'static str; 9] = [
         "tokenizer.json",
         "vocab.txt",
@@ -68,13 +67,26 @@ impl TokenizerFiles {
 
     /// The SHA-256 of all files, one after another.
     pub(crate) fn sha256(&self) -> [u8; 32] {
-        let vocabulary = [&self.json, &self.pieces, &self.byte_pairs, &self.merges];
-        let vocabulary = vocabulary.into_iter().chain([&self.sentence_pieces, &self.deberta_pieces]);
-        let settings = [&self.config, &self.special_tokens, &self.added_tokens];
         let mut hash = Sha256::new();
-        for bytes in vocabulary.chain(settings).flatten() {
+        for (_, bytes) in self.files() {
             hash.update(bytes);
         }
         hash.finalize().into()
+    }
+
+    /// The files that are there, with their names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let files = [
+            &self.json,
+            &self.pieces,
+            &self.byte_pairs,
+            &self.merges,
+            &self.sentence_pieces,
+            &self.deberta_pieces,
+            &self.config,
+            &self.special_tokens,
+            &self.added_tokens,
+        ];
+        Self::NAMES.into_iter().zip(files).filter_map(|(name, bytes)| Some((name, &**bytes.as_ref()?)))
     }
 }

@@ -125,6 +125,9 @@ fn parse(bytes: &[u8]) -> Result<Model, String> {
     if model.algorithm != 1 {
         return Err("its pieces are not those of the Unigram algorithm".into());
     }
+    if model.pieces.is_empty() {
+        return Err("it has no pieces".into());
+    }
     Ok(model)
 }
 

@@ -56,6 +56,24 @@ impl WeightFiles {
         })
     }
 
+    /// The files that hold tensors, with their names.
+    pub(crate) fn files(&self) -> Vec<(&str, &[u8])> {
+        match self {
+            Self::Single(bytes) => vec![(SAFETENSORS, bytes)],
+            Self::Sharded { shards, .. } => shards.iter().map(|shard| (&*shard.name, &*shard.bytes)).collect(),
+            #[cfg(feature = "candle")]
+            Self::Pickle(bytes) => vec![(PICKLE, bytes)],
+        }
+    }
+
+    /// The file that assigns tensors to shards.
+    pub(crate) fn index(&self) -> Option<&[u8]> {
+        match self {
+            Self::Sharded { index, .. } => Some(index),
+            _ => None,
+        }
+    }
+
     /// The SHA-256 of the file, or of all shards one after another.
     pub(crate) fn sha256(&self) -> [u8; 32] {
         match self {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 /// Predictions beside the labels that they should have been, counted.
+#[derive(Clone)]
 pub struct Tally {
     /// The classes: the model's labels, and after them perhaps a class for texts of no label.
     pub labels: Vec<Arc<str>>,

@@ -6,7 +6,9 @@ mod metrics;
 mod summary;
 
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,10 +16,13 @@ use anyhow::{Context, Result, bail};
 use arrow::array::RecordBatch;
 use clap::{Args, ValueEnum};
 use emotion_classifier::{Classifier, ClassifyOptions, Prediction, ProblemType, Statistics};
-use futures::StreamExt;
+use emotion_label::job::message;
+use futures::{FutureExt, StreamExt};
 
 use crate::atomic_file;
 use crate::model::ModelArguments;
+use crate::set_aside::SET_ASIDE;
+use crate::standard_error::say;
 use crate::standard_output::StandardOutput;
 use crate::table::{TableArguments, strings};
 use gold::Gold;
@@ -26,7 +31,7 @@ use summary::Summary;
 
 /// Measure a model on texts whose labels are known
 ///
-/// Prints accuracy, F1, loss, precision and recall of each label, the confusion matrix, and texts a second.
+/// Prints accuracy, F1, loss, precision and recall of each label, the confusion matrix, and texts per second.
 /// Rows without a text or a label are left out and counted. With --threshold, rows without a label, or whose label is
 /// 'neutral' or 'none' and not one of the model's, are texts of no label: the model is right if it gives them none.
 ///
@@ -44,6 +49,10 @@ pub struct Arguments {
     /// The column that holds the labels: their names, or their numbers in the model; of a multi-label model lists of them
     #[arg(long, value_name = "COLUMN")]
     label: String,
+
+    /// Go on after a file that cannot be read, and say so
+    #[arg(long)]
+    keep_going: bool,
 
     /// How to print the figures
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -65,31 +74,38 @@ enum Format {
     Json,
 }
 
-pub async fn run(arguments: Arguments) -> Result<()> {
+pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let classifier = arguments.model.load()?;
     if arguments.text == arguments.label {
         bail!("--text and --label name the same column, '{}'", arguments.text);
     }
+    if let Some(path) = &arguments.html {
+        atomic_file::check(path, arguments.table.files())?;
+    }
     let mut evaluation = Evaluation::new(classifier, arguments.model.threshold());
+    let (mut files, mut is_complete) = (Vec::new(), true);
     for file in arguments.table.files() {
-        let mut batches = arguments.table.columns(file, &[&arguments.text, &arguments.label]).await?;
-        let mut rows_before = 0;
-        while let Some(batch) = batches.next().await {
-            let batch = batch.with_context(|| format!("cannot read '{file}'"))?;
-            evaluation.add(&batch, rows_before).with_context(|| format!("in '{file}'"))?;
-            rows_before += batch.num_rows();
+        match evaluation.add_file(&arguments, file).await {
+            Err(error) if arguments.keep_going => {
+                is_complete = false;
+                say(format_args!("Skipped: {}", message(error.as_ref())));
+            }
+            result => {
+                result?;
+                files.push(file.clone());
+            }
         }
     }
-    let summary = evaluation.finish(arguments.table.files())?;
+    let summary = evaluation.finish(&files)?;
     if let Some(path) = &arguments.html {
-        atomic_file::write(path, html::page(&summary).into_string().as_bytes())?;
+        atomic_file::write(path, arguments.table.files(), html::page(&summary).into_string().as_bytes())?;
     }
     let mut out = StandardOutput::open();
     match arguments.format {
         Format::Text => write!(out, "{}", summary.text())?,
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&summary)?)?,
     }
-    Ok(())
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(SET_ASIDE) })
 }
 
 struct Evaluation {
@@ -112,6 +128,32 @@ impl Evaluation {
         let mut options = ClassifyOptions::default().cache(false);
         options.threshold = threshold;
         Self { classifier, options, gold, tally, rows: 0, time: Duration::ZERO, statistics: Statistics::default() }
+    }
+
+    /// Adds the rows of a file, or none of them.
+    async fn add_file(&mut self, arguments: &Arguments, file: &str) -> Result<()> {
+        let (tally, rows, time) = (self.tally.clone(), self.rows, self.time);
+        let statistics = self.statistics.snapshot();
+        // Readers of damaged files may panic.
+        let work = AssertUnwindSafe(self.add_rows(arguments, file)).catch_unwind().await;
+        let result = work.unwrap_or_else(|_| bail!("'{file}' is damaged, or its reader has a fault"));
+        if result.is_err() {
+            (self.tally, self.rows, self.time) = (tally, rows, time);
+            self.statistics.reset();
+            self.statistics.add(&statistics);
+        }
+        result
+    }
+
+    async fn add_rows(&mut self, arguments: &Arguments, file: &str) -> Result<()> {
+        let mut batches = arguments.table.columns(file, &[&arguments.text, &arguments.label]).await?;
+        let mut rows_before = 0;
+        while let Some(batch) = batches.next().await {
+            let batch = batch.with_context(|| format!("cannot read '{file}'"))?;
+            self.add(&batch, rows_before).with_context(|| format!("in '{file}'"))?;
+            rows_before += batch.num_rows();
+        }
+        Ok(())
     }
 
     /// Classifies a batch of two columns, texts and labels.

@@ -26,28 +26,27 @@ use encoding_rs::Encoding;
 
 use crate::character::ascii;
 use crate::cluster;
+use crate::escapes::visible;
 use crate::model::ModelArguments;
 use crate::session::session;
+use crate::set_aside::SET_ASIDE;
 use crate::standard_error::say;
 use crate::standard_output::StandardOutput;
 use crate::stores::object_store;
 use formats::{Compression, OutputFormat};
 use progress::Progress;
-use stream::{Sink, is_pipe, is_standard, shown};
-
-/// Exit code of a job that is complete but for what was set aside.
-const SET_ASIDE: u8 = 3;
+use stream::{Sink, is_direct, is_pipe, shown};
 
 /// Exit code of a job that was asked to stop, as shells have it.
 const STOPPED: u8 = 130;
 
 /// Label the texts of whole files: every column, type and row is kept, and labels are added
 ///
-/// A job that was stopped, killed or cut off goes on where it was when the same command is given again, and ends
-/// with the same bytes. A job that is done does nothing, or labels the files that have come since.
+/// An interrupted job continues where it stopped when the same command is run again, and its output has the same
+/// bytes as that of an uninterrupted job. A finished job that is run again labels only files that are new.
 ///
-/// Exit codes: 0 all is labeled; 1 an error, after which the same command goes on; 2 wrong arguments;
-/// 3 all is labeled but for what --keep-going set aside; 130 stopped by Ctrl-C.
+/// Exit codes: 0 everything is labeled; 1 an error, after which the same command continues; 2 invalid arguments;
+/// 3 everything is labeled except what --keep-going skipped; 130 stopped by Ctrl-C.
 #[derive(Args)]
 #[expect(clippy::doc_markdown, reason = "shown as the program's help")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -74,11 +73,11 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
 
-    /// How to compress Parquet [default: as in the input; of another format, zstd]
+    /// How to compress Parquet [default: as in the input; when converting from another format, zstd]
     #[arg(long, value_enum)]
     compression: Option<Compression>,
 
-    /// Rows of a Parquet row group [default: as in the input; of another format, at most 1,048,576 rows and 128 MiB]
+    /// Rows of a Parquet row group [default: as in the input; when converting, at most 1,048,576 rows and 128 MiB]
     #[arg(long, value_name = "ROWS")]
     row_group_rows: Option<NonZeroUsize>,
 
@@ -136,8 +135,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         [input] if is_pipe(input) || arguments.is_streamed(input) => {
             unless_asked_to_end(Box::pin(arguments.filter(input))).await
         }
-        [input] if is_standard(&arguments.output) => unless_asked_to_end(Box::pin(arguments.print(input))).await,
-        _ if is_standard(&arguments.output) => bail!("'-' takes one file: name a folder with --output"),
+        [input] if is_direct(&arguments.output) => unless_asked_to_end(Box::pin(arguments.print(input))).await,
+        _ if is_direct(&arguments.output) => {
+            bail!("'{}' takes one file: name a folder with --output", arguments.output)
+        }
         inputs => match inputs.iter().find(|input| is_pipe(input)) {
             Some(pipe) => bail!("'{}' cannot be labeled together with other inputs: label it alone", shown(pipe)),
             None => arguments.label().await,
@@ -195,7 +196,7 @@ impl Arguments {
             cluster::connect(address, context.state()).await?;
         }
         for address in self.inputs.iter().chain([&self.output]).filter(|address| address.contains("://")) {
-            let url = ListingTableUrl::parse(address).with_context(|| format!("'{address}' is no address"))?;
+            let url = ListingTableUrl::parse(address).with_context(|| format!("'{address}' is not an address"))?;
             object_store(&context, &url).await?;
         }
         Ok(context)
@@ -205,7 +206,7 @@ impl Arguments {
     async fn label(&self) -> Result<ExitCode> {
         let plan = self.job(&self.inputs, &self.output).await?.plan().await?;
         if self.dry_run {
-            write!(StandardOutput::open(), "{}", estimate::text(&plan.estimate().await?))?;
+            write!(StandardOutput::open(), "{}", visible(&estimate::text(&plan.estimate().await?)))?;
             return Ok(ExitCode::SUCCESS);
         }
         match plan.run(&Progress::new(self.quiet), &cancel_when_asked()).await {
@@ -226,7 +227,7 @@ impl Arguments {
     fn is_streamed(&self, input: &str) -> bool {
         let Some(file) = self.file_type(input) else { return false };
         let is_same = self.format.is_none_or(|format| Format::from(format) == file.format);
-        is_standard(&self.output) && file.format.is_text() && is_same && self.is_plain() && Path::new(input).is_file()
+        is_direct(&self.output) && file.format.is_text() && is_same && self.is_plain() && Path::new(input).is_file()
     }
 
     /// Whether no option needs more than one pass over the input.
@@ -240,26 +241,30 @@ impl Arguments {
             bail!("--cluster, --keep-going, --restart and --dry-run need files: write '{}' to one", shown(input));
         }
         let file = stream::file_type(input, self.format.map(Format::from), self.delimiter, &self.output)?;
-        let (mut sink, compression) = Sink::open(&self.output, file)?;
+        let (mut sink, compression) = Sink::open(&self.output, input, file)?;
         let job = self.job([shown(input)], sink.shown()).await?;
         let summary = job.filter(stream::chunks(input), file, compression, &mut sink).await?;
         self.conclude(&summary, sink.finish()?)
     }
 
-    /// Labels a file into a temporary one, and writes that to the standard output.
+    /// Labels a file into a temporary one, and writes that to the standard output or to a named pipe.
     async fn print(&self, input: &str) -> Result<ExitCode> {
         if self.dry_run {
             bail!("--dry-run needs a file or a folder as --output");
         }
-        let known = self.file_type(input).with_context(|| format!("'{input}' is no file that '-' could take"))?;
-        let format = self.format.map_or(known.format.output(), Format::from);
+        let known =
+            self.file_type(input).with_context(|| format!("'{input}' is no file that '{}' could take", self.output))?;
+        let of_output = || FileType::of(&self.output).map(|file| file.format);
+        let format = self.format.map(Format::from).or_else(of_output).unwrap_or(known.format.output());
         let folder = tempfile::tempdir()?;
         let path = folder.path().join(format!("labeled.{}", format.name().to_lowercase()));
         let plan = self.job(&self.inputs, &path.to_string_lossy()).await?.plan().await?;
         let mut summary = plan.run(&Progress::new(self.quiet), &Cancel::default()).await?;
-        io::copy(&mut File::open(path)?, &mut StandardOutput::open())?;
-        summary.output = stream::OUTPUT.into();
-        self.conclude(&summary, io::stderr())
+        let written = FileType { format, compression: None };
+        let (mut sink, _) = Sink::open(&self.output, input, written)?;
+        io::copy(&mut File::open(path)?, &mut sink)?;
+        summary.output = sink.shown().into();
+        self.conclude(&summary, sink.finish()?)
     }
 
     /// Says how it ended.
@@ -267,7 +272,7 @@ impl Arguments {
         if self.json {
             writeln!(out, "{}", summary::json(summary)?)?;
         } else if !self.quiet {
-            write!(out, "{}", summary::text(summary))?;
+            write!(out, "{}", visible(&summary::text(summary)))?;
         }
         Ok(if summary.set_aside.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SET_ASIDE) })
     }

@@ -7,16 +7,15 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use emotion_label::format::{Compression, FileType, Format, Output};
+use emotion_label::local_output::{InputFiles, LocalOutput};
 use futures::Stream;
 use tokio::sync::mpsc::{Receiver, channel};
 
+use crate::atomic_file::{self, AtomicFile};
 use crate::standard_output::StandardOutput;
 
 /// Names of the standard input.
 const INPUTS: [&str; 2] = ["-", "/dev/stdin"];
-
-/// Names of the standard output.
-const OUTPUTS: [&str; 2] = ["-", "/dev/stdout"];
 
 /// What messages call the standard output.
 pub const OUTPUT: &str = "standard output";
@@ -34,7 +33,13 @@ pub fn is_pipe(input: &str) -> bool {
 
 /// Whether an output is the standard output.
 pub fn is_standard(output: &str) -> bool {
-    OUTPUTS.contains(&output)
+    atomic_file::is_standard(Path::new(output))
+}
+
+/// Whether an output is written in place, as it comes: the standard output, or a named pipe.
+pub fn is_direct(output: &str) -> bool {
+    let of = || LocalOutput::of(Path::new(output), &InputFiles::default());
+    is_standard(output) || matches!(of(), Ok(LocalOutput::Stream(_)))
 }
 
 /// The type of an input that is labeled as it comes: by its name, as was asked for, or that of the output.
@@ -85,62 +90,55 @@ fn open(input: &str) -> io::Result<Box<dyn Read>> {
 }
 
 /// Where the rows of a stream go.
-pub enum Sink {
-    Standard(StandardOutput),
-    /// A file that has its name when it is complete.
-    File(tempfile::NamedTempFile, String),
+pub struct Sink {
+    file: AtomicFile,
+    name: String,
 }
 
 impl Sink {
-    /// Opens the output, and says how it is compressed as a whole.
-    pub fn open(output: &str, file: FileType) -> Result<(Self, Option<Compression>)> {
+    /// Opens the output of rows of an input, and says how it is compressed as a whole.
+    pub fn open(output: &str, input: &str, file: FileType) -> Result<(Self, Option<Compression>)> {
         if is_standard(output) {
-            return Ok((Self::Standard(StandardOutput::open()), None));
+            return Ok((Self::new(OUTPUT, AtomicFile::Standard(StandardOutput::open())), None));
         }
-        let of = match Output::of(output)? {
-            Output::File(of) if !output.contains("://") && !Path::new(output).is_dir() => of,
-            _ => bail!("a pipe is labeled into a local file or into '-', not into '{output}'"),
+        let of = match FileType::of(output) {
+            None if is_direct(output) => FileType { compression: None, ..file },
+            _ => match Output::of(output)? {
+                Output::File(of) if !output.contains("://") && !Path::new(output).is_dir() => of,
+                _ => bail!("a pipe is labeled into a local file or into '-', not into '{output}'"),
+            },
         };
         if of.format != file.format {
             let (from, to) = (file.format.name(), of.format.name());
             bail!("{from} from a pipe cannot become {to}: write it to a file first");
         }
-        let cannot = || format!("cannot write '{output}'");
-        let folder = Path::new(output).parent().filter(|folder| !folder.as_os_str().is_empty());
-        let file = crate::atomic_file::new_file().tempfile_in(folder.unwrap_or(Path::new("."))).with_context(cannot)?;
-        Ok((Self::File(file, output.into()), of.compression))
+        let created = AtomicFile::create(Path::new(output), &[input.to_string()])?;
+        Ok((Self::new(output, created), of.compression))
+    }
+
+    fn new(name: &str, file: AtomicFile) -> Self {
+        Self { file, name: name.into() }
     }
 
     /// What messages call it.
     pub fn shown(&self) -> &str {
-        match self {
-            Self::Standard(_) => OUTPUT,
-            Self::File(_, name) => name,
-        }
+        &self.name
     }
 
     /// Completes the output; returns where to say what came of it.
     pub fn finish(self) -> Result<Box<dyn Write>> {
-        let Self::File(file, name) = self else { return Ok(Box::new(io::stderr())) };
-        let cannot = || format!("cannot write '{name}'");
-        file.as_file().sync_all().with_context(cannot)?;
-        file.persist(&name).with_context(cannot)?;
-        Ok(Box::new(StandardOutput::open()))
+        let is_standard = matches!(self.file, AtomicFile::Standard(_));
+        self.file.finish()?;
+        Ok(if is_standard { Box::new(io::stderr()) } else { Box::new(StandardOutput::open()) })
     }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Standard(output) => output.write(bytes),
-            Self::File(file, _) => file.write(bytes),
-        }
+        self.file.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Standard(output) => output.flush(),
-            Self::File(file, _) => file.flush(),
-        }
+        self.file.flush()
     }
 }

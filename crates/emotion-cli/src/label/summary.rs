@@ -4,22 +4,30 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use emotion_label::job::Summary;
+use emotion_label::job::{Counts, Summary};
 use serde::Serialize;
 
 use crate::memory::peak_memory;
+use crate::model::NO_LABEL;
 use crate::numbers::{duration, files, grouped, whole};
 
 #[derive(Serialize)]
 struct Json<'a> {
     #[serde(flatten)]
     summary: &'a Summary,
+    /// Rows with a text of which no label holds.
+    none: u64,
     /// The process's largest resident set; where the system does not tell, null.
     peak_memory_bytes: Option<u64>,
 }
 
 pub fn json(summary: &Summary) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(&Json { summary, peak_memory_bytes: peak_memory() })
+    serde_json::to_string_pretty(&Json { summary, none: none(&summary.counts), peak_memory_bytes: peak_memory() })
+}
+
+/// Rows with a text of which no label holds. Of several labels of a row, the most probable is counted.
+fn none(counts: &Counts) -> u64 {
+    (counts.rows - counts.null).saturating_sub(counts.labels.values().sum())
 }
 
 pub fn text(summary: &Summary) -> String {
@@ -37,17 +45,18 @@ pub fn text(summary: &Summary) -> String {
         [("NULL", counts.null), ("empty", counts.empty), ("cut", counts.truncated), ("repeated", counts.repeated)];
     let others = others.map(|(what, rows)| format!("{} {what}", grouped(rows)));
     let _ = writeln!(text, "  of which {}", others.join(", "));
-    let mut labels: Vec<_> = counts.labels.iter().collect();
-    labels.sort_by_key(|(_, rows)| Reverse(**rows));
+    let mut labels: Vec<_> = counts.labels.iter().map(|(label, rows)| (label.as_str(), *rows)).collect();
+    labels.sort_by_key(|(_, rows)| Reverse(*rows));
+    labels.extend(Some((NO_LABEL, none(counts))).filter(|(_, rows)| *rows > 0));
     for (label, rows) in labels {
-        let share = 100.0 * *rows as f64 / counts.rows as f64;
-        let _ = writeln!(text, "  {label:<12} {:>13}  {share:>5.1} %", grouped(*rows));
+        let share = 100.0 * rows as f64 / counts.rows as f64;
+        let _ = writeln!(text, "  {label:<12} {:>13}  {share:>5.1} %", grouped(rows));
     }
     if summary.other_files > 0 {
         let _ = writeln!(text, "  {} of other types left out", files(summary.other_files));
     }
     if !summary.set_aside.is_empty() {
-        let _ = writeln!(text, "  {} set aside for errors", summary.set_aside.len());
+        let _ = writeln!(text, "  {} skipped because of errors", summary.set_aside.len());
     }
     text
 }

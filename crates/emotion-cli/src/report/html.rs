@@ -1,75 +1,87 @@
 use maud::{Markup, html};
 
 use super::figures::{Counts, Example, Figures, OverTime, SCORE_BINS};
+use super::palette::colors;
 use crate::numbers::grouped;
 use crate::page::document;
 
-/// Colors there are; further labels begin again with the first.
-const COLORS: usize = 8;
-
 pub fn page(title: &str, files: &[String], figures: &Figures) -> Markup {
     let labeled = figures.rows - figures.unlabeled;
+    let labels = &Labels::of(figures);
     let body = html! {
         p { (files.join(", ")) ": " (grouped(labeled)) " labeled texts" @if figures.unlabeled > 0 {
             ", " (grouped(figures.unlabeled)) " rows without a label"
         } "." }
-        h2 { "How many" }
-        (distribution(figures, labeled))
+        h2 { "Labels" }
+        (distribution(figures, labels, labeled))
         @if let Some(over_time) = &figures.over_time {
-            h2 { "When: texts a " (over_time.unit) }
-            (legend(figures))
-            (time_chart(over_time))
+            h2 { "Texts per " (over_time.unit) }
+            (legend(labels))
+            (time_chart(over_time, labels))
             p.small { "Times with a zone are shown in UTC." }
         }
         @if figures.without_time > 0 {
             p.small {
-                (grouped(figures.without_time)) " texts are not on the chart over time: "
-                "their values are no times, or are before 1678 or after 2261."
+                (grouped(figures.without_time)) " texts are not in the chart over time: "
+                "their values are not valid times, or are before 1678 or after 2261."
             }
         }
         @if !figures.groups.is_empty() {
-            h2 { "Where" }
-            (legend(figures))
-            (groups(&figures.groups))
+            h2 { "Groups" }
+            (legend(labels))
+            (groups(&figures.groups, labels))
             @if figures.other_groups > 0 { p.small { (figures.other_groups) " smaller groups are not shown." } }
         }
         @if !figures.scores.is_empty() {
-            h2 { "How sure: texts by the score of their most probable label" }
+            h2 { "Texts by the score of their most probable label" }
             (histogram(&figures.scores))
         }
         @if !figures.confident.is_empty() {
-            h2 { "Most confident" }
+            h2 { "Highest scores" }
             (examples(&figures.confident))
-            h2 { "Most doubtful" }
+            h2 { "Lowest scores" }
             (examples(&figures.doubtful))
         }
     };
     document(title, &body)
 }
 
-fn color(id: usize) -> String {
-    format!("var(--color-{})", id % COLORS)
+/// The names and colors of the labels, in the order of [`Figures::labels`].
+struct Labels<'a> {
+    names: Vec<&'a str>,
+    colors: Vec<String>,
+}
+
+impl<'a> Labels<'a> {
+    fn of(figures: &'a Figures) -> Self {
+        let names: Vec<_> = figures.labels.iter().map(|(label, _)| label.as_str()).collect();
+        Self { colors: colors(names.iter().copied()), names }
+    }
+
+    fn background(&self, id: usize) -> String {
+        format!("background: {}", self.colors[id])
+    }
 }
 
 fn percent(part: u64, of: u64) -> f64 {
     100.0 * part as f64 / of.max(1) as f64
 }
 
-fn legend(figures: &Figures) -> Markup {
+fn legend(labels: &Labels) -> Markup {
     html! {
-        ul.legend { @for (id, (label, _)) in figures.labels.iter().enumerate() {
-            li { span.swatch style=(format!("background: {}", color(id))) {} (label) }
+        ul.legend { @for (id, name) in labels.names.iter().enumerate() {
+            li { span.swatch style=(labels.background(id)) {} (name) }
         } }
     }
 }
 
-fn distribution(figures: &Figures, labeled: u64) -> Markup {
+fn distribution(figures: &Figures, labels: &Labels, labeled: u64) -> Markup {
     let most = figures.labels.first().map_or(1, |(_, texts)| *texts);
     html! {
         table.chart { tbody { @for (id, (label, texts)) in figures.labels.iter().enumerate() {
             tr {
                 th scope="row" { (label) }
-                td.track { div.block style=(format!("width: {:.2}%; background: {}", percent(*texts, most), color(id))) {} }
+                td.track { div.block style=(format!("width: {:.2}%; {}", percent(*texts, most), labels.background(id))) {} }
                 td { (grouped(*texts)) }
                 td { (format!("{:.1} %", percent(*texts, labeled))) }
             }
@@ -78,7 +90,7 @@ fn distribution(figures: &Figures, labeled: u64) -> Markup {
 }
 
 /// Columns of 1,000 by 240 units, stacked by label.
-fn time_chart(over_time: &OverTime) -> Markup {
+fn time_chart(over_time: &OverTime, labels: &Labels) -> Markup {
     let most = over_time.columns.iter().map(|(_, column)| column.total()).max().unwrap_or(1).max(1);
     let width = (1000.0 * over_time.width * 0.9).max(1.0);
     let names = [over_time.columns.first(), over_time.columns.last()];
@@ -89,7 +101,7 @@ fn time_chart(over_time: &OverTime) -> Markup {
                     g { title { (column.name) ": " (grouped(column.total())) }
                         @for (id, top, height) in stacked(column, most) {
                             rect x=(format!("{:.2}", 1000.0 * at)) width=(format!("{width:.2}")) y=(format!("{top:.2}"))
-                                height=(format!("{height:.2}")) style=(format!("fill: {}", color(id))) {}
+                                height=(format!("{height:.2}")) style=(format!("fill: {}", labels.colors[id])) { title { (labels.names[id]) } }
                         }
                     }
                 }
@@ -114,14 +126,14 @@ fn stacked(column: &Counts, most: u64) -> Vec<(usize, f64, f64)> {
     blocks.collect()
 }
 
-fn groups(groups: &[Counts]) -> Markup {
+fn groups(groups: &[Counts], labels: &Labels) -> Markup {
     html! {
         table.chart { tbody { @for group in groups {
             tr {
                 th scope="row" { (group.name) }
                 td.track { div.stack { @for (id, texts) in group.counts.iter().enumerate() { @if *texts > 0 {
-                    div.block title=(format!("{:.1} %", percent(*texts, group.total())))
-                        style=(format!("width: {:.2}%; background: {}", percent(*texts, group.total()), color(id))) {}
+                    div.block title=(format!("{}: {:.1} %", labels.names[id], percent(*texts, group.total())))
+                        style=(format!("width: {:.2}%; {}", percent(*texts, group.total()), labels.background(id))) {}
                 } } } }
                 td { (grouped(group.total())) }
             }

@@ -2,6 +2,7 @@
 
 mod figures;
 mod html;
+mod palette;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,14 +19,15 @@ use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistr
 use crate::atomic_file;
 use crate::model::{ModelArguments, NO_LABEL};
 use crate::session::session;
+use crate::standard_error::say;
 use crate::table::{TableArguments, check_column};
 use figures::Figures;
 
-/// Draw a page of the emotions in texts: how many, when, where, and how sure
+/// Write an HTML page about the emotions in texts: counts, shares over time and by group, and scores
 ///
-/// The labels are in a column of the file, or, without --label, are found on the way for the texts of --text. Texts
-/// with a score and no label, whose most probable label is below the threshold, are shown as 'none'. The page is one
-/// file that needs no network.
+/// The labels are those of a column of the file or, without --label, are inferred from the texts of --text. Texts with a
+/// score and no label, whose most probable label is below the threshold, are shown as 'none'. The page is one file that
+/// needs no network.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -64,6 +66,7 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> Result<()> {
+    atomic_file::check(&arguments.output, arguments.table.files())?;
     let context = session(arguments.model.options(), Arc::new(InstrumentedObjectStoreRegistry::new())).await?;
     let table = arguments.table.union(&context).await?;
     let labeled = arguments.labeled(&context, table).await?;
@@ -73,8 +76,8 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         bail!("no value of the column '{name}' is a time such as 2026-03-31 12:30 of the years 1678 to 2261");
     }
     let page = html::page(&arguments.title, arguments.table.files(), &figures);
-    atomic_file::write(&arguments.output, page.into_string().as_bytes())?;
-    eprintln!("{} texts: see {}", figures.rows - figures.unlabeled, arguments.output.display());
+    atomic_file::write(&arguments.output, arguments.table.files(), page.into_string().as_bytes())?;
+    say(format_args!("{} texts: see {}", figures.rows - figures.unlabeled, arguments.output.display()));
     Ok(())
 }
 

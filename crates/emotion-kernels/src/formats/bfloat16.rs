@@ -3,10 +3,13 @@
 use crate::arithmetic::{Arithmetic, LANES, dispatch};
 use crate::bf16::{self, Bfloat16, Pair};
 use crate::epilogue::{Activation, Epilogue, Output};
-use crate::gemm::portable::FloatLanes;
+#[cfg(target_arch = "aarch64")]
+use crate::gemm::aarch64::{Bf16, Fmla as FloatStep};
+#[cfg(not(target_arch = "aarch64"))]
+use crate::gemm::portable::FloatLanes as FloatStep;
 use crate::gemm::tiles::{self, FloatPanels};
 #[cfg(target_arch = "x86_64")]
-use crate::gemm::x86_64;
+use crate::gemm::x86_64::Bf16;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::gemm::{amx, tiles::TwoByTwo};
 use crate::isa::{Isa, Level};
@@ -15,7 +18,7 @@ use crate::lines::{self, Line};
 
 /// Whether the instruction set multiplies pairs.
 pub(crate) fn has_pairs(isa: Isa) -> bool {
-    matches!(isa.level(), Level::Avx512Bf16 | Level::Amx)
+    matches!(isa.level(), Level::Avx512Bf16 | Level::Amx | Level::Bf16)
 }
 
 /// A weight matrix in bfloat16. An odd number of inputs is padded to an even one.
@@ -94,7 +97,7 @@ pub(crate) fn product(isa: Isa, x: Bfloat16Rows<'_>, panels: &Bfloat16Panels, fi
 
 #[inline(always)]
 fn multiply_swapped<A: Arithmetic>(x: Rows<'_>, panels: &[[Bfloat16; LANES]], epilogue: Epilogue<'_>) {
-    let dot = FloatLanes::<A, [Bfloat16; LANES]>::NEW;
+    let dot = FloatStep::<A, [Bfloat16; LANES]>::NEW;
     tiles::multiply(dot, x, FloatPanels { steps: panels, depth: x.width }, epilogue);
 }
 
@@ -122,12 +125,12 @@ pub(crate) fn product_to_pairs<'a>(
 
 /// The product of pairs with instructions of this machine. The dot step proves that the machine has them.
 pub(crate) enum PairProduct {
-    #[cfg(target_arch = "x86_64")]
-    Vectors(x86_64::Bf16),
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    Vectors(Bf16),
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     Tiles(amx::Bf16),
     /// No processor of the target has instructions for pairs, so no value is constructed.
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     #[expect(dead_code, reason = "it keeps the type inhabited, so that callers compile alike on every target")]
     Absent,
 }
@@ -141,35 +144,37 @@ impl PairProduct {
             Level::Amx => Self::Tiles(amx::Bf16::new(isa)),
             // SAFETY: an `Isa` exists only if this machine has its instructions.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Bf16 => Self::Vectors(unsafe { x86_64::Bf16::new() }),
+            Level::Avx512Bf16 => Self::Vectors(unsafe { Bf16::new() }),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Level::Bf16 => Self::Vectors(unsafe { Bf16::new() }),
             _ => unreachable!("the caller asked `has_pairs`"),
         }
     }
 
     /// The product of rows and panels of `x.width` steps, both padded to [`Multiples`].
-    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "no machine of the target has pairs"))]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        expect(unused_variables, reason = "no machine of the target has pairs")
+    )]
     pub(crate) fn run<T: Output>(&self, x: Rows<'_, Pair>, panels: &[Line<Pair>], epilogue: Epilogue<'_, T>) {
         match *self {
-            // SAFETY: the dot step exists only if this machine has AVX-512 BF16.
-            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the dot step exists only if this machine has its instructions.
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
             Self::Vectors(dot) => unsafe { multiply_in_vectors(dot, x, panels, epilogue) },
             // SAFETY: the dot step exists only if this machine has AMX, for which `Isa` requires AVX-512.
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Self::Tiles(ref dot) => unsafe { multiply_in_tiles(dot, x, panels, epilogue) },
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
             Self::Absent => unreachable!("no value is made"),
         }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
-fn multiply_in_vectors<T: Output>(
-    dot: x86_64::Bf16,
-    x: Rows<'_, Pair>,
-    panels: &[Line<Pair>],
-    epilogue: Epilogue<'_, T>,
-) {
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bf16,avx2,fma"))]
+#[cfg_attr(target_arch = "aarch64", target_feature(enable = "neon,bf16"))]
+fn multiply_in_vectors<T: Output>(dot: Bf16, x: Rows<'_, Pair>, panels: &[Line<Pair>], epilogue: Epilogue<'_, T>) {
     tiles::multiply(dot, x, FloatPanels { steps: panels, depth: x.width }, epilogue);
 }
 

@@ -1,9 +1,11 @@
-//! Products in float32, in plain lanes on every instruction set. AMX does not support float32, so AVX-512 computes
-//! them.
+//! Products in float32: in plain lanes, and by `fmla` on aarch64. AMX does not support float32, so AVX-512 computes them.
 
 use crate::arithmetic::{Arithmetic, dispatch};
 use crate::epilogue::Epilogue;
-use crate::gemm::portable::FloatLanes;
+#[cfg(target_arch = "aarch64")]
+use crate::gemm::aarch64::Fmla as FloatStep;
+#[cfg(not(target_arch = "aarch64"))]
+use crate::gemm::portable::FloatLanes as FloatStep;
 use crate::gemm::tiles::{self, FloatPanels};
 use crate::isa::Isa;
 use crate::layout::{self, Multiples, Rows};
@@ -22,6 +24,6 @@ pub(crate) fn product(isa: Isa, x: Rows<'_>, panels: &[Line<f32>], first: usize,
 
 #[inline(always)]
 pub(crate) fn multiply<A: Arithmetic>(x: Rows<'_>, panels: &[Line<f32>], epilogue: Epilogue<'_>) {
-    let dot = FloatLanes::<A, Line<f32>>::NEW;
+    let dot = FloatStep::<A, Line<f32>>::NEW;
     tiles::multiply(dot, x, FloatPanels { steps: panels, depth: x.width }, epilogue);
 }

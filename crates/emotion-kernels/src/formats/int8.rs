@@ -2,17 +2,21 @@
 
 use crate::arithmetic::{Arithmetic, LANES, Lanes, dispatch};
 use crate::epilogue::Epilogue;
+#[cfg(target_arch = "aarch64")]
+use crate::gemm::aarch64::{Sdot, Smmla};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::gemm::amx;
 use crate::gemm::dot::{ByteStep, Step};
 use crate::gemm::portable::ByteLanes;
+#[cfg(target_arch = "aarch64")]
+use crate::gemm::row_pairs::RowPairs;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::gemm::tiles::TwoByTwo;
 use crate::gemm::tiles::{self, Panel, Panels};
 #[cfg(target_arch = "x86_64")]
-use crate::gemm::x86_64::{Avx2, Vnni};
+use crate::gemm::x86_64::{Avx2, AvxVnni, Vnni};
 use crate::isa::Isa;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::isa::Level;
 use crate::layout::{ByteLayout, Group, Multiples, Quad, Rows};
 use crate::lines::{self, Line};
@@ -22,7 +26,7 @@ const LARGEST: i32 = 127;
 /// The maximum number of products of two values whose sum always fits into 32 bits.
 pub(crate) const MAX_INPUTS: usize = (i32::MAX / (LARGEST * LARGEST)) as usize;
 
-/// Rows of activations in 8 bits, padded to [`Multiples`].
+/// Rows of activations in 8 bits, padded to [`Multiples`] and in the [`ByteLayout`] of the instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct Int8Rows<'a> {
     quads: Rows<'a, Quad>,
@@ -39,12 +43,12 @@ pub(crate) fn quantize_rows<'a>(
     scales: &'a mut Vec<f32>,
 ) -> Int8Rows<'a> {
     let count = x.len() / width;
-    let multiples = Multiples::of(isa);
-    let depth = multiples.depth(width, 4);
+    let (layout, multiples) = (layout(isa), Multiples::of(isa));
+    let depth = depth(layout, multiples, width);
     // The padding of a row may hold earlier values: its weights are zero. Results of padding rows are not stored.
-    let values = lines::words(quads, count.next_multiple_of(multiples.rows) * depth);
+    let values = lines::words(quads, count.next_multiple_of(multiples.rows.max(layout.rows)) * depth);
     scales.resize(count, 0.0);
-    let offset = layout(isa).offset;
+    let offset = layout.offset;
     let (bytes, row_scales, row_bytes) = (values.as_flattened_mut(), scales.as_mut_slice(), 4 * depth);
     dispatch!(
         isa,
@@ -52,7 +56,23 @@ pub(crate) fn quantize_rows<'a>(
             x: &[f32], width: usize, row_bytes: usize, offset: u8, bytes: &mut [u8], row_scales: &mut [f32],
         )
     );
+    if layout.rows == 2 {
+        interleave_pairs(values, depth);
+    }
     Int8Rows { quads: Rows { values, stride: depth, count, width: depth }, scales }
+}
+
+/// Interleaves each two rows of `depth` quads: two quads of the first, two of the second, and so on.
+fn interleave_pairs(quads: &mut [Quad], depth: usize) {
+    let mut rows = vec![Quad::default(); 2 * depth];
+    for pair in quads.chunks_exact_mut(2 * depth) {
+        rows.copy_from_slice(pair);
+        let (first, second) = rows.split_at(depth);
+        let steps = first.as_chunks::<2>().0.iter().zip(second.as_chunks::<2>().0);
+        for (out, ([a, b], [c, d])) in pair.as_chunks_mut::<4>().0.iter_mut().zip(steps) {
+            *out = [*a, *b, *c, *d];
+        }
+    }
 }
 
 /// The byte layout of the dot step of an instruction set.
@@ -61,11 +81,22 @@ fn layout(isa: Isa) -> ByteLayout {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 | Level::Avx512 => Avx2::LAYOUT,
         #[cfg(target_arch = "x86_64")]
+        Level::AvxVnni => AvxVnni::LAYOUT,
+        #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni | Level::Avx512Bf16 => Vnni::LAYOUT,
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         Level::Amx => amx::Int8::LAYOUT,
+        #[cfg(target_arch = "aarch64")]
+        Level::Dotprod => Sdot::LAYOUT,
+        #[cfg(target_arch = "aarch64")]
+        Level::I8mm | Level::Bf16 => Smmla::LAYOUT,
         _ => ByteLanes::LAYOUT,
     }
+}
+
+/// The number of quads in a row or a panel of `inputs` inputs.
+fn depth(layout: ByteLayout, multiples: Multiples, inputs: usize) -> usize {
+    multiples.depth(inputs, 4).next_multiple_of(layout.steps)
 }
 
 #[inline(always)]
@@ -133,8 +164,8 @@ impl Int8Panels {
     fn pack_as(layout: ByteLayout, multiples: Multiples, weight: &[f32], inputs: usize) -> Self {
         assert!(inputs <= MAX_INPUTS, "{inputs} inputs, of which int8 takes at most {MAX_INPUTS}");
         let panels = multiples.panels(weight.len() / inputs.max(1));
-        let depth = multiples.depth(inputs, 4);
-        let ByteLayout { offset, place } = layout;
+        let depth = depth(layout, multiples, inputs);
+        let ByteLayout { offset, steps, place, .. } = layout;
         let mut groups = vec![Group::default(); panels * depth];
         let mut scales = vec![Lanes::default(); panels];
         let mut starts = vec![[0; LANES]; panels];
@@ -142,9 +173,11 @@ impl Int8Panels {
         for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
             let (panel, lane) = (output / LANES, output % LANES);
             scales[panel][lane] = quantize(row, 0, quads.as_flattened_mut());
-            for (group, quad) in groups[panel * depth..].iter_mut().zip(&quads) {
-                for (input, byte) in quad.iter().enumerate() {
-                    group.0.as_flattened_mut()[place(lane, input)] = byte.cast_signed();
+            let groups = groups[panel * depth..][..depth].chunks_exact_mut(steps);
+            for (groups, quads) in groups.zip(quads.chunks_exact(steps)) {
+                let weights = lines::as_words(groups).as_flattened_mut();
+                for (input, byte) in quads.as_flattened().iter().enumerate() {
+                    weights[place(lane, input)] = byte.cast_signed();
                 }
             }
             let sum: i32 = quads.as_flattened().iter().map(|byte| i32::from(byte.cast_signed())).sum();
@@ -215,18 +248,45 @@ pub(crate) fn product(isa: Isa, x: Int8Rows<'_>, panels: &Int8Panels, first: usi
         Level::Avx2 | Level::Avx512 => unsafe { avx2(quads, panels, epilogue) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
+        Level::AvxVnni => unsafe { avx_vnni(quads, panels, epilogue) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { vnni(quads, panels, epilogue) },
         // SAFETY: as above.
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         Level::Amx => unsafe { amx(&amx::Int8::new(isa), quads, panels, epilogue) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "aarch64")]
+        Level::Dotprod => unsafe { dotprod(quads, panels, epilogue) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "aarch64")]
+        Level::I8mm | Level::Bf16 => unsafe { i8mm(quads, panels, epilogue) },
         _ => tiles::multiply(ByteLanes, quads, panels, epilogue),
     }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,dotprod")]
+fn dotprod(x: Rows<'_, Quad>, panels: ScaledPanels<'_>, epilogue: Epilogue<'_>) {
+    tiles::multiply(Sdot::new(), x, panels, epilogue);
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,i8mm")]
+fn i8mm(x: Rows<'_, Quad>, panels: ScaledPanels<'_>, epilogue: Epilogue<'_>) {
+    tiles::multiply(RowPairs(Smmla::new()), x, panels, epilogue);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn avx2(x: Rows<'_, Quad>, panels: ScaledPanels<'_>, epilogue: Epilogue<'_>) {
     tiles::multiply(Avx2::new(), x, panels, epilogue);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avxvnni,avx2,fma")]
+fn avx_vnni(x: Rows<'_, Quad>, panels: ScaledPanels<'_>, epilogue: Epilogue<'_>) {
+    tiles::multiply(AvxVnni::new(), x, panels, epilogue);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -248,7 +308,8 @@ mod tests {
     use super::*;
     use crate::arithmetic::{Fused, Native, gelu};
     use crate::epilogue::Activation;
-    use crate::gemm::emulated::Tdpbssd;
+    use crate::gemm::emulated::{Smmla, Tdpbssd};
+    use crate::gemm::row_pairs::RowPairs;
     use crate::gemm::tiles::TwoByTwo;
     use crate::layout::RowsMut;
     use crate::matmul::{Matmul, PackedMatrix};
@@ -360,6 +421,27 @@ mod tests {
             let panels = ScaledPanels { panels: &panels, first: 0, row_scales: &scales };
             let epilogue = Epilogue { bias: &bias, activation: Activation::None, out };
             tiles::multiply(TwoByTwo::new(&Tdpbssd), rows, panels, epilogue);
+            prop_assert_eq!(bits(&y), bits(&naive(&x, &weight, &bias, inputs)));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        /// Tests the loop around the emulated `smmla`.
+        #[test]
+        fn row_pairs_have_the_bits_of_the_naive_product((inputs, x, weight, bias) in operands()) {
+            let count = x.len() / inputs;
+            let panels = Int8Panels::pack_as(Smmla::LAYOUT, Multiples::ANY, &weight, inputs);
+            let stride = depth(Smmla::LAYOUT, Multiples::ANY, inputs);
+            let (mut quads, mut scales) = (vec![[0x80; 4]; count.next_multiple_of(2) * stride], vec![0.0; count]);
+            quantize_all::<Fused>(&x, inputs, 4 * stride, 0, quads.as_flattened_mut(), &mut scales);
+            interleave_pairs(&mut quads, stride);
+            let rows = Rows { values: &quads, stride, count, width: stride };
+            let mut y = vec![f32::NAN; count * bias.len()];
+            let out = RowsMut { values: &mut y, stride: bias.len(), width: bias.len() };
+            let panels = ScaledPanels { panels: &panels, first: 0, row_scales: &scales };
+            let epilogue = Epilogue { bias: &bias, activation: Activation::None, out };
+            tiles::multiply(RowPairs(Smmla), rows, panels, epilogue);
             prop_assert_eq!(bits(&y), bits(&naive(&x, &weight, &bias, inputs)));
         }
     }

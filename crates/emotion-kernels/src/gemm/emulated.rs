@@ -5,6 +5,7 @@ use std::ops::Range;
 use proptest::prelude::*;
 
 use super::dot::{ByteStep, Dot, Step, TILE_PANELS, TILE_STEPS, TileDot, TileSums};
+use super::row_pairs::RowPairDot;
 use super::tiles::{self, FloatPanels, TwoByTwo};
 use crate::arithmetic::{Fused, LANES, Lanes};
 use crate::bf16::Pair;
@@ -48,6 +49,55 @@ impl Dot for Vdpbf16ps {
     }
 }
 
+/// The dot product of four signed inputs and four weights.
+pub(crate) fn dot(quad: Quad, weights: [i8; 4]) -> i32 {
+    quad.iter().zip(weights).map(|(input, weight)| i32::from(input.cast_signed()) * i32::from(weight)).sum()
+}
+
+/// `smmla`, eight times: once for each two of 16 outputs.
+#[derive(Clone, Copy)]
+pub(crate) struct Smmla;
+
+impl ByteStep for Smmla {
+    const LAYOUT: ByteLayout = ByteLayout::ROW_PAIRS;
+}
+
+impl Step for Smmla {
+    type Input = Quad;
+    type Weights = Group;
+    type Element = i32;
+    type Arithmetic = Fused;
+}
+
+impl RowPairDot for Smmla {
+    type Sums = [[i32; LANES]; 2];
+    type Loaded = [[i8; 4]; 2 * LANES];
+
+    fn start(self, sums: &[i32; LANES]) -> Self::Sums {
+        [*sums; 2]
+    }
+
+    fn load(self, weights: &[Group; 2]) -> Self::Loaded {
+        let mut quads = [[0; 4]; 2 * LANES];
+        for (quads, group) in quads.chunks_exact_mut(LANES).zip(weights) {
+            quads.copy_from_slice(&group.0);
+        }
+        quads
+    }
+
+    fn add(self, sums: &mut Self::Sums, weights: Self::Loaded, inputs: [[Quad; 2]; 2]) {
+        for (sums, inputs) in sums.iter_mut().zip(inputs) {
+            for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<2>().0) {
+                *sum += dot(inputs[0], weights[0]) + dot(inputs[1], weights[1]);
+            }
+        }
+    }
+
+    fn finish(self, sums: Self::Sums) -> [[i32; LANES]; 2] {
+        sums
+    }
+}
+
 /// `TDPBSSD`.
 pub(crate) struct Tdpbssd;
 
@@ -71,8 +121,7 @@ impl TileDot for Tdpbssd {
         sums: &mut TileSums<i32>,
     ) {
         multiply(rows, panels, starts, sums, |sum, inputs, weights| {
-            let bytes = inputs.iter().zip(weights).flat_map(|(quad, weights)| quad.iter().zip(*weights));
-            bytes.fold(sum, |sum, (input, weight)| sum + i32::from(input.cast_signed()) * i32::from(*weight))
+            inputs.iter().zip(weights).fold(sum, |sum, (quad, weights)| sum + dot(*quad, **weights))
         });
     }
 }

@@ -8,7 +8,7 @@ use crate::epilogue::{Epilogue, Output};
 use crate::layout::Rows;
 
 /// Rows of a block in vector registers, which stay in the second-level cache.
-const BLOCK_ROWS: usize = 96;
+pub(super) const BLOCK_ROWS: usize = 96;
 /// Bytes of the rows of a block in tile registers: half of the second-level cache.
 const BLOCK_BYTES: usize = 1 << 20;
 

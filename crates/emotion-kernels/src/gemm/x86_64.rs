@@ -1,8 +1,9 @@
 //! Dot steps with instructions of `x86_64` that the compiler does not generate from plain Rust.
 
 use std::arch::x86_64::{
-    __m256i, __m512, __m512bh, __m512i, _mm256_abs_epi8, _mm256_add_epi32, _mm256_madd_epi16, _mm256_maddubs_epi16,
-    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_sign_epi8, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_set1_epi32,
+    __m256i, __m512, __m512bh, __m512i, _mm256_abs_epi8, _mm256_add_epi32, _mm256_dpbusd_avx_epi32, _mm256_madd_epi16,
+    _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_sign_epi8, _mm512_dpbf16_ps,
+    _mm512_dpbusd_epi32, _mm512_set1_epi32,
 };
 use std::mem::transmute;
 
@@ -60,6 +61,63 @@ impl Dot for Avx2 {
                 let quads = _mm256_set1_epi32(i32::from_ne_bytes(quad));
                 let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(quads, weights));
                 *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn finish(self, sums: Self::Sums) -> [i32; LANES] {
+        // SAFETY: as in `start`.
+        unsafe { transmute::<Self::Sums, [i32; LANES]>(sums) }
+    }
+}
+
+/// `vpdpbusd` in 256 bits, as [`Vnni`].
+#[derive(Clone, Copy)]
+pub(crate) struct AvxVnni(());
+
+impl AvxVnni {
+    #[target_feature(enable = "avx2,avxvnni")]
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+}
+
+impl ByteStep for AvxVnni {
+    const LAYOUT: ByteLayout = ByteLayout::BY_OUTPUT_UNSIGNED;
+}
+
+impl Step for AvxVnni {
+    type Input = Quad;
+    type Weights = Group;
+    type Element = i32;
+    type Arithmetic = Fused;
+}
+
+impl Dot for AvxVnni {
+    type Sums = [__m256i; 2];
+    type Loaded = [__m256i; 2];
+    const TILE_ROWS: usize = 6;
+
+    #[inline(always)]
+    fn start(self, sums: &[i32; LANES]) -> Self::Sums {
+        // SAFETY: both types have 64 bytes, any pattern of which is a value.
+        unsafe { transmute::<[i32; LANES], Self::Sums>(*sums) }
+    }
+
+    #[inline(always)]
+    fn load(self, weights: &Group) -> Self::Loaded {
+        // SAFETY: as in `start`.
+        unsafe { transmute::<Group, Self::Loaded>(*weights) }
+    }
+
+    #[inline(always)]
+    fn add(self, sums: &mut Self::Sums, weights: Self::Loaded, quad: Quad) {
+        for (sum, weights) in sums.iter_mut().zip(weights) {
+            // SAFETY: `self` exists only where there is AVX-VNNI.
+            unsafe {
+                let quads = _mm256_set1_epi32(i32::from_ne_bytes(quad));
+                *sum = _mm256_dpbusd_avx_epi32(*sum, quads, weights);
             }
         }
     }

@@ -152,7 +152,7 @@ impl RecordReader for CsvReader {
         }
         let found = match self.scanner.scan(self.buffer.rest(), self.buffer.is_last()) {
             Ok(Some(found)) => found,
-            Ok(None) if !self.buffer.is_last() => return Ok(Scan::More),
+            Ok(None) if !self.buffer.is_last() => return self.buffer.more(|| self.place(self.line)),
             Ok(None) if self.header.is_some() => return Ok(Scan::End),
             Ok(None) => {
                 let fault = Fault::new("the file is empty", self.options.place(), "write a line of column names first");

@@ -27,6 +27,16 @@ fn labels(rows: usize) -> RecordBatch {
     RecordBatch::try_new(added(), vec![Arc::new(label), Arc::new(score)]).unwrap()
 }
 
+#[test]
+fn a_record_without_an_end_does_not_fill_the_memory() {
+    for start in ["text\n\"", "text\n", ""] {
+        let mut input = start.as_bytes().to_vec();
+        input.resize(160 << 20, b'a');
+        let error = texts(&options(), &input, 16 << 20).unwrap_err().to_string();
+        assert!(error.contains("a record is longer than 128 MiB"), "{error}");
+    }
+}
+
 fn options() -> Options {
     Options::new("a.csv", "text", added())
 }

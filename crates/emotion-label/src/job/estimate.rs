@@ -7,7 +7,7 @@ use datafusion::prelude::SessionContext;
 use crate::job::cancel::Cancel;
 use crate::job::choices::Choices;
 use crate::job::error::{LabelError, Result, message};
-use crate::job::failure::Failure;
+use crate::job::failure::{Failure, caught};
 use crate::job::journal::State;
 use crate::job::labeler::Labeler;
 use crate::job::source::Source;
@@ -20,6 +20,15 @@ const SAMPLED_FILES: usize = 8;
 /// Time after which the sample is large enough.
 const SAMPLED_FOR: Duration = Duration::from_secs(5);
 
+/// Files whose own time does not matter beside that of their rows.
+const FEW_FILES: usize = 16;
+
+/// Files that are written for each input: what the journal says of it, its labels, the output, and its record.
+const WRITES_A_FILE: u32 = 4;
+
+/// Files that are written side by side to measure the time.
+const WRITTEN_AT_ONCE: u32 = 16;
+
 /// What a job would do, and how long it would take.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -30,6 +39,9 @@ pub struct Estimate {
     pub sampled_rows: u64,
     /// The time that these rows took.
     pub sampled_time: Duration,
+    /// The time that a file takes besides its rows, to write its journal and itself; zero where it is not known, or
+    /// does not matter.
+    pub time_per_file: Duration,
 }
 
 /// What a job would do with a file.
@@ -75,10 +87,19 @@ impl Estimate {
         (self.sampled_rows > 0).then(|| self.sampled_rows as f64 / self.sampled_time.as_secs_f64())
     }
 
-    /// The time that the rows left would take; `None` without a sample.
+    /// The number of files that are to be labeled or completed.
+    #[must_use]
+    pub fn files_left(&self) -> usize {
+        let is_left = |file: &&FileEstimate| matches!(file.progress, FileProgress::New | FileProgress::Begun);
+        self.files.iter().filter(is_left).count()
+    }
+
+    /// The time that the rows and files left would take; `None` without a sample.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
-        Duration::try_from_secs_f64(self.rows_left() as f64 / self.rows_per_second()?).ok()
+        let rows = self.rows_left() as f64 / self.rows_per_second()?;
+        let files = self.files_left() as f64 * self.time_per_file.as_secs_f64();
+        Duration::try_from_secs_f64(rows + files).ok()
     }
 }
 
@@ -104,7 +125,12 @@ pub(crate) async fn estimate(
     });
     let files = files.collect();
     let (sampled_rows, sampled_time) = sample(context, tasks, labeler, choices).await?;
-    Ok(Estimate { files, sampled_rows, sampled_time })
+    let mut estimate = Estimate { files, sampled_rows, sampled_time, time_per_file: Duration::ZERO };
+    if estimate.files_left() > FEW_FILES {
+        let a_write = storage.write_time(WRITTEN_AT_ONCE).await.unwrap_or_default();
+        estimate.time_per_file = a_write * WRITES_A_FILE;
+    }
+    Ok(estimate)
 }
 
 /// Labels a few rows of files from all over the job: how many, and in what time.
@@ -117,7 +143,11 @@ async fn sample(
     let tasks: Vec<&Task> = tasks.iter().filter(|task| task.rows_left() > 0).collect();
     let (mut rows, mut time) = (0, Duration::ZERO);
     for task in tasks.iter().step_by(tasks.len().div_ceil(SAMPLED_FILES).max(1)) {
-        let (these, took) = sample_of(context, task, labeler, choices).await.map_err(cause)?;
+        let sampled = caught(None, sample_of(context, task, labeler, choices)).await;
+        let (these, took) = match sampled.map_err(Failure::without_descriptors) {
+            Err(Failure::Input(..)) if choices.keep_going => continue,
+            sampled => sampled.map_err(cause)?,
+        };
         rows += these;
         time += took;
         if time > SAMPLED_FOR {

@@ -1,3 +1,8 @@
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+
 use crate::job::error::LabelError;
 
 /// Why a file is not labeled.
@@ -17,6 +22,20 @@ impl Failure {
             other => other,
         }
     }
+}
+
+/// Works on a file or a row group of it. Readers of damaged files may panic, which is a failure of this file alone.
+pub async fn caught<T>(row_group: Option<usize>, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let result = AssertUnwindSafe(work).catch_unwind().await;
+    result.unwrap_or_else(|panic| {
+        let what = format!("the file is damaged, or its reader has a fault: {}", text(&*panic));
+        Err(Failure::Input(row_group, LabelError::Damaged(what)))
+    })
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref().copied()).unwrap_or("it panicked")
 }
 
 impl From<LabelError> for Failure {

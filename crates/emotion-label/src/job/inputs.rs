@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
-use futures::TryStreamExt;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use glob::{MatchOptions, Pattern};
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use crate::address::{absolute, local};
 use crate::format::{FileType, Format};
 use crate::job::delta;
 use crate::job::error::{Context, LabelError, Result};
 use crate::job::storage::Storage;
+use crate::job::summary::SetAside;
 use crate::local_files::unescaped;
 
 /// A star stands for a part of a name, not for folders.
@@ -34,18 +36,38 @@ pub struct Input {
     pub meta: ObjectMeta,
 }
 
-/// The files of these folders, patterns and names, in the order of theirs; those of other types are left out and
-/// counted, and so are what the job itself writes.
+impl Input {
+    /// Its path, if it is on this machine.
+    pub fn local_path(&self) -> Option<String> {
+        let path = (self.url.scheme() == "file").then(|| format!("/{}", self.meta.location))?;
+        Some(if !path.contains('%') || Path::new(&path).exists() { path } else { unescaped(&path) })
+    }
+}
+
+/// What the arguments of a job name.
+pub struct Inputs {
+    /// The files to label, in the order of their names.
+    pub files: Vec<Input>,
+    /// How many files of other types there are.
+    pub others: usize,
+    /// Folders and files that cannot be listed.
+    pub unlisted: Vec<SetAside>,
+}
+
+/// The files of these folders, patterns and names; what the job itself writes is left out. What cannot be listed is an
+/// error, unless the job is to keep going.
 pub async fn find(
     context: &SessionContext,
     arguments: &[String],
     is_csv: bool,
+    keep_going: bool,
     output: &Storage,
-) -> Result<(Vec<Input>, usize)> {
-    let (mut inputs, mut others) = (BTreeMap::new(), 0);
+) -> Result<Inputs> {
+    let (mut inputs, mut others, mut unlisted) = (BTreeMap::new(), 0, Vec::new());
     for argument in arguments {
-        let found = Found::by(context, argument).await?;
-        let mut is_empty = true;
+        let mut found = Found::by(context, argument, keep_going).await?;
+        let mut is_empty = found.unlisted.is_empty();
+        unlisted.append(&mut found.unlisted);
         for meta in &found.files {
             let input = found.input(meta, is_csv)?;
             let Some(input) = input else {
@@ -74,7 +96,7 @@ pub async fn find(
             return refused(format!("{what} '{argument}': no file outside the output ends in {}", Format::ENDINGS));
         }
     }
-    Ok((inputs.into_values().collect(), others))
+    Ok(Inputs { files: inputs.into_values().collect(), others, unlisted })
 }
 
 fn refused<T>(what: String) -> Result<T> {
@@ -87,25 +109,33 @@ struct Found {
     url: ListingTableUrl,
     store: Arc<dyn ObjectStore>,
     files: Vec<ObjectMeta>,
+    unlisted: Vec<SetAside>,
 }
 
 impl Found {
-    async fn by(context: &SessionContext, argument: &str) -> Result<Self> {
+    async fn by(context: &SessionContext, argument: &str, keep_going: bool) -> Result<Self> {
         let (url, pattern) = address(argument)?;
         let store = context.runtime_env().object_store(&url).with_context(|| format!("cannot reach '{argument}'"))?;
         let cannot = || format!("cannot list '{argument}'");
-        let state = context.state();
-        let files = url.list_all_files(&state, store.as_ref(), "").await.with_context(cannot)?;
-        let files: Vec<ObjectMeta> = files.try_collect().await.with_context(cannot)?;
+        let (mut files, mut unlisted) = (Vec::new(), Vec::new());
+        let mut found = listed(&store, &url).await.with_context(cannot)?;
+        while let Some(file) = found.next().await {
+            match file.with_context(cannot) {
+                Ok(file) => files.push(file),
+                Err(error) if keep_going => unlisted.push(SetAside::new(argument, None, None, &error)),
+                Err(error) => return Err(error),
+            }
+        }
+        drop(found);
         let is_wanted = |file: &ObjectMeta| {
             pattern.as_ref().is_none_or(|pattern| pattern.matches_with(&path_under(&url, file), IN_A_FOLDER))
         };
         let is_file = matches!(&files[..], [file] if file.location == *url.prefix());
         let files = if is_file { files } else { delta::live(&store, url.prefix(), files, is_wanted).await? };
-        if files.is_empty() {
+        if files.is_empty() && unlisted.is_empty() {
             return refused(format!("there is no file '{argument}'"));
         }
-        Ok(Self { argument: argument.into(), url, store, files })
+        Ok(Self { argument: argument.into(), url, store, files, unlisted })
     }
 
     fn is_one_file(&self) -> bool {
@@ -116,7 +146,8 @@ impl Found {
     fn name(&self, file: &ObjectMeta) -> String {
         let path = path_under(&self.url, file);
         let name = if path.is_empty() { file.location.filename().unwrap_or_default().into() } else { path };
-        let is_literal = self.url.scheme() != "file" || Path::new("/").join(file.location.as_ref()).exists();
+        let path = || Path::new("/").join(file.location.as_ref());
+        let is_literal = !name.contains('%') || self.url.scheme() != "file" || path().exists();
         if is_literal { name } else { unescaped(&name) }
     }
 
@@ -133,7 +164,7 @@ impl Found {
         let Some(file_type) = (if is_csv { Some(FileType::of_separated(&name)) } else { FileType::of(&name) }) else {
             if self.is_one_file() {
                 let name = &self.argument;
-                return refused(format!("'{name}' is no table: the name of a file must end in {}", Format::ENDINGS));
+                return refused(format!("'{name}' is not a table: the name of a file must end in {}", Format::ENDINGS));
             }
             return Ok(None);
         };
@@ -159,6 +190,22 @@ impl Found {
     }
 }
 
+/// The file of an address, or all files under it. An entry that cannot be listed does not end the others.
+async fn listed(
+    store: &Arc<dyn ObjectStore>,
+    url: &ListingTableUrl,
+) -> object_store::Result<BoxStream<'static, object_store::Result<ObjectMeta>>> {
+    if !url.is_collection() {
+        match store.head(url.prefix()).await {
+            Ok(meta) => return Ok(futures::stream::once(async { Ok(meta) }).boxed()),
+            // Perhaps a folder, whose name has no slash at its end.
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(store.list(Some(url.prefix())))
+}
+
 fn path_under(url: &ListingTableUrl, file: &ObjectMeta) -> String {
     url.strip_prefix(&file.location).into_iter().flatten().collect::<Vec<_>>().join("/")
 }
@@ -167,9 +214,9 @@ fn path_under(url: &ListingTableUrl, file: &ObjectMeta) -> String {
 fn address(argument: &str) -> Result<(ListingTableUrl, Option<Pattern>)> {
     let (base, pattern) = split_pattern(argument);
     let pattern = pattern.map(Pattern::new).transpose();
-    let pattern = pattern.with_context(|| format!("'{argument}' is no pattern"))?;
+    let pattern = pattern.with_context(|| format!("'{argument}' is not a pattern"))?;
     if argument.contains("://") {
-        let url = ListingTableUrl::parse(base).with_context(|| format!("'{argument}' is no address"))?;
+        let url = ListingTableUrl::parse(base).with_context(|| format!("'{argument}' is not an address"))?;
         return Ok((url, pattern));
     }
     let base = if base.is_empty() { "." } else { base };

@@ -5,25 +5,32 @@
 //! OUTPUT/.emotion/lock                           held by the run that works on it
 //! OUTPUT/.emotion/files/NAME/source.json         the input file that the labels belong to
 //! OUTPUT/.emotion/files/NAME/GROUP-FIRST-ROWS    labels of rows of a row group, as an Arrow IPC file
-//! OUTPUT/.emotion/files/NAME/done.json           the file is labeled: what it holds
+//! OUTPUT/.emotion/files/NAME/done.json           the file is labeled: its digest and what it holds
 //! ```
+//!
+//! Each file but the lock is [sealed](crate::job::seal) with its job, its name and, if it holds labels, its input, so
+//! that damage is noticed, and labels of other rows are not taken for those of these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::reader::FileReader;
 use arrow::ipc::writer::FileWriter;
-use arrow::record_batch::RecordBatch;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::job::cancel::Cancel;
 use crate::job::counts::Counts;
 use crate::job::error::{Context, LabelError, Result};
+use crate::job::fingerprint::Fingerprint;
 use crate::job::inputs::Input;
 use crate::job::lock::Lock;
 use crate::job::observer::Observer;
-use crate::job::storage::{Storage, Upload};
+use crate::job::seal::Seal;
+use crate::job::segment::{Segment, contiguous};
+use crate::job::storage::{Storage, Upload, Written};
 
 /// All that the labels and the files depend on, by names to tell people.
 pub type JobKey = BTreeMap<String, String>;
@@ -31,70 +38,59 @@ pub type JobKey = BTreeMap<String, String>;
 pub struct Journal {
     storage: Storage,
     key: JobKey,
+    seal: Seal,
     /// None of a run that only looks.
     lock: Option<Lock>,
     restart: bool,
     /// What is there was made by another job.
     is_other: bool,
+    /// Outputs whose digests this run has computed, by their records.
+    verified: Mutex<BTreeSet<String>>,
 }
 
-/// What tells one content of an input file from another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Fingerprint {
-    bytes: u64,
-    modified: String,
-    tag: Option<String>,
-}
-
-impl Fingerprint {
-    fn of(input: &Input, meta: &object_store::ObjectMeta) -> Self {
-        // A local file's tag changes when it is moved.
-        let tag = meta.e_tag.clone().filter(|_| input.url.scheme() != "file");
-        Self { bytes: meta.size, modified: meta.last_modified.to_rfc3339(), tag }
-    }
+/// What is remembered of one input, whose labels are computed or written.
+pub struct FileJournal<'a> {
+    journal: &'a Journal,
+    input: &'a Input,
+    source: Fingerprint,
+    seal: Seal,
 }
 
 /// A file that is labeled.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Done {
-    bytes: u64,
+    output: Written,
     counts: Counts,
 }
 
 /// How far a file is.
 pub enum State {
     New,
-    /// Which pieces of it are labeled.
-    Begun(Vec<Segment>),
+    Begun(Begun),
     Done(Counts),
 }
 
-/// Labels of rows that stand together in a row group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Segment {
-    pub row_group: usize,
-    pub first_row: u64,
-    pub rows: u64,
+/// A file of which pieces are labeled.
+pub struct Begun {
+    source: Fingerprint,
+    /// The pieces, from the start of each row group.
+    pub segments: Vec<Segment>,
 }
 
-impl Segment {
-    fn name(self) -> String {
-        format!("{:06}-{:012}-{:07}", self.row_group, self.first_row, self.rows)
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        let mut parts = name.split('-');
-        let mut number = || parts.next()?.parse::<u64>().ok();
-        let segment = Self { row_group: usize::try_from(number()?).ok()?, first_row: number()?, rows: number()? };
-        (segment.name() == name).then_some(segment)
-    }
+/// A file of the journal.
+enum Entry<T> {
+    Absent,
+    /// It was changed, or belongs to another place or job.
+    Damaged,
+    Intact(T),
 }
 
 impl Journal {
     /// Makes sure that what is there was made by the same job, without touching it.
     pub async fn look(storage: Storage, key: JobKey, restart: bool) -> Result<Self> {
         let is_other = is_other(&storage, &key, restart).await?;
-        Ok(Self { storage, key, lock: None, restart, is_other })
+        let seal = Seal::of(b"job").at(&serde_json::to_vec(&key)?);
+        Ok(Self { storage, key, seal, lock: None, restart, is_other, verified: Mutex::default() })
     }
 
     /// Takes the output for this run alone. What was read of the journal before may have changed.
@@ -120,7 +116,8 @@ impl Journal {
             self.is_other = false;
         }
         self.storage.clear().await?;
-        self.storage.write(&self.storage.journal("job.json"), serde_json::to_vec_pretty(&self.key)?).await
+        let key = job_seal().close(serde_json::to_vec_pretty(&self.key)?);
+        self.storage.write(&self.storage.journal("job.json"), key).await
     }
 
     pub fn storage(&self) -> &Storage {
@@ -132,23 +129,30 @@ impl Journal {
         if self.is_other {
             return Ok(State::New);
         }
-        let there = read::<Fingerprint>(&self.storage, &self.name(input, "source.json")).await?;
-        let size = self.storage.size(output).await?;
-        let refusal = match there {
-            None if size.is_none() => return Ok(State::New),
-            None => format!("'{}' is there already, and was not made by this job", self.storage.shown_file(output)),
-            Some(there) if there != Fingerprint::of(input, &input.meta) => {
+        let shown = || self.storage.shown_file(output);
+        let is_there = self.storage.size(output).await?.is_some();
+        let refusal = match self.read::<Fingerprint>(&self.seal_of(input), input, "source.json").await? {
+            Entry::Absent | Entry::Damaged if !is_there => return Ok(State::New),
+            Entry::Absent => format!("'{}' already exists, and was not written by this job", shown()),
+            Entry::Damaged => self.damage(input, "source.json"),
+            Entry::Intact(source) if source != Fingerprint::of(input).await? => {
                 format!("'{}' has changed since labels were made of it", input.shown)
             }
-            Some(_) => match (read::<Done>(&self.storage, &self.name(input, "done.json")).await?, size) {
-                (Some(done), Some(size)) if done.bytes == size => return Ok(State::Done(done.counts)),
-                (Some(_), Some(_)) => {
-                    format!("'{}' has changed since it was written", self.storage.shown_file(output))
+            Entry::Intact(source) => {
+                match self.read::<Done>(&self.seal_of(input).at(&source.bytes()?), input, "done.json").await? {
+                    Entry::Absent => {
+                        let segments = self.file(input, source.clone())?.segments().await?;
+                        return Ok(State::Begun(Begun { source, segments }));
+                    }
+                    // Somebody took the output away: it is made again.
+                    _ if !is_there => return Ok(State::New),
+                    Entry::Intact(done) if self.verify(output, &done.output).await? => {
+                        return Ok(State::Done(done.counts));
+                    }
+                    Entry::Intact(_) => format!("'{}' has changed since it was written", shown()),
+                    Entry::Damaged => self.damage(input, "done.json"),
                 }
-                // Somebody took it away: it is made again.
-                (Some(_), None) => return Ok(State::New),
-                (None, _) => return Ok(State::Begun(self.segments(input).await?)),
-            },
+            }
         };
         if self.restart {
             return Ok(State::New);
@@ -156,88 +160,46 @@ impl Journal {
         Err(LabelError::Conflict(format!("{refusal}. Label it again with --restart, or choose another --output")))
     }
 
+    fn damage(&self, input: &Input, name: &str) -> String {
+        format!("'{}' is damaged, or of another job", self.storage.shown_file(&self.name(input, name)))
+    }
+
+    /// Whether an output is what was written. Its digest is computed once in a run.
+    async fn verify(&self, output: &str, written: &Written) -> Result<bool> {
+        let record = format!("{output} {written:?}");
+        let verified = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified().contains(&record) && self.storage.size(output).await? == Some(written.bytes) {
+            return Ok(true);
+        }
+        let is_same = self.storage.holds_what_was_written(output, written).await?;
+        if is_same {
+            verified().insert(record);
+        }
+        Ok(is_same)
+    }
+
     /// Remembers which content of a file the labels to come belong to.
-    pub async fn begin(&self, input: &Input) -> Result<()> {
+    pub async fn begin<'a>(&'a self, input: &'a Input) -> Result<FileJournal<'a>> {
         self.storage.remove_folder(&self.name(input, "")).await?;
-        let fingerprint = Fingerprint::of(input, &input.meta);
-        self.storage.write(&self.name(input, "source.json"), serde_json::to_vec(&fingerprint)?).await
+        let source = Fingerprint::of(input).await?;
+        self.write(&self.seal_of(input), input, "source.json", source.bytes()?).await?;
+        self.file(input, source)
     }
 
-    /// The pieces that are labeled, from the start of each row group.
-    async fn segments(&self, input: &Input) -> Result<Vec<Segment>> {
-        let names = self.storage.list(&self.name(input, "")).await?;
-        let mut segments: Vec<Segment> = names.iter().filter_map(|name| Segment::parse(name)).collect();
-        segments.sort_unstable();
-        let mut next = (0, 0);
-        segments.retain(|segment| {
-            if segment.row_group != next.0 {
-                next = (segment.row_group, 0);
-            }
-            let follows = segment.first_row == next.1;
-            next.1 += if follows { segment.rows } else { 0 };
-            follows
-        });
-        Ok(segments)
+    /// Goes on with a file, without the segments that are not among its labels.
+    pub async fn resume<'a>(&'a self, input: &'a Input, begun: &Begun) -> Result<FileJournal<'a>> {
+        self.remove_segments(input, &begun.segments).await?;
+        self.file(input, begun.source.clone())
     }
 
-    /// Keeps the labels of a piece for good.
-    pub async fn keep(&self, input: &Input, segment: Segment, batches: &[RecordBatch], counts: &Counts) -> Result<()> {
-        self.check_lock()?;
-        let Some(first) = batches.first() else { return Ok(()) };
-        let mut writer = FileWriter::try_new(Vec::new(), first.schema_ref())?;
-        writer.write_metadata("counts", serde_json::to_string(counts)?);
-        for batch in batches {
-            writer.write(batch)?;
-        }
-        let bytes = writer.into_inner()?;
-        self.storage.write(&self.name(input, &segment.name()), bytes).await
+    /// Removes the labels of a file that is done, which a kill may have left.
+    pub async fn clean(&self, input: &Input) -> Result<()> {
+        self.remove_segments(input, &[]).await
     }
 
-    /// The labels of a piece.
-    pub async fn labels(
-        &self,
-        input: &Input,
-        segment: Segment,
-        schema: &SchemaRef,
-    ) -> Result<(Vec<RecordBatch>, Counts)> {
-        let name = self.name(input, &segment.name());
-        let damaged =
-            || format!("'{}' is damaged: remove it and run the same command again", self.storage.shown_file(&name));
-        let absent = || LabelError::Damaged(damaged());
-        let bytes = self.storage.read(&name).await?.ok_or_else(absent)?;
-        let reader = FileReader::try_new(std::io::Cursor::new(bytes), None).with_context(damaged)?;
-        let counts = reader.custom_metadata().get("counts").ok_or_else(absent)?;
-        let counts = serde_json::from_str(counts).with_context(damaged)?;
-        if same_types(&reader.schema(), schema) {
-            return Ok((reader.collect::<Result<_, _>>().with_context(damaged)?, counts));
-        }
-        Err(absent())
-    }
-
-    /// Begins the output file.
-    pub async fn upload(&self, output: &str) -> Result<Upload> {
-        self.storage.upload(output).await
-    }
-
-    /// Gives the output file its name, unless the input has changed meanwhile.
-    pub async fn publish(&self, input: &Input, upload: Upload) -> Result<u64> {
-        let now = object_store::ObjectStoreExt::head(&input.store, &input.meta.location).await;
-        let now = now.with_context(|| format!("cannot look at '{}'", input.shown))?;
-        self.check_lock()?;
-        if Fingerprint::of(input, &now) != Fingerprint::of(input, &input.meta) {
-            upload.abort().await;
-            let what = format!("'{}' has changed while it was read: label it again with --restart", input.shown);
-            return Err(LabelError::Conflict(what));
-        }
-        upload.finish().await
-    }
-
-    /// Remembers that a file is labeled, and forgets its labels.
-    pub async fn done(&self, input: &Input, bytes: u64, counts: &Counts) -> Result<()> {
-        let done = Done { bytes, counts: counts.clone() };
-        self.storage.write(&self.name(input, "done.json"), serde_json::to_vec(&done)?).await?;
+    async fn remove_segments(&self, input: &Input, but_for: &[Segment]) -> Result<()> {
         for name in self.storage.list(&self.name(input, "")).await? {
-            if Segment::parse(&name).is_some() {
+            if Segment::parse(&name).is_some_and(|segment| !but_for.contains(&segment)) {
                 self.storage.remove(&self.name(input, &name)).await?;
             }
         }
@@ -262,27 +224,122 @@ impl Journal {
     fn name(&self, input: &Input, name: &str) -> String {
         self.storage.journal(&format!("files/{}/{name}", input.name))
     }
+
+    fn seal_of(&self, input: &Input) -> Seal {
+        self.seal.at(input.name.as_bytes())
+    }
+
+    fn file<'a>(&'a self, input: &'a Input, source: Fingerprint) -> Result<FileJournal<'a>> {
+        let seal = self.seal_of(input).at(&source.bytes()?);
+        Ok(FileJournal { journal: self, input, source, seal })
+    }
+
+    async fn read<T: DeserializeOwned>(&self, seal: &Seal, input: &Input, name: &str) -> Result<Entry<T>> {
+        let sealed = self.storage.read(&self.name(input, name)).await?;
+        let Some(sealed) = sealed else { return Ok(Entry::Absent) };
+        let content = seal.at(name.as_bytes()).open(sealed);
+        Ok(match content.and_then(|content| serde_json::from_slice(&content).ok()) {
+            Some(value) => Entry::Intact(value),
+            None => Entry::Damaged,
+        })
+    }
+
+    async fn write(&self, seal: &Seal, input: &Input, name: &str, content: Vec<u8>) -> Result<()> {
+        self.storage.write(&self.name(input, name), seal.at(name.as_bytes()).close(content)).await
+    }
+}
+
+impl FileJournal<'_> {
+    /// The intact pieces that are labeled, from the start of each row group.
+    async fn segments(&self) -> Result<Vec<Segment>> {
+        let names = self.journal.storage.list(&self.journal.name(self.input, "")).await?;
+        let mut segments = Vec::new();
+        for segment in contiguous(names.iter().filter_map(|name| Segment::parse(name)).collect()) {
+            if self.content(segment).await?.is_some() {
+                segments.push(segment);
+            }
+        }
+        Ok(contiguous(segments))
+    }
+
+    /// The content of a segment; `None` if it is absent or damaged.
+    async fn content(&self, segment: Segment) -> Result<Option<Vec<u8>>> {
+        let name = segment.name();
+        let sealed = self.journal.storage.read(&self.journal.name(self.input, &name)).await?;
+        Ok(sealed.and_then(|sealed| self.seal.at(name.as_bytes()).open(sealed)))
+    }
+
+    /// Keeps the labels of a piece for good.
+    pub async fn keep(&self, segment: Segment, batches: &[RecordBatch], counts: &Counts) -> Result<()> {
+        self.journal.check_lock()?;
+        let Some(first) = batches.first() else { return Ok(()) };
+        let mut writer = FileWriter::try_new(Vec::new(), first.schema_ref())?;
+        writer.write_metadata("counts", serde_json::to_string(counts)?);
+        for batch in batches {
+            writer.write(batch)?;
+        }
+        self.journal.write(&self.seal, self.input, &segment.name(), writer.into_inner()?).await
+    }
+
+    /// The labels of a piece.
+    pub async fn labels(&self, segment: Segment, schema: &SchemaRef) -> Result<(Vec<RecordBatch>, Counts)> {
+        let name = self.journal.storage.shown_file(&self.journal.name(self.input, &segment.name()));
+        let damaged = || format!("'{name}' is damaged: run the same command again, which labels its rows anew");
+        let absent = || LabelError::Damaged(damaged());
+        let content = self.content(segment).await?.ok_or_else(absent)?;
+        let reader = FileReader::try_new(std::io::Cursor::new(content), None).with_context(damaged)?;
+        let counts = reader.custom_metadata().get("counts").ok_or_else(absent)?;
+        let counts = serde_json::from_str(counts).with_context(damaged)?;
+        if same_types(&reader.schema(), schema) {
+            return Ok((reader.collect::<Result<_, _>>().with_context(damaged)?, counts));
+        }
+        Err(absent())
+    }
+
+    /// Begins the output file.
+    pub async fn upload(&self, output: &str) -> Result<Upload> {
+        self.journal.storage.upload(output).await
+    }
+
+    /// Gives the output file its name, unless the input has changed meanwhile.
+    pub async fn publish(&self, output: &str, upload: Upload) -> Result<Written> {
+        self.journal.check_lock()?;
+        if Fingerprint::now(self.input).await? != self.source {
+            upload.abort().await;
+            let shown = &self.input.shown;
+            let what = format!("'{shown}' has changed while it was read: label it again with --restart");
+            return Err(LabelError::Conflict(what));
+        }
+        let written = upload.finish().await?;
+        self.journal.storage.tagged(output, written).await
+    }
+
+    /// Remembers that a file is labeled, and forgets its labels.
+    pub async fn done(&self, output: &Written, counts: &Counts) -> Result<()> {
+        let done = Done { output: output.clone(), counts: counts.clone() };
+        self.journal.write(&self.seal, self.input, "done.json", serde_json::to_vec(&done)?).await?;
+        self.journal.clean(self.input).await
+    }
+}
+
+/// The seal of what a job depends on, which is read before it is known which job that is.
+fn job_seal() -> Seal {
+    Seal::of(b"job.json")
 }
 
 /// Whether what is there was made by another job, which `restart` allows.
 async fn is_other(storage: &Storage, key: &JobKey, restart: bool) -> Result<bool> {
-    let there = read::<JobKey>(storage, &storage.journal("job.json")).await?;
-    match there.filter(|there| there != key) {
-        None => Ok(false),
-        Some(_) if restart => Ok(true),
-        Some(there) => Err(LabelError::Conflict(format!(
-            "'{}' was begun by another job: {}. Choose another --output, or begin again with --restart",
-            storage.shown(),
-            differences(&there, key)
-        ))),
-    }
-}
-
-async fn read<T: DeserializeOwned>(storage: &Storage, name: &str) -> Result<Option<T>> {
-    let Some(bytes) = storage.read(name).await? else { return Ok(None) };
-    let value = serde_json::from_slice(&bytes);
-    let shown = storage.shown_file(name);
-    Ok(Some(value.with_context(|| format!("'{shown}' is damaged: remove it and begin again with --restart"))?))
+    let name = storage.journal("job.json");
+    let Some(sealed) = storage.read(&name).await? else { return Ok(false) };
+    let there = job_seal().open(sealed).and_then(|there| serde_json::from_slice::<JobKey>(&there).ok());
+    let refusal = match there {
+        Some(there) if there == *key => return Ok(false),
+        _ if restart => return Ok(true),
+        Some(there) => format!("'{}' was started by another job: {}", storage.shown(), differences(&there, key)),
+        None => format!("'{}' is damaged, or of an earlier version", storage.shown_file(&name)),
+    };
+    let what = format!("{refusal}. Choose another --output, or begin again with --restart");
+    Err(LabelError::Conflict(what))
 }
 
 fn differences(there: &JobKey, here: &JobKey) -> String {
@@ -302,14 +359,6 @@ fn same_types(one: &Schema, other: &Schema) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn segments_are_known_by_their_names() {
-        let segment = Segment { row_group: 3, first_row: 2048, rows: 512 };
-        assert_eq!(Segment::parse(&segment.name()), Some(segment));
-        assert_eq!(Segment::parse("done.json"), None);
-        assert_eq!(Segment::parse("3-2048-512"), None);
-    }
 
     #[test]
     fn differences_are_named() {

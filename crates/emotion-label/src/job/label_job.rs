@@ -20,8 +20,9 @@ use crate::job::cluster::Cluster;
 use crate::job::codec::Codec;
 use crate::job::columns::Columns;
 use crate::job::error::{LabelError, Result};
+use crate::job::error_list;
 use crate::job::filter::Filter;
-use crate::job::inputs::{self, Input};
+use crate::job::inputs::{self, Input, Inputs};
 use crate::job::journal::{JobKey, Journal};
 use crate::job::labeler::Labeler;
 #[cfg(not(feature = "cluster"))]
@@ -94,14 +95,21 @@ impl LabelJob {
         }
         let storage = Storage::open(&session, &self.output)?;
         let is_csv = self.choices.delimiter.is_some();
-        let (inputs, other_files) = inputs::find(&session, &self.inputs, is_csv, &storage).await?;
+        let keep_going = self.choices.keep_going;
+        let Inputs { files: inputs, others, unlisted } =
+            inputs::find(&session, &self.inputs, is_csv, keep_going, &storage).await?;
         let format = self.output_format(&inputs, &storage)?;
         let targets = targets(&inputs, format, &storage)?;
+        let paths: Vec<_> = inputs.iter().filter_map(Input::local_path).collect();
+        storage.check(targets.iter().map(|target| &*target.name), &paths)?;
+        if keep_going {
+            error_list::check(&storage).await?;
+        }
         let journal = Journal::look(storage, self.key(format), self.restart).await?;
         let labeler = self.labeler(format);
         let (choices, cluster) = (self.choices(), self.cluster.clone());
         let files = inputs.into_iter().zip(targets);
-        Plan::of(session, labeler, choices, cluster, journal, files, other_files).await
+        Plan::of(session, labeler, choices, cluster, journal, files, others, unlisted).await
     }
 
     /// Labels a stream into the same format, as it comes and without a journal.
@@ -203,8 +211,11 @@ impl LabelJob {
         let mut key = JobKey::from(
             [
                 ("program version", env!("CARGO_PKG_VERSION").to_string()),
+                ("model files", classifier.model_sha256()),
+                ("model configuration", classifier.config_sha256()),
                 ("model weights", classifier.weights_sha256()),
                 ("tokenizer", classifier.tokenizer_sha256()),
+                ("arithmetic", classifier.compute().arithmetic().into()),
                 ("--precision", classifier.precision().to_string()),
                 ("--backend", classifier.backend().to_string()),
                 ("--device", classifier.device().to_string()),

@@ -43,8 +43,9 @@ impl Labeler {
 
     /// The columns to add to rows of these texts.
     pub fn label(&self, texts: &ArrayRef, cancel: &Cancel) -> Result<(RecordBatch, Counts)> {
-        let texts = cast(texts, &DataType::Utf8)?;
-        let texts = texts.as_string::<i32>();
+        // The values of a dictionary may together be longer than offsets of 32 bits reach.
+        let texts = cast(texts, &DataType::LargeUtf8)?;
+        let texts = texts.as_string::<i64>();
         let present: Vec<&str> = texts.iter().flatten().collect();
         let answer = self.classifier.request(&present).options(&self.options).cancelled(cancel.flag()).run()?;
         let counts = Counts {

@@ -12,8 +12,9 @@ use crate::job::choices::Choices;
 #[cfg(feature = "cluster")]
 use crate::job::cluster::Cluster;
 use crate::job::error::{LabelError, Result};
+use crate::job::error_list;
 use crate::job::estimate::{self, Estimate};
-use crate::job::failure::Failure;
+use crate::job::failure::{Failure, caught};
 use crate::job::inputs::Input;
 use crate::job::journal::{Journal, State};
 use crate::job::labeler::Labeler;
@@ -22,7 +23,6 @@ use crate::job::no_cluster::Cluster;
 use crate::job::observer::Observer;
 use crate::job::run::{Outcome, Run};
 use crate::job::source::Source;
-use crate::job::storage::Storage;
 use crate::job::summary::{SetAside, Summary};
 use crate::job::target::Target;
 use crate::job::task::{Content, Task};
@@ -39,6 +39,8 @@ pub struct Plan {
     journal: Journal,
     tasks: Vec<Task>,
     other_files: usize,
+    /// What cannot be listed.
+    unlisted: Vec<SetAside>,
 }
 
 impl Plan {
@@ -51,6 +53,7 @@ impl Plan {
         journal: Journal,
         files: impl Iterator<Item = (Input, Target)>,
         other_files: usize,
+        unlisted: Vec<SetAside>,
     ) -> Result<Self> {
         let look = |(input, target): (Input, Target)| {
             let (session, journal, labeler, choices) = (&session, &journal, &labeler, &choices);
@@ -64,10 +67,11 @@ impl Plan {
             }
         };
         let tasks = futures::stream::iter(files.map(look)).buffered(LOOKED_AT).try_collect().await?;
-        Ok(Self { labeler: Arc::new(labeler), session, choices, cluster, journal, tasks, other_files })
+        Ok(Self { labeler: Arc::new(labeler), session, choices, cluster, journal, tasks, other_files, unlisted })
     }
 
-    /// What the job would do, and how long it would take. Some rows are labeled to measure the time.
+    /// What the job would do, and how long it would take. Some rows are labeled to measure the time, and of many files
+    /// a few small ones are written beside the output and removed again.
     ///
     /// # Errors
     ///
@@ -101,6 +105,7 @@ impl Plan {
         let files = tasks.len();
         let (rows, before) = (tasks.iter().map(Task::rows).sum(), tasks.iter().map(Task::rows_done).sum());
         observer.started(files, rows, before);
+        self.unlisted.iter().for_each(|what| observer.set_aside(what));
         let run = Run {
             context: &self.session,
             journal: &self.journal,
@@ -114,9 +119,11 @@ impl Plan {
         let started = Instant::now();
         let outcome = run.run(tasks).await;
         observer.finished();
-        let Outcome { counts, set_aside, is_cancelled } = outcome.map_err(|error| LabelError::Stopped(error.into()))?;
+        let Outcome { counts, set_aside: failed, is_cancelled } =
+            outcome.map_err(|error| LabelError::Stopped(error.into()))?;
         let seconds = started.elapsed().as_secs_f64();
-        list_errors(self.journal.storage(), &set_aside).await?;
+        let set_aside: Vec<_> = std::mem::take(&mut self.unlisted).into_iter().chain(failed).collect();
+        error_list::write(self.journal.storage(), &set_aside).await?;
         if is_cancelled {
             return Err(LabelError::Cancelled);
         }
@@ -150,7 +157,7 @@ async fn content(
     labeler: &Labeler,
     choices: &Choices,
 ) -> Result<Content> {
-    let source = Source::open(session, input, target.file, choices, labeler).await;
+    let source = caught(None, Source::open(session, input, target.file, choices, labeler)).await;
     match source.map_err(Failure::without_descriptors) {
         Ok(source) if source.is_cheap_to_open() => Ok(Content::RowGroups(source.row_groups)),
         Ok(source) => Ok(Content::Open(Box::new(source))),
@@ -161,21 +168,4 @@ async fn content(
         Err(Failure::Other(error)) => Err(error),
         Err(Failure::Stopped) => Err(LabelError::Cancelled),
     }
-}
-
-/// Writes down what was set aside, a JSON object a line; nothing if that is nothing.
-async fn list_errors(storage: &Storage, set_aside: &[SetAside]) -> Result<()> {
-    let name = match storage.file() {
-        Some(file) => format!("{file}.errors.jsonl"),
-        None => "_errors.jsonl".into(),
-    };
-    if set_aside.is_empty() {
-        return storage.remove(&name).await;
-    }
-    let mut lines = Vec::new();
-    for entry in set_aside {
-        serde_json::to_writer(&mut lines, entry)?;
-        lines.push(b'\n');
-    }
-    storage.write(&name, lines).await
 }

@@ -18,13 +18,14 @@ use crate::job::choices::Choices;
 use crate::job::cluster::Cluster;
 use crate::job::counts::Counts;
 use crate::job::error::{LabelError, Result};
-use crate::job::failure::Failure;
+use crate::job::failure::{Failure, caught};
 use crate::job::inputs::Input;
-use crate::job::journal::{Journal, Segment, State};
+use crate::job::journal::{FileJournal, Journal, State};
 use crate::job::labeler::Labeler;
 #[cfg(not(feature = "cluster"))]
 use crate::job::no_cluster::Cluster;
 use crate::job::observer::Observer;
+use crate::job::segment::Segment;
 use crate::job::source::Source;
 use crate::job::stop::{FirstFailed, Stop};
 use crate::job::summary::SetAside;
@@ -120,7 +121,8 @@ impl Run<'_> {
         }
         let file = task.input.shown.clone();
         self.observer.file_started(&file);
-        match self.file(task, stop, &mut outcome).await.map_err(Failure::without_descriptors) {
+        log::info!("labeling {file}");
+        match caught(None, self.file(task, stop, &mut outcome)).await.map_err(Failure::without_descriptors) {
             Ok(()) => {}
             Err(Failure::Input(row_group, error)) if self.choices.keep_going => {
                 self.set_aside(&mut outcome, SetAside::new(&file, row_group, None, &error));
@@ -138,6 +140,7 @@ impl Run<'_> {
         let Task { input, target, state, content } = task;
         if let State::Done(counts) = &state {
             outcome.counts.add(counts);
+            self.journal.clean(&input).await?;
             return Ok(());
         }
         let source = match content {
@@ -147,45 +150,46 @@ impl Run<'_> {
                 Source::open(self.context, &input, target.file, self.choices, &self.labeler).await?
             }
         };
-        let mut segments = match state {
-            State::Begun(segments) => segments,
-            State::New | State::Done(_) => {
-                self.journal.begin(&input).await?;
-                Vec::new()
-            }
+        let (journal, mut segments) = match state {
+            State::Begun(begun) => (self.journal.resume(&input, &begun).await?, begun.segments),
+            State::New | State::Done(_) => (self.journal.begin(&input).await?, Vec::new()),
         };
         let (mut bad, mut texts) = (BTreeMap::new(), None);
         for row_group in 0..source.row_groups.len() {
-            let labeled = self.row_group(&source, &input, row_group, stop, &mut segments, &mut texts).await;
+            let work = self.row_group(&source, &journal, row_group, stop, &mut segments, &mut texts);
+            let labeled = caught(Some(row_group), work).await;
+            if labeled.is_err() {
+                // Whatever state it is in after a panic.
+                texts = None;
+            }
             self.excuse(labeled, &source, &mut bad)?;
         }
         // Closes the input, which the writer opens again.
         drop(texts);
-        let (bytes, counts) = loop {
+        let (output, counts) = loop {
             if bad.len() == source.row_groups.len() && !bad.is_empty() {
                 self.report(&input, &source, bad, outcome);
                 return Ok(());
             }
             let left_out: Vec<usize> = bad.keys().copied().collect();
             let writing = Writing {
-                journal: self.journal,
+                journal: &journal,
                 choices: self.choices,
                 added: self.labeler.schema(),
                 source: &source,
-                input: &input,
                 target: &target,
                 segments: &segments,
                 left_out: &left_out,
                 stop,
             };
-            let written = writing.write().await;
+            let written = caught(None, writing.write()).await;
             if let Some(written) = self.excuse(written, &source, &mut bad)? {
                 break written;
             }
         };
         outcome.counts.add(&counts);
         if bad.is_empty() {
-            self.journal.done(&input, bytes, &counts).await?;
+            journal.done(&output, &counts).await?;
         }
         self.report(&input, &source, bad, outcome);
         Ok(())
@@ -225,7 +229,7 @@ impl Run<'_> {
     async fn row_group(
         &self,
         source: &Source,
-        input: &Input,
+        journal: &FileJournal<'_>,
         row_group: usize,
         stop: Stop<'_>,
         segments: &mut Vec<Segment>,
@@ -237,9 +241,9 @@ impl Run<'_> {
             return Ok(());
         }
         let mut pending = Pending::new(row_group, done);
-        let result = self.label(source, input, stop, &mut pending, segments, texts).await;
+        let result = self.label(source, journal, stop, &mut pending, segments, texts).await;
         if !matches!(result, Err(Failure::Other(_))) {
-            self.keep(input, &mut pending, segments).await?;
+            self.keep(journal, &mut pending, segments).await?;
         }
         result?;
         if pending.first_row != rows {
@@ -251,7 +255,7 @@ impl Run<'_> {
     async fn label(
         &self,
         source: &Source,
-        input: &Input,
+        journal: &FileJournal<'_>,
         stop: Stop<'_>,
         pending: &mut Pending,
         segments: &mut Vec<Segment>,
@@ -274,7 +278,7 @@ impl Run<'_> {
             self.observer.rows_labeled(counts.rows, counts.tokens);
             pending.add(batch, &counts);
             if pending.counts.rows >= SEGMENT_ROWS || pending.since.elapsed() >= self.choices.commit_every {
-                self.keep(input, pending, segments).await?;
+                self.keep(journal, pending, segments).await?;
             }
             if stop.is_asked() {
                 return Err(Failure::Stopped);
@@ -307,11 +311,22 @@ impl Run<'_> {
         pieces.buffered(BATCHES_UNDER_WAY).boxed()
     }
 
-    async fn keep(&self, input: &Input, pending: &mut Pending, segments: &mut Vec<Segment>) -> Result<(), Failure> {
+    async fn keep(
+        &self,
+        journal: &FileJournal<'_>,
+        pending: &mut Pending,
+        segments: &mut Vec<Segment>,
+    ) -> Result<(), Failure> {
         let segment = Segment { row_group: pending.row_group, first_row: pending.first_row, rows: pending.counts.rows };
         if segment.rows > 0 {
-            self.journal.keep(input, segment, &pending.batches, &pending.counts).await?;
+            journal.keep(segment, &pending.batches, &pending.counts).await?;
             segments.push(segment);
+            log::info!(
+                "committed {} rows from row {} of row group {} on",
+                segment.rows,
+                segment.first_row,
+                segment.row_group
+            );
         }
         *pending = Pending::new(segment.row_group, segment.first_row + segment.rows);
         Ok(())

@@ -7,31 +7,46 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 
 use crate::address::local;
 use crate::format::{FileType, Output};
 use crate::job::error::{Context, LabelError, Result};
+use crate::job::seal::hexadecimal;
+use crate::local_output::{InputFiles, LocalOutput};
 
 pub struct Storage {
     place: Place,
     address: ListingTableUrl,
     /// The one file to write, if the output is no folder.
     file: Option<String>,
+    /// The type of that file, by the name it was given.
+    file_type: Option<FileType>,
     shown: String,
 }
 
 /// Folder of the journal for files that are not complete, each under a [unique name](unique_name).
 const WRITING: &str = "writing";
+
+/// A file that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    pub bytes: u64,
+    sha256: String,
+    /// The tag that an object store gave it.
+    tag: Option<String>,
+}
 
 enum Place {
     Folder(PathBuf),
@@ -54,7 +69,7 @@ impl Storage {
         };
         let file = is_file.then(|| shown.rsplit('/').next().unwrap_or_default().to_string());
         if output.contains("://") {
-            let address = ListingTableUrl::parse(&shown).with_context(|| format!("'{output}' is no address"))?;
+            let address = ListingTableUrl::parse(&shown).with_context(|| format!("'{output}' is not an address"))?;
             if address.scheme().starts_with("http") {
                 let what =
                     format!("'{output}' cannot be written to: choose a folder or an s3://, gs:// or az:// address");
@@ -64,10 +79,35 @@ impl Storage {
                 context.runtime_env().object_store(&address).with_context(|| format!("cannot reach '{output}'"))?;
             return Ok(Self::in_store(store, address, file, shown));
         }
-        let path = absolute(FilePath::new(&shown)).with_context(|| format!("cannot write to '{output}'"))?;
+        let file_type = if is_file { FileType::of(&shown) } else { None };
+        let (path, shown) = if is_file { replaced(&shown)? } else { (PathBuf::from(&shown), shown) };
+        if !is_file && path.exists() && !path.is_dir() {
+            let what = format!("'{shown}' is no folder, and its name does not tell a format: choose another --output");
+            return Err(LabelError::Refused(what));
+        }
+        let path = absolute(&path).with_context(|| format!("cannot write to '{output}'"))?;
         let address = local(&path)?;
+        let name = path.file_name().and_then(|name| name.to_str()).map(str::to_string);
+        let file = name.filter(|_| is_file);
         let folder = if is_file { path.parent().unwrap_or(FilePath::new("/")).to_path_buf() } else { path };
-        Ok(Self { place: Place::Folder(folder), address, file, shown })
+        Ok(Self { place: Place::Folder(folder), address, file, file_type, shown })
+    }
+
+    /// Refuses to write files over what is no regular file, or over an input; `inputs` are the paths of those on this
+    /// machine. A file in a folder is no link either: what it points to may be anywhere.
+    pub fn check<'a>(&self, names: impl Iterator<Item = &'a str>, inputs: &[String]) -> Result<()> {
+        let Place::Folder(folder) = &self.place else { return Ok(()) };
+        let mut files = None;
+        for path in names.map(|name| folder.join(name)) {
+            let Ok(found) = fs::symlink_metadata(&path) else { continue };
+            if found.is_symlink() {
+                let what = format!("'{}' is a link: remove it, or choose another --output", path.display());
+                return Err(LabelError::Refused(what));
+            }
+            let files = files.get_or_insert_with(|| InputFiles::of(inputs.iter().map(String::as_str)));
+            LocalOutput::of(&path, files).map_err(|error| LabelError::Refused(error.to_string()))?;
+        }
+        Ok(())
     }
 
     pub fn in_store(
@@ -79,7 +119,8 @@ impl Storage {
         let parts: Vec<_> = address.prefix().parts().collect();
         let folder = parts.len() - usize::from(file.is_some());
         let prefix = parts.into_iter().take(folder).collect();
-        Self { place: Place::Store { store, prefix }, address, file, shown }
+        let file_type = file.as_deref().and_then(FileType::of);
+        Self { place: Place::Store { store, prefix }, address, file, file_type, shown }
     }
 
     /// The one file to write, if the output is no folder.
@@ -89,7 +130,7 @@ impl Storage {
 
     /// The type of the one file to write, by its name.
     pub fn file_type(&self) -> Option<FileType> {
-        FileType::of(self.file()?)
+        self.file_type
     }
 
     pub fn shown(&self) -> &str {
@@ -152,6 +193,11 @@ impl Storage {
         }
     }
 
+    /// What was written, with the tag that the store gave it.
+    pub async fn tagged(&self, name: &str, written: Written) -> Result<Written> {
+        Ok(Written { tag: self.tag(name).await?, ..written })
+    }
+
     /// How many bytes a file has; `None` if there is none.
     pub async fn size(&self, name: &str) -> Result<Option<u64>> {
         let cannot = || format!("cannot look at '{}'", self.shown_file(name));
@@ -165,6 +211,48 @@ impl Storage {
                 Err(object_store::Error::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error).with_context(cannot),
             },
+        }
+    }
+
+    /// Whether a file has the content that was written. Where its tag is still the one that the store gave to that
+    /// content, the content is not read.
+    pub async fn holds_what_was_written(&self, name: &str, written: &Written) -> Result<bool> {
+        if self.size(name).await? != Some(written.bytes) {
+            return Ok(false);
+        }
+        if written.tag.is_some() && self.tag(name).await? == written.tag {
+            return Ok(true);
+        }
+        Ok(self.sha256(name).await? == written.sha256)
+    }
+
+    /// The tag of an object, which changes with its content.
+    async fn tag(&self, name: &str) -> Result<Option<String>> {
+        let Some((store, path)) = self.remote(name) else { return Ok(None) };
+        let meta = store.head(&path).await;
+        Ok(meta.with_context(|| format!("cannot look at '{}'", self.shown_file(name)))?.e_tag)
+    }
+
+    /// The digest of a file's content.
+    async fn sha256(&self, name: &str) -> Result<String> {
+        let cannot = || format!("cannot read '{}'", self.shown_file(name));
+        let digest_of = |mut file: File| {
+            let mut hasher = Sha256::new();
+            io::copy(&mut file, &mut Hashing(&mut hasher)).map(|_| hexadecimal(hasher))
+        };
+        let (store, path) = match &self.place {
+            Place::Folder(folder) => {
+                let path = folder.join(name);
+                return blocking(move || digest_of(File::open(path)?)).await.with_context(cannot);
+            }
+            Place::Store { store, prefix } => (store, at(prefix, name)),
+        };
+        match store.get(&path).await.with_context(cannot)?.payload {
+            GetResultPayload::File(file, _) => blocking(move || digest_of(file)).await.with_context(cannot),
+            GetResultPayload::Stream(chunks) => {
+                let hasher = chunks.try_fold(Sha256::new(), async |hasher, chunk| Ok(hasher.chain_update(&chunk)));
+                Ok(hexadecimal(hasher.await.with_context(cannot)?))
+            }
         }
     }
 
@@ -210,7 +298,7 @@ impl Storage {
                 let create = move || {
                     make_folder_of(&begun)?;
                     make_folder_of(&path)?;
-                    Ok(Partial { file: File::create(&begun)?, begun, path })
+                    Ok(Partial { file: File::create_new(&begun)?, begun, path })
                 };
                 let file = blocking(create).await.with_context(|| format!("cannot write '{shown}'"))?;
                 Target::File(Arc::new(file))
@@ -220,7 +308,25 @@ impl Storage {
                 Target::Object(Box::new(writer))
             }
         };
-        Ok(Upload { target, bytes: 0, shown })
+        Ok(Upload { target, bytes: 0, hasher: Sha256::new(), shown })
+    }
+
+    /// The time that a small file takes to be written for good, if so many are written side by side and removed again;
+    /// `None` in an object store, or where nothing can be written.
+    pub async fn write_time(&self, files: u32) -> Option<Duration> {
+        let Place::Folder(folder) = &self.place else { return None };
+        let folder = folder.ancestors().find(|folder| folder.is_dir())?;
+        let started = Instant::now();
+        let write = |_| {
+            let path = folder.join(format!(".emotion-{}", unique_name()));
+            let write = move || {
+                let written = File::create_new(&path)?.sync_all().and_then(|()| sync_folder_of(&path));
+                fs::remove_file(&path).and(written)
+            };
+            blocking(write)
+        };
+        futures::future::try_join_all((0..files).map(write)).await.ok()?;
+        Some(started.elapsed() / files)
     }
 
     /// Removes a file, if it is there.
@@ -263,6 +369,7 @@ impl Storage {
 pub struct Upload {
     target: Target,
     bytes: u64,
+    hasher: Sha256,
     shown: String,
 }
 
@@ -297,15 +404,23 @@ impl Upload {
         let cannot = || format!("cannot write '{}'", self.shown);
         match &mut self.target {
             Target::File(partial) => {
-                let partial = Arc::clone(partial);
-                blocking(move || (&partial.file).write_all(&bytes)).await.with_context(cannot)
+                let (partial, mut hasher) = (Arc::clone(partial), std::mem::take(&mut self.hasher));
+                let write = move || {
+                    hasher.update(&bytes);
+                    (&partial.file).write_all(&bytes).map(|()| hasher)
+                };
+                self.hasher = blocking(write).await.with_context(cannot)?;
+                Ok(())
             }
-            Target::Object(writer) => writer.put(bytes.into()).await.with_context(cannot),
+            Target::Object(writer) => {
+                self.hasher.update(&bytes);
+                writer.put(bytes.into()).await.with_context(cannot)
+            }
         }
     }
 
-    /// Gives the file its name; says how many bytes it has.
-    pub async fn finish(mut self) -> Result<u64> {
+    /// Gives the file its name.
+    pub async fn finish(mut self) -> Result<Written> {
         let cannot = || format!("cannot write '{}'", self.shown);
         match &mut self.target {
             Target::File(partial) => {
@@ -314,7 +429,7 @@ impl Upload {
             }
             Target::Object(writer) => writer.shutdown().await.with_context(cannot)?,
         }
-        Ok(self.bytes)
+        Ok(Written { bytes: self.bytes, sha256: hexadecimal(self.hasher), tag: None })
     }
 
     /// Leaves nothing behind.
@@ -324,6 +439,20 @@ impl Upload {
             Target::File(partial) => fs::remove_file(&partial.begun).map_err(LabelError::from),
             Target::Object(writer) => writer.abort().await.map_err(LabelError::from),
         };
+    }
+}
+
+/// Digests what is written to it.
+struct Hashing<'a>(&'a mut Sha256);
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -377,6 +506,21 @@ fn sync_folder_of(path: &FilePath) -> io::Result<()> {
         #[cfg(unix)]
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         _ => Ok(()),
+    }
+}
+
+/// The file that an output of this name replaces, and its name in messages.
+fn replaced(shown: &str) -> Result<(PathBuf, String)> {
+    let path = FilePath::new(shown);
+    let refused = |what: String| Err(LabelError::Refused(what));
+    match LocalOutput::of(path, &InputFiles::default()) {
+        Ok(LocalOutput::File(file)) if path.is_symlink() => {
+            let shown = file.display().to_string();
+            Ok((file, shown))
+        }
+        Ok(LocalOutput::File(_)) => Ok((path.into(), shown.into())),
+        Ok(_) => refused(format!("'{shown}' is no file, and a job with a journal needs one: choose another --output")),
+        Err(error) => refused(error.to_string()),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::format::{FileType, Format};
 use crate::job::error::{LabelError, Result};
+use crate::job::error_list;
 use crate::job::inputs::Input;
 use crate::job::storage::Storage;
 
@@ -46,6 +47,11 @@ pub fn targets(inputs: &[Input], format: Format, storage: &Storage) -> Result<Ve
         return Ok(vec![Target { name: name.into(), file: FileType { format, compression } }]);
     }
     let targets: Vec<_> = inputs.iter().map(|input| Target::of(&input.name, input.file, format)).collect();
+    let errors = error_list::name(storage);
+    if let Some((input, _)) = inputs.iter().zip(&targets).find(|(_, target)| target.name == errors) {
+        let what = format!("'{}' would be labeled into '{errors}', which lists errors: rename it", input.shown);
+        return Err(LabelError::Refused(what));
+    }
     let mut names = HashMap::new();
     for (input, target) in inputs.iter().zip(&targets) {
         if let Some(other) = names.insert(&target.name, &input.shown) {

@@ -47,7 +47,7 @@ impl Task {
     pub fn rows_done(&self) -> u64 {
         match &self.state {
             State::New => 0,
-            State::Begun(segments) => segments.iter().map(|segment| segment.rows).sum(),
+            State::Begun(begun) => begun.segments.iter().map(|segment| segment.rows).sum(),
             State::Done(counts) => counts.rows,
         }
     }

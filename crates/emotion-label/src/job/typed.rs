@@ -41,6 +41,9 @@ use crate::job::target::is_separated;
 use crate::json_text;
 use crate::object::Object;
 
+/// Columns, with the fields of structs, that are converted at most: each takes some hundred kilobytes.
+const MOST_COLUMNS: usize = 4096;
+
 /// Memory that the rows read together should not exceed by much.
 const BATCH_BYTES: u64 = 32 << 20;
 
@@ -81,6 +84,7 @@ impl Typed {
             Some(schema) => schema,
             None => options.infer_schema(&context.state(), &url).await?,
         };
+        check_width(&schema, &input.shown)?;
         if is_separated(input.file.format) && is_separated(output) {
             // What was written 007 is not to become 7.
             schema = Arc::new(all_text(&schema));
@@ -101,6 +105,7 @@ impl Typed {
     async fn parquet(input: &Input) -> Result<Self> {
         let mut reader = ParquetObject::new(input);
         let footer = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::default()).await?;
+        check_width(footer.schema(), &input.shown)?;
         let file = footer.metadata().file_metadata();
         let metadata = file.key_value_metadata().into_iter().flatten();
         let metadata = metadata
@@ -259,6 +264,18 @@ fn skipped(
         futures::stream::iter(pieces.collect::<Vec<_>>())
     };
     stream.map_ok(pieces).try_flatten().boxed()
+}
+
+/// Refuses a file that would take gigabytes of memory to convert.
+fn check_width(schema: &Schema, file: &str) -> Result<()> {
+    let columns = schema.flattened_fields().len();
+    if columns <= MOST_COLUMNS {
+        return Ok(());
+    }
+    Err(LabelError::Refused(format!(
+        "'{file}' has {columns} columns and fields, and {MOST_COLUMNS} can be converted: choose an output of its format, \
+         which is a copy, or leave columns out first"
+    )))
 }
 
 fn is_text(data_type: &DataType) -> bool {

@@ -15,12 +15,12 @@ use crate::job::counts::Counts;
 use crate::job::encoder::{Encoder, WriteOptions};
 use crate::job::error::{LabelError, Result};
 use crate::job::failure::Failure;
-use crate::job::inputs::Input;
-use crate::job::journal::{Journal, Segment};
+use crate::job::journal::FileJournal;
 use crate::job::labels::Labels;
+use crate::job::segment::Segment;
 use crate::job::source::Source;
 use crate::job::stop::Stop;
-use crate::job::storage::Upload;
+use crate::job::storage::{Upload, Written};
 use crate::job::target::Target;
 use crate::job::typed::Typed;
 use crate::metadata::extended;
@@ -32,12 +32,11 @@ const WRITTEN_ROWS: usize = 8192;
 /// What to write.
 #[derive(Clone, Copy)]
 pub struct Writing<'a> {
-    pub journal: &'a Journal,
+    pub journal: &'a FileJournal<'a>,
     pub choices: &'a Choices,
     /// Names and types of the added columns.
     pub added: &'a SchemaRef,
     pub source: &'a Source,
-    pub input: &'a Input,
     pub target: &'a Target,
     pub segments: &'a [Segment],
     /// Row groups that are left out.
@@ -46,15 +45,15 @@ pub struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Writes the file and gives it its name; returns the number of its bytes, and what its rows are.
-    pub async fn write(self) -> Result<(u64, Counts), Failure> {
+    /// Writes the file and gives it its name; returns what was written, and what its rows are.
+    pub async fn write(self) -> Result<(Written, Counts), Failure> {
         let mut upload = self.journal.upload(&self.target.name).await?;
         let written = match self.source.typed() {
             Some((typed, schema)) => self.encode(typed, schema, &mut upload).await,
             None => self.copy(&mut upload).await,
         };
         match written {
-            Ok(counts) => Ok((self.journal.publish(self.input, upload).await?, counts)),
+            Ok(counts) => Ok((self.journal.publish(&self.target.name, upload).await?, counts)),
             Err(failure) => {
                 upload.abort().await;
                 Err(failure)
@@ -63,7 +62,7 @@ impl Writing<'_> {
     }
 
     fn labels(&self, row_group: usize) -> Labels<'_> {
-        Labels::new(self.journal, self.input, self.added, self.segments, row_group)
+        Labels::new(self.journal, self.added, self.segments, row_group)
     }
 
     fn check_stop(&self) -> Result<(), Failure> {

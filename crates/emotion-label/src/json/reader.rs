@@ -109,7 +109,7 @@ impl JsonReader {
         let Some(value) = members.find(&self.options.text) else {
             if !self.has_text && self.names.len() < NAMES {
                 let new = members.0.iter().filter(|(name, _)| !self.names.iter().any(|other| other == name));
-                let new: Vec<_> = new.map(|(name, _)| name.clone().into_owned()).collect();
+                let new: Vec<_> = new.take(NAMES).map(|(name, _)| name.clone().into_owned()).collect();
                 self.names.extend(new);
             }
             return Ok(None);
@@ -162,7 +162,7 @@ impl RecordReader for JsonReader {
         }
         let Some(found) = self.scanner.scan(bytes) else {
             if !self.buffer.is_last() {
-                return Ok(Scan::More);
+                return self.buffer.more(|| self.place());
             }
             let fault = Fault::new("the last object is not complete", self.place(), "write the file again");
             return Err(FileError::Damaged(fault));

@@ -1,6 +1,7 @@
 use candle_core::{D, Device, Module, Result as CandleResult, Tensor};
 
 use crate::architectures::layout::{self, HeadStep, Layout};
+use crate::backends::candle::activate::activate;
 use crate::backends::candle::network::{Input, Network};
 use crate::backends::candle::tensors::tensor;
 use crate::config::Activation;
@@ -195,12 +196,7 @@ impl Linear {
 
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
         let y = self.product.forward(x)?;
-        match self.activation {
-            None => Ok(y),
-            Some(Activation::Gelu) => y.gelu_erf(),
-            // candle's unit turns NaN into 0.
-            Some(Activation::Relu) => y.relu()? + (y * 0.0)?,
-        }
+        self.activation.map_or(Ok(y.clone()), |activation| activate(&y, activation))
     }
 }
 

@@ -5,6 +5,7 @@ use candle_transformers::models::debertav2::{
 };
 use serde::Deserialize;
 
+use crate::backends::candle::activate::activate;
 use crate::backends::candle::network::{Input, Network};
 use crate::backends::candle::{settings, tensors};
 use crate::config::{Activation, Config, activation};
@@ -19,14 +20,8 @@ pub(super) struct DebertaV2Network {
     embeddings: DebertaV2Embeddings,
     encoder: DebertaV2Encoder,
     pooler: Linear,
-    pooler_activation: PoolerActivation,
+    pooler_activation: Activation,
     classifier: Linear,
-}
-
-#[derive(Clone, Copy)]
-enum PoolerActivation {
-    Tanh,
-    Other(Activation),
 }
 
 /// The keys of `DebertaV2Config` that `Config` does not have.
@@ -69,10 +64,7 @@ impl Settings {
             num_hidden_layers: config.num_hidden_layers,
             num_attention_heads: config.num_attention_heads,
             intermediate_size: config.intermediate_size,
-            hidden_act: match config.activation {
-                Activation::Gelu => HiddenAct::Gelu,
-                Activation::Relu => HiddenAct::Relu,
-            },
+            hidden_act: hidden_activation(config.activation)?,
             hidden_dropout_prob: 0.0,
             attention_probs_dropout_prob: 0.0,
             max_position_embeddings: config.max_position_embeddings,
@@ -150,12 +142,17 @@ impl Settings {
         ["c2p", "p2c"].into_iter().filter(|known| kinds.iter().any(|kind| kind == known)).map(Into::into).collect()
     }
 
-    fn pooler_activation(&self) -> Result<PoolerActivation, String> {
-        match self.pooler_hidden_act.as_deref() {
-            None => Ok(PoolerActivation::Other(Activation::Gelu)),
-            Some("tanh") => Ok(PoolerActivation::Tanh),
-            Some(name) => activation(name).map(PoolerActivation::Other),
-        }
+    fn pooler_activation(&self) -> Result<Activation, String> {
+        self.pooler_hidden_act.as_deref().map_or(Ok(Activation::Gelu), activation)
+    }
+}
+
+fn hidden_activation(activation: Activation) -> Result<HiddenAct, String> {
+    match activation {
+        Activation::Gelu => Ok(HiddenAct::Gelu),
+        Activation::GeluTanh => Ok(HiddenAct::GeluApproximate),
+        Activation::Relu => Ok(HiddenAct::Relu),
+        Activation::Silu | Activation::Tanh => Err("hidden_act must be 'gelu', 'gelu_new' or 'relu' in DeBERTa".into()),
     }
 }
 
@@ -189,11 +186,6 @@ impl Network for DebertaV2Network {
         let embedded = self.embeddings.forward(Some(&input.ids), None, Some(&positions), Some(&input.mask), None)?;
         let states = self.encoder.forward(&embedded, &input.mask, None, None)?;
         let pooled = self.pooler.forward(&states.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?)?;
-        let activated = match self.pooler_activation {
-            PoolerActivation::Tanh => pooled.tanh()?,
-            PoolerActivation::Other(Activation::Gelu) => pooled.gelu_erf()?,
-            PoolerActivation::Other(Activation::Relu) => pooled.relu()?,
-        };
-        self.classifier.forward(&activated)
+        self.classifier.forward(&activate(&pooled, self.pooler_activation)?)
     }
 }

@@ -1,5 +1,6 @@
 //! The candle backend: networks in candle tensors, in float32, on the CPU or a GPU.
 
+mod activate;
 mod bert;
 mod deberta_v2;
 mod device;

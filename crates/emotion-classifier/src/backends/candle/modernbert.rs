@@ -3,6 +3,7 @@ use candle_nn::{LayerNorm, Linear, layer_norm_no_bias, linear, linear_no_bias};
 use candle_transformers::models::modernbert::{Config as EncoderConfig, ModernBert};
 use serde::Deserialize;
 
+use crate::backends::candle::activate::activate;
 use crate::backends::candle::network::{Input, Network};
 use crate::backends::candle::{settings, tensors};
 use crate::config::{Activation, Config, activation};
@@ -198,10 +199,6 @@ impl Network for ModernBertNetwork {
     fn logits(&self, input: &Input) -> CandleResult<Tensor> {
         let states = self.encoder.forward(&input.ids, &input.mask)?;
         let dense = self.dense.forward(&self.pool(&states, &input.mask)?)?;
-        let activated = match self.activation {
-            Activation::Gelu => dense.gelu_erf()?,
-            Activation::Relu => dense.relu()?,
-        };
-        self.classifier.forward(&self.norm.forward(&activated)?)
+        self.classifier.forward(&self.norm.forward(&activate(&dense, self.activation)?)?)
     }
 }

@@ -105,6 +105,9 @@ fn kernel_activation(activation: Option<config::Activation>) -> Activation {
         None => Activation::None,
         Some(config::Activation::Gelu) => Activation::Gelu,
         Some(config::Activation::Relu) => Activation::Relu,
+        Some(config::Activation::GeluTanh) => Activation::GeluTanh,
+        Some(config::Activation::Silu) => Activation::Silu,
+        Some(config::Activation::Tanh) => Activation::Tanh,
     }
 }
 

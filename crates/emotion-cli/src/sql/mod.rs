@@ -1,19 +1,28 @@
+//! `emotion sql`.
+
+mod completion;
+mod execute;
+mod progress;
+mod prompt;
+mod sizes;
+
 use std::io::{IsTerminal, Read};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use datafusion_cli::exec::{exec_from_commands, exec_from_repl};
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use datafusion_cli::print_format::PrintFormat;
 use datafusion_cli::print_options::{MaxRows, PrintOptions};
 
 use crate::model::ModelArguments;
-use crate::session::{explain, session_on};
-use crate::standard_output::of_printing;
+use crate::session::{Resources, session_on};
+use execute::execute;
+use sizes::size;
 
-/// Run SQL over files, with emotion_classify(text) and its like
+/// Run SQL over files, with emotion_classify(text) and related functions
 ///
 /// A file is a table: SELECT emotion_classify(text), count(*) FROM 'data/reviews.parquet' GROUP BY 1.
 /// Without -c or -f, SQL is read from the terminal, with history and completion, or from a pipe.
@@ -40,6 +49,22 @@ pub struct Arguments {
     #[arg(short, long)]
     quiet: bool,
 
+    /// The memory of a query beyond which it uses the disk or fails, such as 4g [default: no limit]
+    #[arg(short, long, value_name = "SIZE", value_parser = size)]
+    memory_limit: Option<usize>,
+
+    /// The disk that queries may use for what does not fit into memory, such as 50g [default: 100g]
+    #[arg(short, long, value_name = "SIZE", value_parser = size)]
+    disk_limit: Option<usize>,
+
+    /// Rows of a record batch [default: 8192]
+    #[arg(short, long, value_name = "ROWS")]
+    batch_size: Option<NonZeroUsize>,
+
+    /// Run the SQL in this file before the prompt instead of that in ~/.datafusionrc; may be given several times
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "file"])]
+    rc: Vec<PathBuf>,
+
     /// Run queries over files on the cluster of an emotion-scheduler, such as df://localhost:50050, whose executors see
     /// the files under the same names
     #[arg(long, value_name = "df://HOST:PORT")]
@@ -56,19 +81,34 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         maxrows: if is_table { arguments.maxrows } else { MaxRows::Unlimited },
         // Row counts go to the standard output, where they would spoil csv and json.
         quiet: arguments.quiet || !is_table,
-        color: std::io::stdout().is_terminal(),
+        color: has_color(),
         instrumented_registry: Arc::new(InstrumentedObjectStoreRegistry::new()),
         format: arguments.format,
     };
     let stores = Arc::clone(&options.instrumented_registry);
-    let context = session_on(arguments.cluster.as_deref(), arguments.model.options(), stores).await?;
-    match scripts {
-        Some(scripts) => {
-            let printed = exec_from_commands(&context, scripts, &options).await;
-            printed.map_err(|error| of_printing(error).map_or_else(Into::into, explain))
-        }
-        None => Ok(exec_from_repl(&context, &mut options).await?),
+    let batch_size = arguments.batch_size.map(|rows| ("datafusion.execution.batch_size", rows.to_string()));
+    let of_session = arguments.model.options().chain(batch_size);
+    let resources = Resources { memory: arguments.memory_limit, disk: arguments.disk_limit };
+    let context = session_on(arguments.cluster.as_deref(), of_session, stores, resources).await?;
+    let is_asking = scripts.is_none();
+    for script in scripts.map_or_else(|| start_scripts(&arguments), Ok)? {
+        execute(&context, &script, &options).await?;
     }
+    if is_asking { prompt::run(&context, &mut options).await } else { Ok(()) }
+}
+
+/// Whether the standard output takes colors; source: <https://no-color.org>.
+fn has_color() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The SQL to run before the prompt.
+fn start_scripts(arguments: &Arguments) -> Result<Vec<String>> {
+    if !arguments.rc.is_empty() {
+        return arguments.rc.iter().map(|file| read_script(file)).collect();
+    }
+    let file = std::env::home_dir().map(|home| home.join(".datafusionrc"));
+    file.iter().filter(|file| file.is_file()).map(|file| read_script(file)).collect()
 }
 
 /// The SQL to run without asking, or `None` if it is to be typed at a prompt.

@@ -1,0 +1,134 @@
+"""Labeling of whole files, as ``emotion label`` does it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from os import PathLike, fspath
+from typing import Literal, TypedDict
+
+from . import _native
+from ._options import texts_of
+from ._progress import Progress
+
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+else:
+    from typing_extensions import Unpack
+
+Path = str | PathLike[str]
+
+
+class LabelOptions(TypedDict, total=False):
+    """The options of a labeling job, which are those of ``emotion label``."""
+
+    columns: str
+    """Columns to add, with other names after ``=``: ``label``, ``labels``, ``score``, ``scores`` and ``truncated``;
+    ``"label,score"`` by default."""
+    format: Literal["parquet", "csv", "tsv", "json", "arrow"]
+    """Format of the output; by default that of the input, or of the name of the output."""
+    compression: Literal["zstd", "snappy", "gzip", "brotli", "lz4", "none"]
+    """Compression of Parquet; by default as in the input, or zstd."""
+    row_group_rows: int
+    """Rows of a Parquet row group; by default as in the input."""
+    delimiter: str
+    """Read the files as CSV with this character between fields."""
+    escape: str
+    """Character before a quote within a quoted field of a CSV file; by default quotes are doubled."""
+    encoding: str
+    """Encoding of CSV files; by default that of the byte order mark, or UTF-8."""
+    keep_going: bool
+    """Leave out files and row groups that cannot be read, and list them in a file of errors."""
+    restart: bool
+    """Label again what was labeled with other options, or has changed."""
+    commit_every: float
+    """Seconds of work that the end of the process may cost; 10 by default."""
+    model: Path
+    """A folder in Hugging Face layout, or a hub id; by default the model that is built in."""
+    precision: Literal["float32", "bfloat16", "int8"]
+    """What the model computes in; ``float32`` by default."""
+    backend: Literal["auto", "packed", "candle"]
+    """What computes the model; ``auto`` by default."""
+    device: str
+    """Where the model computes; ``cpu`` by default."""
+    max_length: int
+    """Tokens that the model sees at once; by default as many as it can."""
+    long_text: Literal["truncate", "window"]
+    """What becomes of a text with more tokens: it is cut, which is the default, or averaged over windows."""
+    threshold: float
+    """Probability from which a label holds; by default 0.5 for a multi-label model and 0 for others."""
+
+
+class SetAside(TypedDict):
+    """A file, or a row group of a Parquet file, that ``keep_going`` left out."""
+
+    file: str
+    row_group: int | None
+    rows: int | None
+    error: str
+
+
+class Summary(TypedDict):
+    """Figures of all files of a job, and the time of this call."""
+
+    output: str
+    files: int
+    """Labeled files, with those of earlier calls."""
+    other_files: int
+    """Files in the folders that are no tables."""
+    rows: int
+    null: int
+    """Rows without a text, which have no label."""
+    empty: int
+    truncated: int
+    repeated: int
+    """Texts that were looked up, since the same were seen before."""
+    tokens: int
+    labels: dict[str, int]
+    """Rows of each label."""
+    seconds: float
+    rows_per_second: float
+    """Rows that this call labeled in a second."""
+    set_aside: list[SetAside]
+
+
+def label(
+    inputs: Path | Iterable[Path],
+    *,
+    text: str,
+    output: Path,
+    progress: bool | None = None,
+    **options: Unpack[LabelOptions],
+) -> Summary:
+    """Label the column ``text`` of files: every column, type and row is kept, and labels are added.
+
+    An input is a file, a folder with all that is in it, or a pattern; the output is a folder, or for one
+    input a file. The output has the same bytes as that of ``emotion label``. What is labeled is kept in a
+    journal beside the output: after an interrupt, an error or the end of the process, the same call goes on
+    from there and ends with the same bytes. A call for a job that is done does nothing.
+
+    ``progress`` shows a bar or hides it; by default it is shown on a terminal and in a notebook. Other
+    threads run meanwhile. Ctrl-C ends the job with ``KeyboardInterrupt`` as soon as what is labeled is kept.
+
+    A job that cannot be done is a :class:`LabelError`, whose message says what to do; an invalid option is a
+    ``ValueError``, and an unknown one a ``TypeError``.
+
+    >>> import datafusion_emotion
+    >>> summary = datafusion_emotion.label("reviews/", text="body", output="labeled/")  # doctest: +SKIP
+    >>> summary["labels"]["joy"]  # doctest: +SKIP
+    70
+    """
+    names = [inputs] if isinstance(inputs, str | PathLike) else list(inputs)
+    display = Progress(is_shown=progress)
+    try:
+        summary = _native.label(
+            [fspath(name) for name in names], text, fspath(output), texts_of(options, LabelOptions), display
+        )
+    except KeyboardInterrupt:
+        display.say("Stopped; the finished labels are kept: make the same call again to continue.")
+        raise
+    finally:
+        display.close()
+    result: Summary = json.loads(summary)
+    return result
