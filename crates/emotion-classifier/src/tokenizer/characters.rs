@@ -31,7 +31,14 @@ const PAGES: usize = (char::MAX as usize + 1) / PAGE;
 /// The classes of all characters, computed a page at a time when a text first needs them, and their normalization.
 pub(super) struct Characters {
     normalizer: BertNormalizer,
-    pages: Box<[OnceLock<Box<[Class; PAGE]>>]>,
+    pages: Box<[OnceLock<Box<[Character; PAGE]>>]>,
+}
+
+/// A character's class, and what it becomes if that is a single character.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Character {
+    pub class: Class,
+    pub normal: Option<char>,
 }
 
 impl Characters {
@@ -40,15 +47,19 @@ impl Characters {
         Self { normalizer, pages: (0..PAGES).map(|_| OnceLock::new()).collect() }
     }
 
-    pub(super) fn class(&self, character: char) -> Class {
+    pub(super) fn get(&self, character: char) -> Character {
         let (page, at) = (character as usize / PAGE, character as usize % PAGE);
         self.pages[page].get_or_init(|| Box::new(self.page(page)))[at]
     }
 
-    fn page(&self, page: usize) -> [Class; PAGE] {
+    fn page(&self, page: usize) -> [Character; PAGE] {
         std::array::from_fn(|at| {
             let character = u32::try_from(page * PAGE + at).ok().and_then(char::from_u32);
-            character.map_or(Class::Removed, |character| self.classify(character))
+            let Some(character) = character else { return Character { class: Class::Removed, normal: None } };
+            let mut normalized = Vec::new();
+            self.normalize(character, |normal| normalized.push(normal));
+            let normal = if let [normal] = normalized[..] { Some(normal) } else { None };
+            Character { class: self.classify(character), normal }
         })
     }
 

@@ -4,7 +4,7 @@ use foldhash::fast::RandomState;
 use tokenizers::{AddedToken, ModelWrapper, NormalizerWrapper, PreTokenizerWrapper};
 
 use crate::error::Result;
-use crate::tokenizer::characters::{Characters, Class, is_punctuation};
+use crate::tokenizer::characters::{Character, Characters, Class, is_punctuation};
 
 /// BERT's tokenization: the ids are those of the `tokenizers` library, in a small part of its time and memory, because
 /// no strings are allocated and nothing beyond the needed tokens is read.
@@ -16,7 +16,6 @@ pub(super) struct WordPieceTokenizer {
     first: Pieces,
     /// Pieces that continue a word, without the prefix that marks them.
     rest: Pieces,
-    longest: usize,
     unknown: u32,
     most_characters: usize,
     characters: Characters,
@@ -24,7 +23,33 @@ pub(super) struct WordPieceTokenizer {
     added: AddedTokens,
 }
 
-type Pieces = HashMap<Box<[u8]>, u32, RandomState>;
+/// Pieces and their ids, and the length of the longest piece that begins with each byte.
+struct Pieces {
+    ids: HashMap<Box<[u8]>, u32, RandomState>,
+    longest: [usize; 256],
+}
+
+impl Pieces {
+    fn new() -> Self {
+        Self { ids: HashMap::default(), longest: [0; 256] }
+    }
+
+    fn insert(&mut self, piece: &[u8], id: u32) {
+        if let Some(first) = piece.first() {
+            let longest = &mut self.longest[usize::from(*first)];
+            *longest = piece.len().max(*longest);
+            self.ids.insert(piece.into(), id);
+        }
+    }
+
+    /// The id and the length of the longest piece that a word begins with. Pieces are valid UTF-8, so that none ends
+    /// within a character.
+    fn longest_of(&self, word: &[u8]) -> Option<(u32, usize)> {
+        let most = self.longest[usize::from(*word.first()?)].min(word.len());
+        let mut ends = (1..=most).rev().filter(|&end| word.get(end).is_none_or(|byte| byte & 0xC0 != 0x80));
+        ends.find_map(|end| self.ids.get(&word[..end]).map(|&id| (id, end)))
+    }
+}
 
 /// How far a text is tokenized.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,16 +75,15 @@ impl WordPieceTokenizer {
         if !normalizer.clean_text {
             return None;
         }
-        let (mut first, mut rest) = (Pieces::default(), Pieces::default());
+        let (mut first, mut rest) = (Pieces::new(), Pieces::new());
         for (piece, id) in tokenizer.get_vocab(false) {
             if let Some(piece) = piece.strip_prefix(&model.continuing_subword_prefix) {
-                rest.insert(piece.as_bytes().into(), id);
+                rest.insert(piece.as_bytes(), id);
             }
-            first.insert(piece.into_bytes().into(), id);
+            first.insert(piece.as_bytes(), id);
         }
         Some(Self {
-            longest: first.keys().map(|piece| piece.len()).max()?,
-            unknown: *first.get(model.unk_token.as_bytes())?,
+            unknown: *first.ids.get(model.unk_token.as_bytes())?,
             most_characters: model.max_input_chars_per_word,
             lowercase: normalizer.lowercase,
             characters: Characters::new(*normalizer),
@@ -135,12 +159,16 @@ impl WordPieceTokenizer {
     fn character(&self, text: &str, word: &mut Word, ids: &mut Vec<u32>) -> Option<usize> {
         let character = text.chars().next()?;
         let most = self.most_characters;
-        match self.characters.class(character) {
+        let Character { class, normal } = self.characters.get(character);
+        match class {
             Class::Removed => {}
             Class::Space => self.end_word(word, ids),
             // The rest of a word that is too long does not matter: the word is unknown.
             Class::Word if word.characters > most => {}
-            Class::Word => self.characters.normalize(character, |normal| word.push(normal)),
+            Class::Word => match normal {
+                Some(normal) => word.push(normal),
+                None => self.characters.normalize(character, |normal| word.push(normal)),
+            },
             Class::Alone => {
                 self.end_word(word, ids);
                 self.characters.normalize(character, |normal| word.push(normal));
@@ -177,9 +205,10 @@ impl WordPieceTokenizer {
         let before = ids.len();
         let mut start = if *characters > self.most_characters { None } else { Some(0) };
         while let Some(from) = start.filter(|&from| from < word.len()) {
-            start = self.piece(word, from).map(|(id, end)| {
+            let pieces = if from == 0 { &self.first } else { &self.rest };
+            start = pieces.longest_of(&word[from..]).map(|(id, length)| {
                 ids.push(id);
-                end
+                from + length
             });
         }
         if start.is_none() {
@@ -188,14 +217,6 @@ impl WordPieceTokenizer {
         }
         word.clear();
         *characters = 0;
-    }
-
-    /// The id of the longest piece of the word at `start`, and its end. Pieces are valid UTF-8, so that none ends within
-    /// a character.
-    fn piece(&self, word: &[u8], start: usize) -> Option<(u32, usize)> {
-        let pieces = if start == 0 { &self.first } else { &self.rest };
-        let most = word.len().min(start + self.longest);
-        (start + 1..=most).rev().find_map(|end| pieces.get(&word[start..end]).map(|&id| (id, end)))
     }
 }
 
