@@ -48,7 +48,12 @@ impl Input {
 pub struct Inputs {
     /// The files to label, in the order of their names.
     pub files: Vec<Input>,
-    /// How many files of other types there are.
+    pub left_out: LeftOut,
+}
+
+/// What is not labeled of what the arguments of a job name.
+pub struct LeftOut {
+    /// The number of files of other types.
     pub others: usize,
     /// Folders and files that cannot be listed.
     pub unlisted: Vec<SetAside>,
@@ -96,7 +101,7 @@ pub async fn find(
             return refused(format!("{what} '{argument}': no file outside the output ends in {}", Format::ENDINGS));
         }
     }
-    Ok(Inputs { files: inputs.into_values().collect(), others, unlisted })
+    Ok(Inputs { files: inputs.into_values().collect(), left_out: LeftOut { others, unlisted } })
 }
 
 fn refused<T>(what: String) -> Result<T> {
