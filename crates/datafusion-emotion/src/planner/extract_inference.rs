@@ -101,8 +101,8 @@ impl ExtractInference {
         let schema = Arc::clone(plan.schema());
         let found = calls(&plan.expressions(), input.schema())?;
         // A reference to the call would be ambiguous if a column had the same name.
-        let names: HashSet<&str> = input.schema().fields().iter().map(|field| field.name().as_str()).collect();
-        let fresh = |name: &str| !names.contains(name);
+        let existing: HashSet<&str> = input.schema().fields().iter().map(|field| field.name().as_str()).collect();
+        let fresh = |name: &str| !existing.contains(name);
         let named = found.iter().map(|call| (call.expr.schema_name().to_string(), call));
         let found: Vec<(String, &Call)> = named.filter(|(name, _)| fresh(name)).collect();
         if found.is_empty() {
@@ -121,6 +121,7 @@ impl ExtractInference {
 
     /// The plan with a column for each text and model of the calls, and each call with its replacement; `None` if no
     /// call can be replaced.
+    #[expect(clippy::mutable_key_type, reason = "the loaded classifier of a model is no part of its hash")]
     fn annotate(&self, input: &LogicalPlan, calls: &[Call]) -> Result<Option<(LogicalPlan, Replacements)>> {
         let (mut plan, columns) = expose(input, &calls.iter().map(Wanted::of).collect::<Vec<_>>())?;
         let mut names: HashSet<String> = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -296,14 +297,15 @@ impl<'a> Wanted<'a> {
 
 /// The plan with the columns of inferences that it does already, let through to the top, and for each of `wanted` its
 /// column, if there is one.
+#[expect(clippy::mutable_key_type, reason = "the loaded classifier of a model is no part of its hash")]
 fn expose(plan: &LogicalPlan, wanted: &[Wanted<'_>]) -> Result<(LogicalPlan, Vec<Option<Column>>)> {
-    let none = || Ok((plan.clone(), vec![None; wanted.len()]));
+    let unchanged = || Ok((plan.clone(), vec![None; wanted.len()]));
     if wanted.is_empty() {
-        return none();
+        return unchanged();
     }
     match plan {
         LogicalPlan::Extension(extension) => {
-            let Some(node) = InferenceNode::of(extension.node.as_ref()) else { return none() };
+            let Some(node) = InferenceNode::of(extension.node.as_ref()) else { return unchanged() };
             let here: HashMap<Wanted<'_>, Column> =
                 node.columns.iter().map(|column| (Wanted::by(column), column.column())).collect();
             let mut columns: Vec<_> = wanted.iter().map(|wanted| here.get(wanted).cloned()).collect();
@@ -321,14 +323,14 @@ fn expose(plan: &LogicalPlan, wanted: &[Wanted<'_>]) -> Result<(LogicalPlan, Vec
         LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => {
             let (input, columns) = expose(plan.inputs()[0], wanted)?;
             if columns.iter().all(Option::is_none) {
-                return none();
+                return unchanged();
             }
             Ok((plan.with_new_exprs(plan.expressions(), vec![input])?, columns))
         }
         LogicalPlan::Projection(projection) => {
             let (input, found) = expose_below(&projection.input, wanted, projection.schema.as_ref(), &projection.expr)?;
             if found.iter().all(Option::is_none) {
-                return none();
+                return unchanged();
             }
             let mut outputs: HashMap<Column, Column> = HashMap::new();
             for (index, expr) in projection.expr.iter().enumerate() {
@@ -354,14 +356,14 @@ fn expose(plan: &LogicalPlan, wanted: &[Wanted<'_>]) -> Result<(LogicalPlan, Vec
             let exprs: Vec<_> = alias.input.schema().columns().into_iter().map(Expr::Column).collect();
             let (input, found) = expose_below(&alias.input, wanted, alias.schema.as_ref(), &exprs)?;
             if found.iter().all(Option::is_none) {
-                return none();
+                return unchanged();
             }
             let plan = SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?;
             let qualified = |column: Column| Column::new(Some(alias.alias.clone()), column.name);
             let columns = found.into_iter().map(|column| column.map(qualified)).collect();
             Ok((LogicalPlan::SubqueryAlias(plan), columns))
         }
-        _ => none(),
+        _ => unchanged(),
     }
 }
 

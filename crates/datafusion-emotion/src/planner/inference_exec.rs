@@ -213,6 +213,7 @@ impl ExecutionPlan for InferenceExec {
         Ok(Arc::new(statistics))
     }
 
+    #[expect(clippy::mutable_key_type, reason = "the loaded classifier of a model is no part of its hash")]
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let options = EmotionOptions::of(context.session_config().options());
         let mut inferences: HashMap<&Arc<Model>, Arc<Inference>> = HashMap::new();
@@ -297,7 +298,7 @@ struct Pieces {
 
 /// A batch with the texts of each column, whose first `done` rows are classified.
 struct Batch {
-    batch: RecordBatch,
+    input: RecordBatch,
     texts: Vec<Texts>,
     done: usize,
 }
@@ -341,7 +342,7 @@ impl Pieces {
         let piece = self.annotated(&batch, rows.clone())?;
         self.piece_rows = (self.piece_rows * 2).min(MOST_ROWS);
         batch.done = rows.end;
-        self.batch = Some(batch).filter(|batch| batch.done < batch.batch.num_rows());
+        self.batch = Some(batch).filter(|batch| batch.done < batch.input.num_rows());
         if self.batch.is_none() {
             self.reservation.free();
         }
@@ -362,13 +363,13 @@ impl Pieces {
                 + first_rows.len() * (size_of::<usize>() + inference.prediction_bytes());
             Ok(Texts { predictions: vec![None; first_rows.len()], rows, first_rows, column, bytes })
         });
-        Ok(Batch { texts: texts.collect::<Result<_>>()?, batch, done: 0 })
+        Ok(Batch { texts: texts.collect::<Result<_>>()?, input: batch, done: 0 })
     }
 
     /// Reserves the memory of a batch and of the tokens of its next piece, and returns the rows of this piece.
     fn reserve(&self, batch: &Batch) -> Result<Range<usize>> {
         let texts: usize = batch.texts.iter().map(|texts| texts.bytes).sum();
-        let mut rows = batch.done..batch.batch.num_rows().min(batch.done + self.piece_rows);
+        let mut rows = batch.done..batch.input.num_rows().min(batch.done + self.piece_rows);
         loop {
             // One column after another is tokenized.
             let columns = self.columns.iter().zip(&batch.texts);
@@ -408,7 +409,7 @@ impl Pieces {
 
     fn annotated(&self, batch: &Batch, rows: Range<usize>) -> Result<RecordBatch> {
         let _timer = self.metrics.baseline.elapsed_compute().timer();
-        let piece = batch.batch.slice(rows.start, rows.len());
+        let piece = batch.input.slice(rows.start, rows.len());
         let annotations = self.columns.iter().zip(&batch.texts).map(|((_, inference), texts)| {
             let predictions: Vec<_> = texts.rows[rows.clone()]
                 .iter()
