@@ -24,7 +24,7 @@ use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf;
-use emotion_classifier::Origin;
+use emotion_classifier::{Origin, ProblemType};
 use prost::Message;
 
 use crate::annotation::Output;
@@ -265,8 +265,8 @@ impl Receiver {
 
     fn function(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
         let message: FunctionMessage = read(bytes)?;
-        if message.takes == OF_ANNOTATION {
-            return Ok(Arc::new(LabelsOfAnnotation::new(self.model(message.model)?).into()));
+        if let Some((problem_type, _)) = OF_ANNOTATION.iter().find(|(_, name)| *name == message.takes) {
+            return Ok(Arc::new(LabelsOfAnnotation::new(*problem_type).into()));
         }
         let takes = takes_of(&message.takes).ok_or_else(|| malformed(name))?;
         let (model, shared) = (self.model(message.model)?, self.shared(message.models)?);
@@ -278,9 +278,9 @@ impl Receiver {
 fn write_function(function: &ScalarUDF, buffer: &mut Vec<u8>) -> Option<Result<()>> {
     let function = function.inner().as_ref() as &dyn std::any::Any;
     if let Some(function) = function.downcast_ref::<LabelsOfAnnotation>() {
-        let model = ModelMessage::of(function.model()).map_err(DataFusionError::from);
-        let message = |model| FunctionMessage { takes: OF_ANNOTATION.into(), model, ..FunctionMessage::default() };
-        return Some(model.map(|model| write(&message(model), buffer)));
+        let (_, takes) = OF_ANNOTATION.iter().find(|(problem_type, _)| *problem_type == function.problem_type())?;
+        write(&FunctionMessage { takes: (*takes).into(), ..FunctionMessage::default() }, buffer);
+        return Some(Ok(()));
     }
     let function = function.downcast_ref::<TextFunction>()?;
     let message = || {
@@ -308,8 +308,11 @@ const TAKES: [(Takes, &str); 10] = [
     (Takes::Fixed(Output::Annotation), "annotation"),
 ];
 
-/// What stands for the kind of a [`LabelsOfAnnotation`].
-const OF_ANNOTATION: &str = "labels of annotation";
+/// What stands for a [`LabelsOfAnnotation`].
+const OF_ANNOTATION: [(ProblemType, &str); 2] = [
+    (ProblemType::SingleLabel, "labels of single-label annotation"),
+    (ProblemType::MultiLabel, "labels of multi-label annotation"),
+];
 
 fn name_of(takes: Takes) -> Option<&'static str> {
     TAKES.iter().find(|(known, _)| *known == takes).map(|(_, name)| *name)

@@ -667,7 +667,7 @@ fn folders_with_odd_names_and_loops_are_labeled_but_for_these() {
     assert!(output_of(&dry).contains("2 files, 2 rows to label"), "{dry:?}");
     let kept = label(&input, &output, &["--keep-going"]);
     assert_eq!(kept.status.code(), Some(3), "{kept:?}");
-    assert!(text(&kept.stdout).contains("2 set aside for errors"), "{kept:?}");
+    assert!(text(&kept.stdout).contains("2 skipped because of errors"), "{kept:?}");
     let errors = fs::read_to_string(folder.path("out/_errors.jsonl")).unwrap();
     assert!(errors.contains("loop") && errors.contains("is not UTF-8"), "{errors}");
     let files: Vec<_> = folder.files("out").into_keys().collect();
@@ -685,7 +685,7 @@ fn files_named_as_the_list_of_errors_are_left_alone() {
     folder.write("in/a.jsonl", lines);
     let foreign = folder.write("out/_errors.jsonl", lines);
     let kept = label(&folder.path("in"), &out, &["--keep-going"]);
-    assert_fails(&kept, &["out/_errors.jsonl' would list what is set aside, but it is another file"]);
+    assert_fails(&kept, &["out/_errors.jsonl' would list what is skipped, but it is another file"]);
     output_of(&label(&folder.path("in"), &out, &["--quiet"]));
     assert_eq!(fs::read_to_string(foreign).unwrap(), lines);
 }
@@ -1196,7 +1196,7 @@ fn an_interrupted_job_says_how_to_go_on_and_does() {
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let stopped = child.wait_with_output().unwrap();
     assert_eq!(stopped.status.code(), Some(130));
-    assert!(text(&stopped.stderr).contains("the same command goes on from there"), "{stopped:?}");
+    assert!(text(&stopped.stderr).contains("run the same command again"), "{stopped:?}");
     assert!(folder.files("out").is_empty());
     let plan = label(&input, &output, &["--dry-run"]);
     assert!(output_of(&plan).contains(" rows done\n"), "{plan:?}");
@@ -1227,7 +1227,7 @@ fn what_was_made_otherwise_is_refused_until_restarted() {
     folder.write("out/a.parquet", "changed");
     assert_fails(&label(&inputs, &output, &[]), &["a.parquet' has changed since it was written"]);
     folder.write("other/a.parquet", "somebody's");
-    assert_fails(&label(&inputs, &folder.path("other"), &[]), &["is there already, and was not made by this job"]);
+    assert_fails(&label(&inputs, &folder.path("other"), &[]), &["already exists, and was not written by this job"]);
     assert_eq!(fs::read_to_string(folder.path("other/a.parquet")).unwrap(), "somebody's");
 }
 
@@ -1263,7 +1263,7 @@ fn wrong_inputs_say_what_to_do() {
     let here = emotion(&["label", "un*.csv", "--text", "body", "-o", "out"]).current_dir(folder.0.path()).output();
     assert_fails(&here.unwrap(), &["cannot label 'uneven.csv'"]);
     let text_file = folder.write("notes.txt", "no table");
-    assert_fails(&label(&text_file, &output, &[]), &["is no table", ".parquet"]);
+    assert_fails(&label(&text_file, &output, &[]), &["is not a table", ".parquet"]);
     assert!(!Path::new(&output).join("in.parquet").exists());
     assert_eq!(label(&input, &output, &["--columns", "feeling"]).status.code(), Some(2));
 }
@@ -1291,7 +1291,7 @@ fn damaged_files_stop_the_job_or_are_set_aside() {
 
     let kept_going = label(&input, &output, &["--keep-going"]);
     assert_eq!(kept_going.status.code(), Some(3), "{}", text(&kept_going.stderr));
-    assert!(text(&kept_going.stdout).contains("2 set aside"), "{}", text(&kept_going.stdout));
+    assert!(text(&kept_going.stdout).contains("2 skipped"), "{}", text(&kept_going.stdout));
     assert_eq!(read_parquet(&folder.path("out/a.parquet")).num_rows(), 60);
     let rest = read_parquet(&folder.path("out/b.parquet"));
     assert_eq!(rest.num_rows(), 40);
@@ -1345,7 +1345,7 @@ fn a_full_disk_stops_the_job_and_loses_nothing() {
                 .current_dir(root())
                 .output()
                 .unwrap();
-            assert_fails(&limited, &["the same command goes on", "cannot write", "File too large"]);
+            assert_fails(&limited, &["run the same command again", "cannot write", "File too large"]);
             assert!(!Path::new(output).exists());
             output_of(&label(input, output, &columns));
             assert!(fs::metadata(output).unwrap().len() > 80 << 10, "{output}");

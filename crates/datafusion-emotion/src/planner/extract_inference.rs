@@ -180,7 +180,8 @@ impl Call {
                 get_field(get_field(annotation, "scores"), label)
             }
             Output::Labels => {
-                ScalarUDF::from(LabelsOfAnnotation::new(Arc::clone(&self.planned.model))).call(vec![annotation])
+                let problem_type = self.planned.model.classifier()?.config().problem_type;
+                ScalarUDF::from(LabelsOfAnnotation::new(problem_type)).call(vec![annotation])
             }
             Output::Annotation => annotation,
         })

@@ -116,11 +116,7 @@ impl Summary {
         if let Some(bytes) = self.peak_memory_bytes {
             write!(out, ", {:.0} MB of memory at most", bytes as f64 / 1e6)?;
         }
-        writeln!(
-            out,
-            "\n{} rows left out for lack of a text or label, {} texts cut\n",
-            self.skipped_rows, self.truncated_texts
-        )?;
+        writeln!(out, "\n{} rows without a text or label, {} texts cut\n", self.skipped_rows, self.truncated_texts)?;
         let micro = self.test_f1_micro.map_or_else(String::new, |f1| format!(" {f1:.4} (micro)"));
         writeln!(
             out,
