@@ -51,10 +51,10 @@ impl Fingerprint {
 
 /// The digest of the first and last bytes of a file of this size.
 async fn ends(input: &Input, size: u64) -> Result<String> {
-    let ranges = if size <= 2 * END { vec![0..size] } else { vec![0..END, size - END..size] };
+    let ranges = [0..size.min(END), size.saturating_sub(END).max(END).min(size)..size];
     // A store refuses ranges of no bytes.
     let ranges: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
     let ends = input.store.get_ranges(&input.meta.location, &ranges).await;
     let ends = ends.with_context(|| format!("cannot read '{}'", input.shown))?;
-    Ok(hexadecimal(ends.iter().fold(Sha256::new(), |hasher, end| hasher.chain_update(end))))
+    Ok(hexadecimal(ends.iter().fold(Sha256::new(), Digest::chain_update)))
 }

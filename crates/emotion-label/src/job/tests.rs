@@ -92,7 +92,8 @@ impl Faulty {
 
 /// The labels of rows that a journal keeps, by the names of their files.
 fn segments(journal: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
-    journal.keys().filter(|name| !name.ends_with(".json")).cloned().collect()
+    let is_segment = |name: &&String| name.rsplit('/').next().is_some_and(|name| name.contains('-'));
+    journal.keys().filter(is_segment).cloned().collect()
 }
 
 fn ask(left: &AtomicI64, path: &Path) -> Result<()> {

@@ -248,11 +248,11 @@ async fn format(
 ///
 /// Over an object store, `DataFusion` looks for the schema where writers that pad more than eight bytes have none.
 async fn arrow_schema(input: &Input) -> Result<Option<SchemaRef>> {
-    const END: u64 = 10;
+    const END: usize = 10;
     let (store, location, size) = (&input.store, &input.meta.location, input.meta.size);
-    let Some(end) = size.checked_sub(END) else { return Ok(None) };
+    let Some(end) = size.checked_sub(END as u64) else { return Ok(None) };
     let tail = store.get_range(location, end..size).await?;
-    let tail = <[u8; END as usize]>::try_from(&tail[..]);
+    let tail = <[u8; END]>::try_from(&tail[..]);
     let Some(length) = tail.ok().and_then(|tail| read_footer_length(tail).ok()) else { return Ok(None) };
     let start = end.checked_sub(length as u64).ok_or_else(|| LabelError::Damaged("the footer is damaged".into()))?;
     let footer = store.get_range(location, start..end).await?;
