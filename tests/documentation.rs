@@ -55,11 +55,13 @@ fn the_examples_in_the_pages_run_and_print_what_the_pages_show() {
     assert!(!checked.is_empty() && failures.is_empty(), "\n{failures}");
 }
 
-/// Prints counts with their sum; not by `println!`, whose output the test harness hides.
+/// Prints counts with their sum; not by `eprintln!`, whose output the test harness hides.
 fn print(what: &str, counts: &Counts) {
-    let sum: usize = counts.values().sum();
-    let lines: String = counts.iter().map(|(key, count)| format!("{count:6} {key}\n")).collect();
-    write!(std::io::stderr(), "blocks of pages {what}: {sum}\n{lines}").unwrap();
+    let mut stderr = std::io::stderr().lock();
+    writeln!(stderr, "blocks of pages {what}: {}", counts.values().sum::<usize>()).unwrap();
+    for (key, count) in counts {
+        writeln!(stderr, "{count:6} {key}").unwrap();
+    }
 }
 
 /// The paths of the pages, relative to the root of the repository.

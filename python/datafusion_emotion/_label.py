@@ -126,7 +126,7 @@ def label(
             [fspath(name) for name in names], text, fspath(output), texts_of(options, LabelOptions), display
         )
     except KeyboardInterrupt:
-        display.say("Stopped; what is labeled so far is kept, and the same call goes on from there.")
+        display.say("Stopped; the finished labels are kept: make the same call again to continue.")
         raise
     finally:
         display.close()

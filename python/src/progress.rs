@@ -77,6 +77,6 @@ impl Observer for Progress {
     }
 
     fn set_aside(&self, what: &SetAside) {
-        self.state().lines.push(format!("Set aside: {what}"));
+        self.state().lines.push(format!("Skipped: {what}"));
     }
 }

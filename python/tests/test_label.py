@@ -76,7 +76,7 @@ class Interrupting:
             _thread.interrupt_main()
 
     def say(self, line):
-        assert "the same call goes on" in line
+        assert "make the same call again" in line
 
     def close(self):
         assert self.is_interrupted

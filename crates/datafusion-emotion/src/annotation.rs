@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float32Array, Int32Array, ListBuilder, StringArray, StringBuilder,
-    StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Float32Array, Int32Array, ListArray, ListBuilder, StringArray,
+    StringBuilder, StructArray,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Float32Type, Int32Type};
 use datafusion::error::Result;
-use emotion_classifier::{Classifier, Prediction};
+use emotion_classifier::{Classifier, Prediction, ProblemType};
 
 /// What a row gets of its prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,7 +46,10 @@ impl Writer {
     pub(crate) fn write(&self, output: Output, rows: &[Option<&Prediction>]) -> Result<ArrayRef> {
         Ok(match output {
             Output::Label => Arc::new(self.labels(rows)),
-            Output::Labels => Arc::new(self.label_lists(rows)),
+            Output::Labels => {
+                let config = self.classifier.config();
+                Arc::new(label_lists(config.problem_type, &config.labels, self.threshold, rows))
+            }
             Output::Score => Arc::new(floats(rows, |prediction| prediction.score)),
             Output::ScoreOf(label_id) => Arc::new(floats(rows, |prediction| prediction.probabilities[label_id])),
             Output::Scores => Arc::new(self.scores(rows)?),
@@ -57,16 +60,6 @@ impl Writer {
     fn labels(&self, rows: &[Option<&Prediction>]) -> StringArray {
         let label = |prediction| self.classifier.held_label(prediction, self.threshold).map(|label| &**label);
         rows.iter().map(|row| row.and_then(label)).collect()
-    }
-
-    fn label_lists(&self, rows: &[Option<&Prediction>]) -> arrow::array::ListArray {
-        let mut lists = ListBuilder::new(StringBuilder::new());
-        for row in rows {
-            let labels = row.map(|prediction| self.classifier.held_labels(prediction, self.threshold));
-            let labels = labels.map(|labels| labels.map(|label| Some(label.to_string())));
-            lists.append_option(labels);
-        }
-        lists.finish()
     }
 
     fn scores(&self, rows: &[Option<&Prediction>]) -> Result<StructArray> {
@@ -91,28 +84,49 @@ impl Writer {
     }
 }
 
-/// The predictions that a column of annotations holds; `None` if they are not of this model.
-pub(crate) fn predictions(annotations: &StructArray, classifier: &Classifier) -> Option<Vec<Option<Prediction>>> {
-    let labels = classifier.labels();
+/// The labels that hold for each row, the most probable first, as lists; NULL where there is no prediction.
+pub(crate) fn label_lists(
+    problem_type: ProblemType,
+    labels: &[Arc<str>],
+    threshold: Option<f32>,
+    rows: &[Option<&Prediction>],
+) -> ListArray {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        let ids = row.map(|prediction| problem_type.held_ids(prediction, threshold));
+        lists.append_option(ids.map(|ids| ids.into_iter().map(|id| Some(labels[id].to_string()))));
+    }
+    lists.finish()
+}
+
+/// What a column of annotations holds.
+pub(crate) struct Annotations {
+    /// The labels of the model, in the order of their ids.
+    pub labels: Vec<Arc<str>>,
+    pub predictions: Vec<Option<Prediction>>,
+}
+
+/// Reads a column of annotations; `None` if it is none.
+pub(crate) fn read(annotations: &StructArray) -> Option<Annotations> {
     let names = annotations.column_by_name(LABEL)?.as_string_opt::<i32>()?;
     let tokens = annotations.column_by_name("tokens")?.as_primitive_opt::<Int32Type>()?;
     let truncated = annotations.column_by_name("truncated")?.as_boolean_opt()?;
-    let scores = annotations.column_by_name("scores")?.as_struct_opt()?.columns().iter();
-    let scores: Vec<_> = scores.map(|scores| scores.as_primitive_opt::<Float32Type>()).collect::<Option<_>>()?;
-    if scores.len() != labels.len() {
-        return None;
-    }
+    let scores = annotations.column_by_name("scores")?.as_struct_opt()?;
+    let labels: Vec<Arc<str>> = scores.column_names().into_iter().map(Arc::from).collect();
+    let scores: Vec<_> =
+        scores.columns().iter().map(|scores| scores.as_primitive_opt::<Float32Type>()).collect::<Option<_>>()?;
     let prediction = |row: usize| {
         let probabilities: Vec<f32> = scores.iter().map(|scores| scores.value(row)).collect();
         let (tokens, truncated) = (usize::try_from(tokens.value(row)).ok()?, truncated.value(row));
         if names.is_null(row) {
-            return Some(Prediction::from_probabilities(labels, probabilities, tokens, truncated));
+            return Some(Prediction::from_probabilities(&labels, probabilities, tokens, truncated));
         }
         let label_id = labels.iter().position(|label| **label == *names.value(row))?;
-        Some(Prediction::with_label(labels, label_id, probabilities, tokens, truncated))
+        Some(Prediction::with_label(&labels, label_id, probabilities, tokens, truncated))
     };
-    let rows = 0..annotations.len();
-    rows.map(|row| if annotations.is_null(row) { Some(None) } else { prediction(row).map(Some) }).collect()
+    let prediction = |row| if annotations.is_null(row) { Some(None) } else { prediction(row).map(Some) };
+    let predictions = (0..annotations.len()).map(prediction).collect::<Option<_>>()?;
+    Some(Annotations { labels, predictions })
 }
 
 fn floats(rows: &[Option<&Prediction>], value: impl Fn(&Prediction) -> f32) -> Float32Array {

@@ -44,7 +44,7 @@ pub enum Error {
     },
 
     /// The model has no such label.
-    #[error("'{label}' is no label of the model '{model}'{}: it has {known}", nearest(.label, .labels))]
+    #[error("'{label}' is not a label of the model '{model}'{}: it has {known}", nearest(.label, .labels))]
     UnknownLabel {
         /// The label that was given.
         label: String,

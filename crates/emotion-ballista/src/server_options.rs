@@ -55,7 +55,7 @@ impl ServerOptions {
     ///
     /// # Errors
     ///
-    /// It is no address, or it is not private and the servers are not to be insecure.
+    /// It is not an address, or it is not private and the servers are not to be insecure.
     pub fn address(&self, host: &str, port: u16) -> Result<SocketAddr> {
         let ip: IpAddr = host.parse().with_context(|| format!("'{host}' is not an IP address to listen at"))?;
         if !self.is_insecure && !is_private(ip) {

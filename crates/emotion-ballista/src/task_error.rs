@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn an_error_is_received_as_it_arose() {
         for error in [
-            DataFusionError::Plan("'even' is no label:\n it has \"joy\" }".into()),
+            DataFusionError::Plan("'even' is not a label:\n it has \"joy\" }".into()),
             DataFusionError::Configuration("no C:\\model".into()),
             DataFusionError::Execution("stopped".into()),
             DataFusionError::External("the model's logits are not finite".into()),

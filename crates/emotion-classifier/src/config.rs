@@ -61,7 +61,7 @@ pub enum Activation {
 }
 
 /// What the classifier's logits mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ProblemType {
     /// At most one label holds, the most probable: probabilities are the softmax of the logits.

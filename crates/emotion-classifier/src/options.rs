@@ -142,7 +142,7 @@ pub struct UnknownLongText {
 
 impl fmt::Display for UnknownLongText {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "'{}' is no way to treat long texts: it must be 'truncate' or 'window'", self.given)
+        write!(formatter, "'{}' is not a way to treat long texts: it must be 'truncate' or 'window'", self.given)
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_an_error_that_lists_the_names() {
         let error: Box<dyn Error> = Box::new("cut".parse::<LongText>().unwrap_err());
-        assert_eq!(error.to_string(), "'cut' is no way to treat long texts: it must be 'truncate' or 'window'");
+        assert_eq!(error.to_string(), "'cut' is not a way to treat long texts: it must be 'truncate' or 'window'");
     }
 
     #[test]

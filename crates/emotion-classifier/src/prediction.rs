@@ -115,8 +115,9 @@ impl ProblemType {
         is_candidate && prediction.probabilities[label_id] >= self.threshold(threshold)
     }
 
-    /// The ids of the labels that hold, the most probable first.
-    pub(crate) fn held_ids(self, prediction: &Prediction, threshold: Option<f32>) -> Vec<usize> {
+    /// The ids of the labels that hold, the most probable first; see [`Classifier::holds`](crate::Classifier::holds).
+    #[must_use]
+    pub fn held_ids(self, prediction: &Prediction, threshold: Option<f32>) -> Vec<usize> {
         let Prediction { label_id, probabilities, .. } = prediction;
         let mut ids: Vec<_> = (0..probabilities.len()).filter(|id| self.holds(*id, prediction, threshold)).collect();
         // Of equal probabilities the label's is first: its logit may be larger. The others keep the order of their ids.

@@ -22,7 +22,7 @@ const LINES_A_BATCH: usize = 1024;
 /// The most bytes of a line of standard input, and of the lines that are classified together.
 const LONGEST_LINE: usize = 16 << 20;
 
-/// Classify texts given as arguments, or a line each from standard input
+/// Classify texts given as arguments, or one per line from standard input
 #[derive(Args)]
 pub struct Arguments {
     /// The texts; without any, lines are read from standard input
@@ -40,9 +40,9 @@ pub struct Arguments {
 enum Format {
     /// A table to read
     Table,
-    /// Comma-separated values, a score in a column each
+    /// Comma-separated values, one column per score
     Csv,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 

@@ -1,4 +1,4 @@
 //! What commands leave out with `--keep-going`.
 
-/// Exit code of a command that is complete but for what was set aside.
+/// Exit code of a command that is complete except for what was skipped.
 pub const SET_ASIDE: u8 = 3;

@@ -91,6 +91,15 @@ fn messages_are_shown_on_request() {
         let messages = text(&output.stderr);
         assert!(messages.contains("loaded the default model (DistilBERT, 6 labels) in "), "{messages}");
     }
+    let folder = TempDir::new().unwrap();
+    let (input, output) = (folder.path().join("a.csv"), folder.path().join("b.csv"));
+    fs::write(&input, "text\nI like you.\nGo away!\n").unwrap();
+    let output = output.to_str().unwrap();
+    let label = run(&["label", input.to_str().unwrap(), "--text", "text", "-o", output, "-q", "-v"]);
+    assert!(label.status.success(), "{label:?}");
+    for part in ["labeling ", "a.csv", "committed 2 rows"] {
+        assert!(text(&label.stderr).contains(part), "no '{part}' in {}", text(&label.stderr));
+    }
 }
 
 #[test]

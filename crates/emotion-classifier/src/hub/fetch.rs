@@ -254,7 +254,11 @@ impl Part {
         path.push(".incomplete");
         let path = PathBuf::from(path);
         let file = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
-        file.lock()?;
+        match file.lock() {
+            // Some network file systems have no locks; there, two downloads at once may disturb each other.
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+            _ => {}
+        }
         let bytes = file.metadata()?.len();
         Ok(Self { path, file, bytes })
     }

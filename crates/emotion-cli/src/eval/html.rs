@@ -20,7 +20,7 @@ pub fn page(summary: &Summary) -> Markup {
         p {
             (summary.test_samples) " texts in " (format!("{:.1}", summary.test_runtime)) " s, "
             (format!("{:.0}", summary.test_samples_per_second)) " texts/s; "
-            (summary.skipped_rows) " rows left out for lack of a text or label, "
+            (summary.skipped_rows) " rows without a text or label, "
             (summary.truncated_texts) " texts cut to " (model.max_length) " tokens; " (model.precision)
             @if let Some(threshold) = model.threshold { "; labels from " (threshold) " on" } "."
         }

@@ -31,7 +31,7 @@ use summary::Summary;
 
 /// Measure a model on texts whose labels are known
 ///
-/// Prints accuracy, F1, loss, precision and recall of each label, the confusion matrix, and texts a second.
+/// Prints accuracy, F1, loss, precision and recall of each label, the confusion matrix, and texts per second.
 /// Rows without a text or a label are left out and counted. With --threshold, rows without a label, or whose label is
 /// 'neutral' or 'none' and not one of the model's, are texts of no label: the model is right if it gives them none.
 ///
@@ -88,7 +88,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         match evaluation.add_file(&arguments, file).await {
             Err(error) if arguments.keep_going => {
                 is_complete = false;
-                say(format_args!("Set aside: {}", message(error.as_ref())));
+                say(format_args!("Skipped: {}", message(error.as_ref())));
             }
             result => {
                 result?;

@@ -118,7 +118,7 @@ impl Summary {
         }
         writeln!(
             out,
-            "\n{} rows left out for lack of a text or label, {} texts cut\n",
+            "\n{} rows without a text or label, {} texts cut\n",
             self.skipped_rows, self.truncated_texts
         )?;
         let micro = self.test_f1_micro.map_or_else(String::new, |f1| format!(" {f1:.4} (micro)"));

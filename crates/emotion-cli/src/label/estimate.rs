@@ -10,7 +10,7 @@ pub fn text(estimate: &Estimate) -> String {
     let mut text = String::new();
     for file in &estimate.files {
         let state = match &file.progress {
-            FileProgress::Unreadable(error) => format!("set aside: {error}"),
+            FileProgress::Unreadable(error) => format!("skipped: {error}"),
             FileProgress::Done => "done".into(),
             FileProgress::Begun => format!("{} rows done", grouped(file.rows_labeled)),
             _ => "new".into(),

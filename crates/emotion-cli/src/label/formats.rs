@@ -8,11 +8,11 @@ use emotion_label::job::Codec;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     Parquet,
-    /// Comma-separated values with a line of names; the scores are a column each
+    /// Comma-separated values with a header line; one column per score
     Csv,
     /// The same, separated by tabs
     Tsv,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
     /// Arrow IPC file, also called Feather
     Arrow,

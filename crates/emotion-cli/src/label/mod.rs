@@ -42,11 +42,11 @@ const STOPPED: u8 = 130;
 
 /// Label the texts of whole files: every column, type and row is kept, and labels are added
 ///
-/// A job that was stopped, killed or cut off goes on where it was when the same command is given again, and ends
-/// with the same bytes. A job that is done does nothing, or labels the files that have come since.
+/// An interrupted job continues where it stopped when the same command is run again, and its output has the same
+/// bytes as that of an uninterrupted job. A finished job that is run again labels only files that are new.
 ///
-/// Exit codes: 0 all is labeled; 1 an error, after which the same command goes on; 2 wrong arguments;
-/// 3 all is labeled but for what --keep-going set aside; 130 stopped by Ctrl-C.
+/// Exit codes: 0 everything is labeled; 1 an error, after which the same command continues; 2 invalid arguments;
+/// 3 everything is labeled except what --keep-going skipped; 130 stopped by Ctrl-C.
 #[derive(Args)]
 #[expect(clippy::doc_markdown, reason = "shown as the program's help")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -73,11 +73,11 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
 
-    /// How to compress Parquet [default: as in the input; of another format, zstd]
+    /// How to compress Parquet [default: as in the input; when converting from another format, zstd]
     #[arg(long, value_enum)]
     compression: Option<Compression>,
 
-    /// Rows of a Parquet row group [default: as in the input; of another format, at most 1,048,576 rows and 128 MiB]
+    /// Rows of a Parquet row group [default: as in the input; when converting, at most 1,048,576 rows and 128 MiB]
     #[arg(long, value_name = "ROWS")]
     row_group_rows: Option<NonZeroUsize>,
 
@@ -196,7 +196,7 @@ impl Arguments {
             cluster::connect(address, context.state()).await?;
         }
         for address in self.inputs.iter().chain([&self.output]).filter(|address| address.contains("://")) {
-            let url = ListingTableUrl::parse(address).with_context(|| format!("'{address}' is no address"))?;
+            let url = ListingTableUrl::parse(address).with_context(|| format!("'{address}' is not an address"))?;
             object_store(&context, &url).await?;
         }
         Ok(context)

@@ -100,7 +100,7 @@ impl Observer for Progress {
     }
 
     fn set_aside(&self, what: &SetAside) {
-        self.say(&format!("Set aside: {what}"));
+        self.say(&format!("Skipped: {what}"));
     }
 
     fn finished(&self) {

@@ -56,7 +56,7 @@ pub fn text(summary: &Summary) -> String {
         let _ = writeln!(text, "  {} of other types left out", files(summary.other_files));
     }
     if !summary.set_aside.is_empty() {
-        let _ = writeln!(text, "  {} set aside for errors", summary.set_aside.len());
+        let _ = writeln!(text, "  {} skipped because of errors", summary.set_aside.len());
     }
     text
 }

@@ -32,7 +32,7 @@ pub struct ListArguments {
 enum Format {
     /// A table to read
     Table,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 

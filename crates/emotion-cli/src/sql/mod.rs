@@ -22,7 +22,7 @@ use crate::session::{Resources, session_on};
 use execute::execute;
 use sizes::size;
 
-/// Run SQL over files, with emotion_classify(text) and its like
+/// Run SQL over files, with emotion_classify(text) and related functions
 ///
 /// A file is a table: SELECT emotion_classify(text), count(*) FROM 'data/reviews.parquet' GROUP BY 1.
 /// Without -c or -f, SQL is read from the terminal, with history and completion, or from a pipe.

@@ -162,7 +162,7 @@ fn prediction(classifier: &Classifier, annotations: &StructArray, row: usize) ->
         return Ok(Prediction::from_probabilities(labels, probabilities, tokens, truncated));
     }
     let label_id = labels.iter().position(|label| **label == *names.value(row));
-    let label_id = label_id.ok_or_else(|| invalid(format!("'{}' is no label of the model", names.value(row))))?;
+    let label_id = label_id.ok_or_else(|| invalid(format!("'{}' is not a label of the model", names.value(row))))?;
     Ok(Prediction::with_label(labels, label_id, probabilities, tokens, truncated))
 }
 

@@ -90,7 +90,7 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
 }
 
 /// What becomes of the work so far.
-const KEPT: &str = "stopped; what is labeled so far is kept, and the same command goes on from there";
+const KEPT: &str = "stopped; the finished labels are kept; run the same command again to continue";
 
 fn remedy(file: &str, row_group: Option<usize>) -> String {
     match row_group {

@@ -1,4 +1,4 @@
-//! The file beside the output that lists what was set aside.
+//! The file beside the output that lists what was skipped.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,11 +39,11 @@ pub async fn check(storage: &Storage) -> Result<()> {
     }
     let name = storage.shown_file(&name(storage));
     let what =
-        format!("'{name}' would list what is set aside, but it is another file: rename it, or choose another --output");
+        format!("'{name}' would list what is skipped, but it is another file: rename it, or choose another --output");
     Err(LabelError::Conflict(what))
 }
 
-/// Writes down what was set aside, a JSON object a line; removes the list of an earlier run if that is nothing.
+/// Writes what was skipped, one JSON object per line; removes the list of an earlier run if that is nothing.
 pub async fn write(storage: &Storage, set_aside: &[SetAside]) -> Result<()> {
     if set_aside.is_empty() {
         return if is_absent_or_ours(storage).await? { storage.remove(&name(storage)).await } else { Ok(()) };

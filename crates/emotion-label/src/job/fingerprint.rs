@@ -11,8 +11,8 @@ use crate::job::seal::hexadecimal;
 /// Bytes at the start and at the end of a file that are digested. Smaller files are digested as a whole.
 const END: u64 = 1 << 18;
 
-/// What tells one content of an input file from another: its size, its time, and its tag in a store or the digest of
-/// its first and last bytes, which hold the header or footer.
+/// What tells one content of an input file from another: its size, its time, and its tag in a store, or the digest of
+/// the first and last bytes of a local file, which hold the header or footer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     bytes: u64,
@@ -40,9 +40,11 @@ impl Fingerprint {
     }
 
     async fn with(input: &Input, meta: &ObjectMeta) -> Result<Self> {
-        // The tag of a local file is made of its size and time, and changes when the file is moved.
-        let tag = meta.e_tag.clone().filter(|_| input.url.scheme() != "file");
-        let ends_sha256 = if tag.is_none() { Some(ends(input, meta.size).await?) } else { None };
+        // The tag of a local file is made of its size and time, and changes when the file is moved. A server of HTTP may
+        // send neither a tag nor ranges.
+        let is_local = input.url.scheme() == "file";
+        let tag = meta.e_tag.clone().filter(|_| !is_local);
+        let ends_sha256 = if is_local { Some(ends(input, meta.size).await?) } else { None };
         Ok(Self { bytes: meta.size, modified: meta.last_modified.to_rfc3339(), tag, ends_sha256 })
     }
 }

@@ -48,7 +48,12 @@ impl Input {
 pub struct Inputs {
     /// The files to label, in the order of their names.
     pub files: Vec<Input>,
-    /// How many files of other types there are.
+    pub left_out: LeftOut,
+}
+
+/// What is not labeled of what the arguments of a job name.
+pub struct LeftOut {
+    /// The number of files of other types.
     pub others: usize,
     /// Folders and files that cannot be listed.
     pub unlisted: Vec<SetAside>,
@@ -96,7 +101,7 @@ pub async fn find(
             return refused(format!("{what} '{argument}': no file outside the output ends in {}", Format::ENDINGS));
         }
     }
-    Ok(Inputs { files: inputs.into_values().collect(), others, unlisted })
+    Ok(Inputs { files: inputs.into_values().collect(), left_out: LeftOut { others, unlisted } })
 }
 
 fn refused<T>(what: String) -> Result<T> {
@@ -164,7 +169,7 @@ impl Found {
         let Some(file_type) = (if is_csv { Some(FileType::of_separated(&name)) } else { FileType::of(&name) }) else {
             if self.is_one_file() {
                 let name = &self.argument;
-                return refused(format!("'{name}' is no table: the name of a file must end in {}", Format::ENDINGS));
+                return refused(format!("'{name}' is not a table: the name of a file must end in {}", Format::ENDINGS));
             }
             return Ok(None);
         };
@@ -214,9 +219,9 @@ fn path_under(url: &ListingTableUrl, file: &ObjectMeta) -> String {
 fn address(argument: &str) -> Result<(ListingTableUrl, Option<Pattern>)> {
     let (base, pattern) = split_pattern(argument);
     let pattern = pattern.map(Pattern::new).transpose();
-    let pattern = pattern.with_context(|| format!("'{argument}' is no pattern"))?;
+    let pattern = pattern.with_context(|| format!("'{argument}' is not a pattern"))?;
     if argument.contains("://") {
-        let url = ListingTableUrl::parse(base).with_context(|| format!("'{argument}' is no address"))?;
+        let url = ListingTableUrl::parse(base).with_context(|| format!("'{argument}' is not an address"))?;
         return Ok((url, pattern));
     }
     let base = if base.is_empty() { "." } else { base };

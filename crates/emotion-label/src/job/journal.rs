@@ -133,7 +133,7 @@ impl Journal {
         let is_there = self.storage.size(output).await?.is_some();
         let refusal = match self.read::<Fingerprint>(&self.seal_of(input), input, "source.json").await? {
             Entry::Absent | Entry::Damaged if !is_there => return Ok(State::New),
-            Entry::Absent => format!("'{}' is there already, and was not made by this job", shown()),
+            Entry::Absent => format!("'{}' already exists, and was not written by this job", shown()),
             Entry::Damaged => self.damage(input, "source.json"),
             Entry::Intact(source) if source != Fingerprint::of(input).await? => {
                 format!("'{}' has changed since labels were made of it", input.shown)
@@ -335,7 +335,7 @@ async fn is_other(storage: &Storage, key: &JobKey, restart: bool) -> Result<bool
     let refusal = match there {
         Some(there) if there == *key => return Ok(false),
         _ if restart => return Ok(true),
-        Some(there) => format!("'{}' was begun by another job: {}", storage.shown(), differences(&there, key)),
+        Some(there) => format!("'{}' was started by another job: {}", storage.shown(), differences(&there, key)),
         None => format!("'{}' is damaged, or of an earlier version", storage.shown_file(&name)),
     };
     let what = format!("{refusal}. Choose another --output, or begin again with --restart");

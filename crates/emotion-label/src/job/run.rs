@@ -121,6 +121,7 @@ impl Run<'_> {
         }
         let file = task.input.shown.clone();
         self.observer.file_started(&file);
+        log::info!("labeling {file}");
         match caught(None, self.file(task, stop, &mut outcome)).await.map_err(Failure::without_descriptors) {
             Ok(()) => {}
             Err(Failure::Input(row_group, error)) if self.choices.keep_going => {
@@ -320,6 +321,12 @@ impl Run<'_> {
         if segment.rows > 0 {
             journal.keep(segment, &pending.batches, &pending.counts).await?;
             segments.push(segment);
+            log::info!(
+                "committed {} rows from row {} of row group {} on",
+                segment.rows,
+                segment.first_row,
+                segment.row_group
+            );
         }
         *pending = Pending::new(segment.row_group, segment.first_row + segment.rows);
         Ok(())

@@ -69,7 +69,7 @@ impl Storage {
         };
         let file = is_file.then(|| shown.rsplit('/').next().unwrap_or_default().to_string());
         if output.contains("://") {
-            let address = ListingTableUrl::parse(&shown).with_context(|| format!("'{output}' is no address"))?;
+            let address = ListingTableUrl::parse(&shown).with_context(|| format!("'{output}' is not an address"))?;
             if address.scheme().starts_with("http") {
                 let what =
                     format!("'{output}' cannot be written to: choose a folder or an s3://, gs:// or az:// address");
