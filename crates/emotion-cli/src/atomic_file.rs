@@ -49,9 +49,9 @@ impl AtomicFile {
             return Ok(Self::Standard(StandardOutput::open()));
         }
         let cannot = || format!("cannot write '{}'", output.display());
-        let path = match LocalOutput::of(output, &InputFiles::of(inputs.iter().map(String::as_str)))? {
-            LocalOutput::File(path) => path,
-            _ => return Ok(Self::Stream(File::options().write(true).open(output).with_context(cannot)?)),
+        let inputs = InputFiles::of(inputs.iter().map(String::as_str));
+        let LocalOutput::File(path) = LocalOutput::of(output, &inputs)? else {
+            return Ok(Self::Stream(File::options().write(true).open(output).with_context(cannot)?));
         };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let file = new_file().tempfile_in(folder).with_context(cannot)?;

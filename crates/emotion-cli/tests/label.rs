@@ -646,7 +646,7 @@ fn commands_to_the_terminal_are_not_printed() {
         run(&["eval", &input, "--text", "Text", "--label", "none"]),
     ] {
         assert!(!printed.stdout.contains(&0x1b) && !printed.stderr.contains(&0x1b), "{printed:?}");
-        assert!(text(&printed.stdout).contains("␛") || text(&printed.stderr).contains("␛"), "{printed:?}");
+        assert!(text(&printed.stdout).contains('␛') || text(&printed.stderr).contains('␛'), "{printed:?}");
     }
 }
 
@@ -932,8 +932,45 @@ fn avro_keeps_its_types() {
     output_of(&label(&input, &output, &["--columns", "truncated"]));
     let labeled = read_parquet(&output);
     let types: Vec<_> = labeled.schema().fields().iter().map(|field| format!("{}", field.data_type())).collect();
-    let expected: [&str; 0] = [];
+    let expected = [
+        "Utf8",
+        "Int64",
+        "Timestamp(µs, \"+00:00\")",
+        "Timestamp(ms)",
+        "Date32",
+        "Time32(ms)",
+        "Decimal128(10, 2)",
+        "Utf8",
+        "Float64",
+        "Binary",
+        "List(non-null Utf8)",
+        "Struct(\"ok\": non-null Boolean)",
+        "Map(\"entries\": non-null Struct(\"key\": non-null Utf8, \"value\": non-null Int32), unsorted)",
+        "Boolean",
+    ];
     assert_eq!(types, expected);
+    let output = folder.path("a.jsonl");
+    output_of(&label(&input, &output, &["--columns", "truncated"]));
+    let lines = fs::read_to_string(output).unwrap();
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "Text": "I like you.",
+        "id": 1_i64 << 60,
+        "at": "2023-11-14T22:13:20.123456Z",
+        "local": "2023-11-14T22:13:20.123",
+        "day": "2023-11-14",
+        "time": "01:00:00",
+        "amount": 123.45,
+        "mood": "bad",
+        "stars": 2.5,
+        "raw": "01ff",
+        "tags": ["new"],
+        "of": {"ok": true},
+        "counts": {"likes": 3},
+        "truncated": false
+    });
+    assert_eq!(first, expected);
+    assert_fails(&label(&input, &folder.path("a.csv"), &[]), &["CSV cannot hold a list", "column 'tags'"]);
 }
 
 #[test]

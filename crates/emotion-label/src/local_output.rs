@@ -44,6 +44,7 @@ type Identity = PathBuf;
 
 impl InputFiles {
     /// These files and the tables in these folders; `-` is the standard input. What does not exist is left out.
+    #[must_use]
     pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut files = HashSet::new();
         for name in names {

@@ -11,8 +11,8 @@ use crate::job::seal::hexadecimal;
 /// Bytes at the start and at the end of a file that are digested. Smaller files are digested as a whole.
 const END: u64 = 1 << 18;
 
-/// What tells one content of an input file from another: its size, its time, and its tag in a store or the digest of
-/// its first and last bytes, which hold the header or footer.
+/// What tells one content of an input file from another: its size, its time, and its tag in a store, or the digest of
+/// the first and last bytes of a local file, which hold the header or footer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     bytes: u64,
@@ -40,19 +40,21 @@ impl Fingerprint {
     }
 
     async fn with(input: &Input, meta: &ObjectMeta) -> Result<Self> {
-        // The tag of a local file is made of its size and time, and changes when the file is moved.
-        let tag = meta.e_tag.clone().filter(|_| input.url.scheme() != "file");
-        let ends_sha256 = if tag.is_none() { Some(ends(input, meta.size).await?) } else { None };
+        // The tag of a local file is made of its size and time, and changes when the file is moved. A server of HTTP may
+        // send neither a tag nor ranges.
+        let is_local = input.url.scheme() == "file";
+        let tag = meta.e_tag.clone().filter(|_| !is_local);
+        let ends_sha256 = if is_local { Some(ends(input, meta.size).await?) } else { None };
         Ok(Self { bytes: meta.size, modified: meta.last_modified.to_rfc3339(), tag, ends_sha256 })
     }
 }
 
 /// The digest of the first and last bytes of a file of this size.
 async fn ends(input: &Input, size: u64) -> Result<String> {
-    let ranges = if size <= 2 * END { vec![0..size] } else { vec![0..END, size - END..size] };
+    let ranges = [0..size.min(END), size.saturating_sub(END).max(END).min(size)..size];
     // A store refuses ranges of no bytes.
     let ranges: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
     let ends = input.store.get_ranges(&input.meta.location, &ranges).await;
     let ends = ends.with_context(|| format!("cannot read '{}'", input.shown))?;
-    Ok(hexadecimal(ends.iter().fold(Sha256::new(), |hasher, end| hasher.chain_update(end))))
+    Ok(hexadecimal(ends.iter().fold(Sha256::new(), Digest::chain_update)))
 }

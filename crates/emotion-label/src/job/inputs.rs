@@ -48,7 +48,12 @@ impl Input {
 pub struct Inputs {
     /// The files to label, in the order of their names.
     pub files: Vec<Input>,
-    /// How many files of other types there are.
+    pub left_out: LeftOut,
+}
+
+/// What is not labeled of what the arguments of a job name.
+pub struct LeftOut {
+    /// The number of files of other types.
     pub others: usize,
     /// Folders and files that cannot be listed.
     pub unlisted: Vec<SetAside>,
@@ -96,7 +101,7 @@ pub async fn find(
             return refused(format!("{what} '{argument}': no file outside the output ends in {}", Format::ENDINGS));
         }
     }
-    Ok(Inputs { files: inputs.into_values().collect(), others, unlisted })
+    Ok(Inputs { files: inputs.into_values().collect(), left_out: LeftOut { others, unlisted } })
 }
 
 fn refused<T>(what: String) -> Result<T> {
@@ -133,7 +138,9 @@ impl Found {
         let is_file = matches!(&files[..], [file] if file.location == *url.prefix());
         let files = if is_file { files } else { delta::live(&store, url.prefix(), files, is_wanted).await? };
         if files.is_empty() && unlisted.is_empty() {
-            return refused(format!("there is no file '{argument}'"));
+            let is_empty_folder = Path::new(argument).is_dir();
+            let what = if is_empty_folder { "there is no file in the folder" } else { "there is no file" };
+            return refused(format!("{what} '{argument}'"));
         }
         Ok(Self { argument: argument.into(), url, store, files, unlisted })
     }

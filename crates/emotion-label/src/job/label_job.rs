@@ -96,7 +96,7 @@ impl LabelJob {
         let storage = Storage::open(&session, &self.output)?;
         let is_csv = self.choices.delimiter.is_some();
         let keep_going = self.choices.keep_going;
-        let Inputs { files: inputs, others, unlisted } =
+        let Inputs { files: inputs, left_out } =
             inputs::find(&session, &self.inputs, is_csv, keep_going, &storage).await?;
         let format = self.output_format(&inputs, &storage)?;
         let targets = targets(&inputs, format, &storage)?;
@@ -109,7 +109,7 @@ impl LabelJob {
         let labeler = self.labeler(format);
         let (choices, cluster) = (self.choices(), self.cluster.clone());
         let files = inputs.into_iter().zip(targets);
-        Plan::of(session, labeler, choices, cluster, journal, files, others, unlisted).await
+        Plan::of(session, labeler, choices, cluster, journal, files, left_out).await
     }
 
     /// Labels a stream into the same format, as it comes and without a journal.

@@ -15,7 +15,7 @@ use crate::job::error::{LabelError, Result};
 use crate::job::error_list;
 use crate::job::estimate::{self, Estimate};
 use crate::job::failure::{Failure, caught};
-use crate::job::inputs::Input;
+use crate::job::inputs::{Input, LeftOut};
 use crate::job::journal::{Journal, State};
 use crate::job::labeler::Labeler;
 #[cfg(not(feature = "cluster"))]
@@ -23,7 +23,7 @@ use crate::job::no_cluster::Cluster;
 use crate::job::observer::Observer;
 use crate::job::run::{Outcome, Run};
 use crate::job::source::Source;
-use crate::job::summary::{SetAside, Summary};
+use crate::job::summary::Summary;
 use crate::job::target::Target;
 use crate::job::task::{Content, Task};
 
@@ -38,9 +38,7 @@ pub struct Plan {
     cluster: Option<Cluster>,
     journal: Journal,
     tasks: Vec<Task>,
-    other_files: usize,
-    /// What cannot be listed.
-    unlisted: Vec<SetAside>,
+    left_out: LeftOut,
 }
 
 impl Plan {
@@ -52,8 +50,7 @@ impl Plan {
         cluster: Option<Cluster>,
         journal: Journal,
         files: impl Iterator<Item = (Input, Target)>,
-        other_files: usize,
-        unlisted: Vec<SetAside>,
+        left_out: LeftOut,
     ) -> Result<Self> {
         let look = |(input, target): (Input, Target)| {
             let (session, journal, labeler, choices) = (&session, &journal, &labeler, &choices);
@@ -67,7 +64,7 @@ impl Plan {
             }
         };
         let tasks = futures::stream::iter(files.map(look)).buffered(LOOKED_AT).try_collect().await?;
-        Ok(Self { labeler: Arc::new(labeler), session, choices, cluster, journal, tasks, other_files, unlisted })
+        Ok(Self { labeler: Arc::new(labeler), session, choices, cluster, journal, tasks, left_out })
     }
 
     /// What the job would do, and how long it would take. Some rows are labeled to measure the time, and of many files
@@ -105,7 +102,7 @@ impl Plan {
         let files = tasks.len();
         let (rows, before) = (tasks.iter().map(Task::rows).sum(), tasks.iter().map(Task::rows_done).sum());
         observer.started(files, rows, before);
-        self.unlisted.iter().for_each(|what| observer.set_aside(what));
+        self.left_out.unlisted.iter().for_each(|what| observer.set_aside(what));
         let run = Run {
             context: &self.session,
             journal: &self.journal,
@@ -122,7 +119,7 @@ impl Plan {
         let Outcome { counts, set_aside: failed, is_cancelled } =
             outcome.map_err(|error| LabelError::Stopped(error.into()))?;
         let seconds = started.elapsed().as_secs_f64();
-        let set_aside: Vec<_> = std::mem::take(&mut self.unlisted).into_iter().chain(failed).collect();
+        let set_aside: Vec<_> = std::mem::take(&mut self.left_out.unlisted).into_iter().chain(failed).collect();
         error_list::write(self.journal.storage(), &set_aside).await?;
         if is_cancelled {
             return Err(LabelError::Cancelled);
@@ -130,7 +127,7 @@ impl Plan {
         Ok(Summary {
             output: self.journal.storage().shown().to_string(),
             files,
-            other_files: self.other_files,
+            other_files: self.left_out.others,
             counts,
             seconds,
             rows_per_second: run.labeled.load(Relaxed) as f64 / seconds.max(1e-3),

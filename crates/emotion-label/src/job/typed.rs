@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::ipc::convert::fb_to_schema;
+use arrow::ipc::reader::read_footer_length;
+use arrow::ipc::root_as_footer;
 use datafusion::common::Column;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
@@ -26,6 +29,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, ParquetRecordBatchStreamBuilder};
 use parquet::basic::Compression as Codec;
@@ -236,8 +240,24 @@ async fn format(
             (Arc::new(format), None)
         }
         Format::Avro => (Arc::new(AvroFormat), None),
-        _ => (Arc::new(ArrowFormat), None),
+        _ => (Arc::new(ArrowFormat), arrow_schema(input).await?),
     })
+}
+
+/// The schema in the footer of an Arrow file; `None` of a stream, which has no footer.
+///
+/// Over an object store, `DataFusion` looks for the schema where writers that pad more than eight bytes have none.
+async fn arrow_schema(input: &Input) -> Result<Option<SchemaRef>> {
+    const END: usize = 10;
+    let (store, location, size) = (&input.store, &input.meta.location, input.meta.size);
+    let Some(end) = size.checked_sub(END as u64) else { return Ok(None) };
+    let tail = store.get_range(location, end..size).await?;
+    let tail = <[u8; END]>::try_from(&tail[..]);
+    let Some(length) = tail.ok().and_then(|tail| read_footer_length(tail).ok()) else { return Ok(None) };
+    let start = end.checked_sub(length as u64).ok_or_else(|| LabelError::Damaged("the footer is damaged".into()))?;
+    let footer = store.get_range(location, start..end).await?;
+    let footer = root_as_footer(&footer).map_err(|error| LabelError::Damaged(error.to_string()))?;
+    Ok(footer.schema().map(fb_to_schema).map(Arc::new))
 }
 
 /// So many rows that they fit into memory, as far as can be told.

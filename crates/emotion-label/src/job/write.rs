@@ -134,7 +134,9 @@ impl Writing<'_> {
                 self.check_stop()?;
                 let batch = batch.map_err(unreadable)?;
                 let labels = labels.take(batch.num_rows()).await?;
-                let bytes = encoder.encode(&in_types(schema, &batch, &labels)?)?;
+                // Values that cannot be written are the input's fault.
+                let rows = in_types(schema, &batch, &labels).map_err(unreadable)?;
+                let bytes = encoder.encode(&rows).map_err(unreadable)?;
                 upload.write(compressor.write(bytes).map_err(unwritable)?).await?;
             }
             upload.write(compressor.write(encoder.end_row_group()?).map_err(unwritable)?).await?;
