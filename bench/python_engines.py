@@ -123,7 +123,9 @@ def sail() -> Run:
     server = SparkConnectServer()
     server.start()
     _, port = server.listening_address
-    return _spark(SparkSession.builder.remote(f"sc://localhost:{port}").getOrCreate())
+    run = _spark(SparkSession.builder.remote(f"sc://localhost:{port}").getOrCreate())
+    # The server stops when it is dropped.
+    return lambda file, _server=server: run(file)
 
 
 def _spark(session) -> Run:  # noqa: ANN001

@@ -11,6 +11,7 @@ use arrow::util::pretty::pretty_format_batches;
 use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::*;
 use datafusion_emotion::EmotionExt;
 use futures::StreamExt;
@@ -489,6 +490,77 @@ async fn planning_changes_no_result() -> Result<()> {
         let [ours, theirs] = [rows(&planned, sql, ordered).await?, rows(&plain, sql, ordered).await?];
         assert_eq!(ours, theirs, "{sql}: {}", plan(&planned, sql).await);
     }
+    Ok(())
+}
+
+/// A plan is as deep for thousands of calls as for a few, so that neither planning nor execution exhausts the stack.
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_calls_have_a_flat_plan() -> Result<()> {
+    let context = in_memory("many", 4, 4);
+    let depth = |plan: &str| plan.matches("InferenceExec").count();
+    let list = |calls: usize, of: &dyn Fn(usize) -> String| (0..calls).map(of).collect::<Vec<_>>();
+    let distinct = |number: usize| format!("emotion_classify(concat(text, '{number}'))");
+    for calls in [10, 1000] {
+        let select = list(calls, &|number| format!("{} AS c{number}", distinct(number))).join(", ");
+        let select = format!("SELECT {select} FROM t WHERE id < 0");
+        assert_eq!(run(&context, &select).await?, 0);
+        assert_eq!(depth(&plan(&context, &select).await), 1);
+    }
+    // DataFusion's time for a conjunction is quadratic.
+    for calls in [10, 200] {
+        let all = list(calls, &|number| format!("{} <> 'x'", distinct(number))).join(" AND ");
+        let filter = format!("SELECT id FROM t WHERE id < 0 AND {all}");
+        assert_eq!(run(&context, &filter).await?, 0);
+        assert_eq!(depth(&plan(&context, &filter).await), 8);
+    }
+    let repeated = list(1000, &|number| format!("emotion_classify(text || '{}') AS c{number}", number % 3));
+    assert_eq!(rows_and_passes(&context, &format!("SELECT {} FROM t", repeated.join(", "))).await, (4, 3));
+    Ok(())
+}
+
+/// The annotations of a query below another are used again, also where many are let through at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_are_let_through_together() {
+    let context = in_memory("let through", 40, 4);
+    let calls: Vec<String> =
+        (0..5).map(|number| format!("emotion_classify(text || '{number}') AS c{number}")).collect();
+    let inner = format!("SELECT id AS i, text, {} FROM t WHERE id >= 0", calls.join(", "));
+    let again: Vec<String> = (0..7).map(|number| format!("emotion_score(text || '{number}')")).collect();
+    let sql = format!("SELECT i, c0, {} FROM ({inner}) AS s WHERE c1 <> 'x' LIMIT 40", again.join(", "));
+    let (rows, inferred) = rows_and_passes(&context, &sql).await;
+    assert_eq!((rows, inferred), (40, 70), "{}", plan(&context, &sql).await);
+    assert_eq!(plan(&context, &sql).await.matches("InferenceExec").count(), 2, "{}", plan(&context, &sql).await);
+}
+
+/// The model of a later conjunct runs only over the rows that earlier ones keep.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conjunct_saves_those_after_it() {
+    let context = in_memory("conjuncts", 60, 1);
+    let sql = "SELECT id FROM t WHERE emotion_classify(text) = 'no label' AND emotion_classify(text || '!') = 'joy'";
+    assert_eq!(rows_and_passes(&context, sql).await, (0, 60), "{}", plan(&context, sql).await);
+}
+
+/// Texts, tokens and predictions count against the memory of the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn inference_reserves_memory() -> Result<()> {
+    let limited = |bytes: usize| -> Result<SessionContext> {
+        let runtime = RuntimeEnvBuilder::new().with_memory_limit(bytes, 1.0).build_arc()?;
+        let state = SessionStateBuilder::new().with_runtime_env(runtime).with_default_features().with_emotion().build();
+        let context = SessionContext::new_with_state(state);
+        context.register_batch("t", table("memory", 2000, 1))?;
+        let long: ArrayRef = Arc::new(StringArray::from(vec!["I like you so much. ".repeat(50_000)]));
+        context.register_batch("long", RecordBatch::try_from_iter([("text", long)])?)?;
+        Ok(context)
+    };
+    let sql = "SELECT emotion_classify(text) FROM t";
+    let error = run(&limited(10_000)?, sql).await.unwrap_err().to_string();
+    assert!(error.contains("InferenceExec[0]") && error.contains("Resources exhausted"), "{error}");
+    let context = limited(2_000_000)?;
+    assert_eq!(run(&context, sql).await?, 2000);
+    run(&context, "SET emotion.long_text = 'window'").await?;
+    let error = run(&limited(500_000)?, "SELECT emotion_classify(text) FROM long").await.unwrap_err().to_string();
+    assert!(error.contains("Resources exhausted"), "{error}");
+    assert_eq!(context.runtime_env().memory_pool.reserved(), 0);
     Ok(())
 }
 

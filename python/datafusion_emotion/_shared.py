@@ -26,7 +26,7 @@ def shared(options: Options) -> Classifier:
 
 @lru_cache(maxsize=8)
 def _shared(options: frozenset[tuple[str, Any]]) -> Classifier:
-    return Classifier(**dict(options))
+    return Classifier(**dict(sorted(options)))
 
 
 # A process that unpickles a classifier several times, such as a worker, loads its model once.

@@ -176,8 +176,12 @@ def test_unknown_options(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "column", "message"),
-    [("nowhere.parquet", "text", r"nowhere\.parquet"), (REVIEWS, "body", r"(?s)no column 'body'.*text='text'")],
-    ids=["input", "column"],
+    [
+        ("nowhere.parquet", "text", r"nowhere\.parquet"),
+        (REVIEWS, "body", "(?s)no column 'body'.*with text="),
+        (REVIEWS, "Text", "use text='text'"),
+    ],
+    ids=["input", "column", "case"],
 )
 def test_wrong_names(tmp_path, name, column, message):
     with pytest.raises(LabelError, match=message):

@@ -32,13 +32,13 @@ use crate::error::Error;
 use crate::functions::labels_of_annotation::LabelsOfAnnotation;
 use crate::functions::text_function::{Takes, TextFunction};
 use crate::model::{ComputeNames, Model, ReceivedModel};
-use crate::planner::inference_exec::InferenceExec;
-use crate::planner::inference_node::InferenceNode;
+use crate::planner::inference_exec::{InferenceExec, InferredColumn};
+use crate::planner::inference_node::{AnnotationColumn, InferenceNode};
 use crate::shared::Shared;
 use crate::usage::Usage;
 
 /// What bytes of this crate begin with, so that those of other codecs are told apart.
-const MAGIC: &[u8] = b"datafusion-emotion\x01";
+const MAGIC: &[u8] = b"datafusion-emotion\x02";
 
 /// Writes and reads the functions and nodes of this crate in logical plans, and leaves all else to another codec.
 ///
@@ -140,6 +140,12 @@ struct FunctionMessage {
 
 #[derive(Clone, PartialEq, Message)]
 struct NodeMessage {
+    #[prost(message, repeated, tag = "1")]
+    columns: Vec<NodeColumnMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct NodeColumnMessage {
     #[prost(message, required, tag = "1")]
     text: protobuf::LogicalExprNode,
     #[prost(message, required, tag = "2")]
@@ -151,6 +157,12 @@ struct NodeMessage {
 
 #[derive(Clone, PartialEq, Message)]
 struct ExecMessage {
+    #[prost(message, repeated, tag = "1")]
+    columns: Vec<ExecColumnMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ExecColumnMessage {
     #[prost(message, required, tag = "1")]
     text: protobuf::PhysicalExprNode,
     #[prost(message, required, tag = "2")]
@@ -360,12 +372,17 @@ impl LogicalExtensionCodec for EmotionLogicalCodec {
         }
         let message: NodeMessage = read(buf)?;
         let [input] = inputs else { return Err(malformed("an inference node")) };
-        let text = parse_expr(&message.text, ctx, self)?;
-        let model = self.receiver.model(message.model)?;
-        let shared = self.receiver.shared(Vec::new())?;
-        let column = column_of(&message.column)?;
-        let (name, annotation) = (column.name().clone(), column.data_type().clone());
-        let node = InferenceNode::named(input.clone(), text, model, shared, name, annotation)?;
+        let columns = message.columns.into_iter().map(|NodeColumnMessage { text, model, column }| {
+            let column = column_of(&column)?;
+            Ok(AnnotationColumn {
+                text: parse_expr(&text, ctx, self)?,
+                model: self.receiver.model(model)?,
+                name: column.name().clone(),
+                annotation: column.data_type().clone(),
+            })
+        });
+        let columns = columns.collect::<Result<_>>()?;
+        let node = InferenceNode::try_new(input.clone(), columns, self.receiver.shared(Vec::new())?)?;
         Ok(Extension { node: Arc::new(node) })
     }
 
@@ -373,10 +390,14 @@ impl LogicalExtensionCodec for EmotionLogicalCodec {
         let Some(node) = InferenceNode::of(node.node.as_ref()) else {
             return self.others.try_encode(node, buf);
         };
-        let text = serialize_expr(&node.text, self)?;
-        let column = schema_of(Field::new(node.column_name(), node.annotation().clone(), true))?;
-        let message = NodeMessage { text, model: ModelMessage::of(&node.model)?, column };
-        write(&message, buf);
+        let columns = node.columns.iter().map(|column| {
+            Ok(NodeColumnMessage {
+                text: serialize_expr(&column.text, self)?,
+                model: ModelMessage::of(&column.model)?,
+                column: schema_of(Field::new(&column.name, column.annotation.clone(), true))?,
+            })
+        });
+        write(&NodeMessage { columns: columns.collect::<Result<_>>()? }, buf);
         Ok(())
     }
 
@@ -446,11 +467,15 @@ impl PhysicalExtensionCodec for EmotionPhysicalCodec {
         let message: ExecMessage = read(buf)?;
         let [input] = inputs else { return Err(malformed("an inference")) };
         let decoding = PhysicalPlanDecodeContext::new(ctx, self);
-        let text = proto_converter.proto_to_physical_expr(&message.text, &input.schema(), &decoding)?;
-        let column = column_of(&message.column)?;
-        let model = self.receiver.model(message.model)?;
-        let shared = self.receiver.shared(Vec::new())?;
-        Ok(Arc::new(InferenceExec::adding(Arc::clone(input), text, column, &model, &shared)))
+        let columns = message.columns.into_iter().map(|ExecColumnMessage { text, model, column }| {
+            Ok(InferredColumn {
+                text: proto_converter.proto_to_physical_expr(&text, &input.schema(), &decoding)?,
+                model: self.receiver.model(model)?,
+                field: column_of(&column)?,
+            })
+        });
+        let columns = columns.collect::<Result<_>>()?;
+        Ok(Arc::new(InferenceExec::adding(Arc::clone(input), columns, &self.receiver.shared(Vec::new())?)))
     }
 
     fn try_encode(
@@ -462,12 +487,14 @@ impl PhysicalExtensionCodec for EmotionPhysicalCodec {
         let Some(exec) = InferenceExec::of(node.as_ref()) else {
             return self.others.try_encode(node, buf, proto_converter);
         };
-        let message = ExecMessage {
-            text: proto_converter.physical_expr_to_proto(exec.text(), self)?,
-            model: ModelMessage::of(exec.model())?,
-            column: schema_of(exec.column().clone())?,
-        };
-        write(&message, buf);
+        let columns = exec.columns().iter().map(|column| {
+            Ok(ExecColumnMessage {
+                text: proto_converter.physical_expr_to_proto(&column.text, self)?,
+                model: ModelMessage::of(&column.model)?,
+                column: schema_of(column.field.as_ref().clone())?,
+            })
+        });
+        write(&ExecMessage { columns: columns.collect::<Result<_>>()? }, buf);
         Ok(())
     }
 

@@ -3,13 +3,16 @@ use std::sync::atomic::AtomicBool;
 
 use arrow::array::ArrayRef;
 use datafusion::error::Result;
-use emotion_classifier::{Classifier, ClassifyOptions, Counts, Prediction, Statistics};
+use emotion_classifier::{Classifier, ClassifyOptions, Counts, LongText, Prediction, Statistics};
 
 use crate::annotation::{Output, Writer};
 use crate::error::Error;
 use crate::model::Model;
 use crate::options::EmotionOptions;
 use crate::usage::Usage;
+
+/// The bytes of an allocation beside its content, and of the lists that refer to it.
+const OVERHEAD: usize = 64;
 
 /// A model with the options of the query that uses it.
 pub(crate) struct Inference {
@@ -37,6 +40,26 @@ impl Inference {
         let counts = statistics.snapshot();
         self.usage.inference.add(&counts);
         (answer.map(|answer| answer.predictions).map_err(Error::from), counts)
+    }
+
+    /// The most bytes that the tokens of a text take while it is inferred.
+    ///
+    /// A text of windows has no more tokens at a time than those of the windows that exist together.
+    pub(crate) fn token_bytes(&self, text: &str) -> usize {
+        /// Windows that exist at a time, of which each has its ids and its logits.
+        const WINDOWS: usize = 1024;
+        let length = self.classify.max_length.unwrap_or(self.classifier.max_length());
+        let most = match self.classify.long_text {
+            LongText::Window => length.saturating_mul(WINDOWS),
+            _ => length,
+        };
+        // Ids, twice: as they are collected, and as a batch.
+        OVERHEAD + 2 * size_of::<u32>() * (text.len() + 2).min(most)
+    }
+
+    /// The bytes of a prediction.
+    pub(crate) fn prediction_bytes(&self) -> usize {
+        size_of::<Option<Arc<Prediction>>>() + OVERHEAD + size_of::<Prediction>() + 4 * self.classifier.labels().len()
     }
 
     pub(crate) fn usage(&self) -> &Usage {

@@ -57,8 +57,10 @@ impl Classifier {
             counts: Statistics::default(),
             live: None,
         };
-        let sequences: Vec<_> = texts.par_iter().map(|text| self.tokenize(text)).collect::<Result<_>>()?;
-        self.forward(&sequences.iter().map(|sequence| &sequence.ids[..]).collect::<Vec<_>>(), &job)
+        install(None, || {
+            let sequences: Vec<_> = texts.par_iter().map(|text| self.tokenize(text)).collect::<Result<_>>()?;
+            self.forward(&sequences.iter().map(|sequence| &sequence.ids[..]).collect::<Vec<_>>(), &job)
+        })?
     }
 
     /// Infers every text, without the cache; one prediction for each, in order.

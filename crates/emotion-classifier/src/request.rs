@@ -138,8 +138,8 @@ impl<'a> ClassifyRequest<'a> {
         self
     }
 
-    /// Sets the number of threads that infer; the default is those of the current rayon pool.
-    /// Changes no prediction.
+    /// Sets the number of threads that infer, which is at most that of the machine; the default is those of the current
+    /// rayon pool. Changes no prediction.
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.options.threads = Some(threads);
         self

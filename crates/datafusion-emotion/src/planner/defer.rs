@@ -1,11 +1,12 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, Projection, Sort, SubqueryAlias};
 
-use super::inference_node::InferenceNode;
+use super::inference_node::{AnnotationColumn, InferenceNode};
 use super::rewrite::over_input;
 
 /// Puts a copy of a sort with a limit below an inference that the sort does not depend on.
@@ -70,7 +71,8 @@ fn below_alias(sort: &Sort, alias: &SubqueryAlias) -> Result<Option<LogicalPlan>
 }
 
 fn below_inference(sort: &Sort, node: &InferenceNode) -> Result<Option<LogicalPlan>> {
-    let uses = |key: &Expr| key.column_refs().contains(&node.column());
+    let added: HashSet<Column> = node.columns.iter().map(AnnotationColumn::column).collect();
+    let uses = |key: &Expr| key.column_refs().into_iter().any(|column| added.contains(column));
     if sort.expr.iter().any(|key| uses(&key.expr)) {
         return Ok(None);
     }
@@ -80,7 +82,7 @@ fn below_inference(sort: &Sort, node: &InferenceNode) -> Result<Option<LogicalPl
             LogicalPlan::Sort(Sort { expr: sort.expr.clone(), input: Arc::new(node.input.clone()), fetch: sort.fetch })
         }
     };
-    Ok(Some(node.with_input(node.text.clone(), input)?.into_plan()))
+    Ok(Some(node.with_input(input)?.into_plan()))
 }
 
 /// The sort in terms of the input of a node whose output is `exprs`; `None` if `exprs` do more than rename its keys.

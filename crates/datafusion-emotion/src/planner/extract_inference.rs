@@ -1,5 +1,8 @@
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
@@ -11,22 +14,26 @@ use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, ScalarUDF,
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
 use super::defer::defer;
-use super::inference_node::InferenceNode;
+use super::inference_node::{AnnotationColumn, InferenceNode};
 use super::rewrite::over_input;
 use crate::annotation::Output;
 use crate::functions::labels_of_annotation::LabelsOfAnnotation;
 use crate::functions::text_function::{PlannedCall, TextFunction};
+use crate::model::Model;
 use crate::shared::Shared;
 
 /// Moves calls of this crate's functions out of expressions into an [`InferenceNode`] below them.
 ///
-/// Calls over the same text and model share one node. Conjuncts of a filter that need no inference move below the node,
+/// The calls of a level share one node, and calls over the same text and model one column. Conjuncts of a filter that need no inference move below the node,
 /// and so does a copy of a sort with a limit. A call that is evaluated for only some rows, as in a branch of CASE,
 /// stays in place, and so do the calls of UPDATE, DELETE and MERGE.
 #[derive(Debug)]
 pub(crate) struct ExtractInference {
     shared: Arc<Shared>,
 }
+
+/// The most inferences above one another for a filter.
+const FILTER_LEVELS: usize = 8;
 
 impl ExtractInference {
     /// Adds the rule before the first rule that would move or copy a call.
@@ -71,9 +78,18 @@ impl ExtractInference {
             Some(cheap) => LogicalPlan::Filter(Filter::try_new(cheap, Arc::clone(&filter.input))?),
             None => filter.input.as_ref().clone(),
         };
-        let Some((input, columns)) = self.annotate(&input, &found)? else {
+        // The predicate over a level moves below the next, so that rows that it drops are not inferred there.
+        let (mut input, mut columns) = (input, Replacements::new());
+        let first = found.len().min(FILTER_LEVELS - 1);
+        for level in found[..first].chunks(1).chain([&found[first..]]) {
+            if let Some((annotated, level)) = self.annotate(&input, level)? {
+                input = annotated;
+                columns.extend(level);
+            }
+        }
+        if columns.is_empty() {
             return Ok(Transformed::no(LogicalPlan::Filter(filter)));
-        };
+        }
         let Some(predicate) = conjunction(costly) else { return Ok(Transformed::no(LogicalPlan::Filter(filter))) };
         let filter = Filter::try_new(replace(predicate, &columns)?, Arc::new(input))?;
         Ok(Transformed::yes(only(&schema, LogicalPlan::Filter(filter))?))
@@ -85,7 +101,8 @@ impl ExtractInference {
         let schema = Arc::clone(plan.schema());
         let found = calls(&plan.expressions(), input.schema())?;
         // A reference to the call would be ambiguous if a column had the same name.
-        let fresh = |name: &str| input.schema().fields().iter().all(|field| field.name() != name);
+        let existing: HashSet<&str> = input.schema().fields().iter().map(|field| field.name().as_str()).collect();
+        let fresh = |name: &str| !existing.contains(name);
         let named = found.iter().map(|call| (call.expr.schema_name().to_string(), call));
         let found: Vec<(String, &Call)> = named.filter(|(name, _)| fresh(name)).collect();
         if found.is_empty() {
@@ -95,7 +112,7 @@ impl ExtractInference {
         let exprs = columns.chain(found.iter().map(|(_, call)| call.expr.clone())).collect();
         let projection = Projection::try_new(exprs, Arc::new(input.clone()))?;
         let projection = self.extract_from_projection(projection)?.data;
-        let replaced: Vec<(Expr, Expr)> =
+        let replaced: Replacements =
             found.iter().map(|(name, call)| (call.expr.clone(), Expr::Column(Column::new_unqualified(name)))).collect();
         let exprs = plan.expressions().into_iter().map(|expr| replace(expr, &replaced)).collect::<Result<_>>()?;
         let plan = plan.with_new_exprs(exprs, vec![projection])?;
@@ -104,33 +121,40 @@ impl ExtractInference {
 
     /// The plan with a column for each text and model of the calls, and each call with its replacement; `None` if no
     /// call can be replaced.
-    #[expect(clippy::type_complexity, reason = "a pair of a plan and replacements")]
-    fn annotate(&self, input: &LogicalPlan, calls: &[Call]) -> Result<Option<(LogicalPlan, Vec<(Expr, Expr)>)>> {
-        let mut plan = input.clone();
-        let mut replaced = Vec::new();
-        for call in calls {
-            let Some((annotated, column)) = self.annotate_for(call, &plan)? else { continue };
-            plan = annotated;
-            replaced.push((call.expr.clone(), call.of_annotation(column)?));
+    #[expect(clippy::mutable_key_type, reason = "the loaded classifier of a model is no part of its hash")]
+    fn annotate(&self, input: &LogicalPlan, calls: &[Call]) -> Result<Option<(LogicalPlan, Replacements)>> {
+        let (mut plan, columns) = expose(input, &calls.iter().map(Wanted::of).collect::<Vec<_>>())?;
+        let mut names: HashSet<String> = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let mut added: HashMap<Wanted<'_>, Option<Column>> = HashMap::new();
+        let mut new = Vec::new();
+        let mut replaced = Replacements::new();
+        for (call, column) in calls.iter().zip(columns) {
+            let column = column.or_else(|| {
+                let add = || {
+                    let PlannedCall { model, annotation, .. } = &call.planned;
+                    let column = AnnotationColumn::new(call.text.clone(), Arc::clone(model), annotation.clone());
+                    // Another column that has this name would be ambiguous.
+                    names.insert(column.name.clone()).then(|| {
+                        let added = column.column();
+                        new.push(column);
+                        added
+                    })
+                };
+                added.entry(Wanted::of(call)).or_insert_with(add).clone()
+            });
+            if let Some(column) = column {
+                replaced.insert(call.expr.clone(), call.of_annotation(column)?);
+            }
+        }
+        if !new.is_empty() {
+            plan = InferenceNode::try_new(plan, new, Arc::clone(&self.shared))?.into_plan();
         }
         Ok((!replaced.is_empty()).then_some((plan, replaced)))
     }
-
-    /// The plan with the column that a call needs, which the plan may already have; `None` if another column has its
-    /// name.
-    fn annotate_for(&self, call: &Call, plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Column)>> {
-        if let Some(found) = exposed(plan, &call.text, &call.planned)? {
-            return Ok(Some(found));
-        }
-        let PlannedCall { model, annotation, .. } = &call.planned;
-        let (model, shared) = (Arc::clone(model), Arc::clone(&self.shared));
-        let node = InferenceNode::try_new(plan.clone(), call.text.clone(), model, shared, annotation.clone())?;
-        Ok(node.map(|node| {
-            let column = node.column();
-            (node.into_plan(), column)
-        }))
-    }
 }
+
+/// Calls and the expressions that replace them.
+type Replacements = HashMap<Expr, Expr>;
 
 impl OptimizerRule for ExtractInference {
     fn name(&self) -> &'static str {
@@ -197,18 +221,18 @@ fn has_call(expr: &Expr) -> bool {
         .unwrap_or(true)
 }
 
-/// The calls in expressions that are evaluated for every row.
+/// The calls in expressions that are evaluated for every row, each once.
 fn calls(exprs: &[Expr], schema: &DFSchema) -> Result<Vec<Call>> {
-    let mut calls: Vec<Call> = Vec::new();
+    let (mut calls, mut known) = (Vec::new(), HashSet::new());
     for expr in exprs {
         expr.apply(|expr| {
             Ok(match expr {
                 Expr::Case(_) | Expr::HigherOrderFunction(_) | Expr::Lambda(_) => TreeNodeRecursion::Jump,
+                Expr::ScalarFunction(_) if known.contains(expr) => TreeNodeRecursion::Jump,
                 Expr::ScalarFunction(function) => match Call::of(function, schema) {
                     Some(call) => {
-                        if !calls.iter().any(|known| known.expr == call.expr) {
-                            calls.push(call);
-                        }
+                        known.insert(call.expr.clone());
+                        calls.push(call);
                         TreeNodeRecursion::Jump
                     }
                     None if function.func.short_circuits() => TreeNodeRecursion::Jump,
@@ -222,10 +246,14 @@ fn calls(exprs: &[Expr], schema: &DFSchema) -> Result<Vec<Call>> {
 }
 
 /// The expression with each extracted call replaced.
-fn replace(expr: Expr, replaced: &[(Expr, Expr)]) -> Result<Expr> {
+fn replace(expr: Expr, replaced: &Replacements) -> Result<Expr> {
     let transformed = expr.transform_down(|expr| {
-        Ok(match replaced.iter().find(|(call, _)| *call == expr) {
-            Some((_, by)) => Transformed::new(by.clone(), true, TreeNodeRecursion::Jump),
+        // Only these are keys: the hash of any other expression would be computed in vain, at each level anew.
+        if !matches!(expr, Expr::ScalarFunction(_)) {
+            return Ok(Transformed::no(expr));
+        }
+        Ok(match replaced.get(&expr) {
+            Some(by) => Transformed::new(by.clone(), true, TreeNodeRecursion::Jump),
             None => Transformed::no(expr),
         })
     });
@@ -241,42 +269,114 @@ fn only(schema: &DFSchema, plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?))
 }
 
-/// The plan with the column of an inference that it does already, let through to the top; of a call over this text.
-fn exposed(plan: &LogicalPlan, text: &Expr, call: &PlannedCall) -> Result<Option<(LogicalPlan, Column)>> {
+/// The annotation that a call needs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Wanted<'a> {
+    text: Cow<'a, Expr>,
+    model: &'a Arc<Model>,
+    annotation: &'a DataType,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(call: &'a Call) -> Self {
+        let PlannedCall { model, annotation, .. } = &call.planned;
+        Self { text: Cow::Borrowed(&call.text), model, annotation }
+    }
+
+    fn by(column: &'a AnnotationColumn) -> Self {
+        Self { text: Cow::Borrowed(&column.text), model: &column.model, annotation: &column.annotation }
+    }
+
+    /// The annotation over the input of a node whose output is `exprs`; `None` if `exprs` do more than rename the
+    /// columns of the text.
+    fn below(&self, output: &DFSchema, exprs: &[Expr]) -> Result<Option<Self>> {
+        let text = over_input(&self.text, output, exprs)?;
+        Ok(text.map(|text| Self { text: Cow::Owned(text), ..*self }))
+    }
+}
+
+/// The plan with the columns of inferences that it does already, let through to the top, and for each of `wanted` its
+/// column, if there is one.
+#[expect(clippy::mutable_key_type, reason = "the loaded classifier of a model is no part of its hash")]
+fn expose(plan: &LogicalPlan, wanted: &[Wanted<'_>]) -> Result<(LogicalPlan, Vec<Option<Column>>)> {
+    let unchanged = || Ok((plan.clone(), vec![None; wanted.len()]));
+    if wanted.is_empty() {
+        return unchanged();
+    }
     match plan {
         LogicalPlan::Extension(extension) => {
-            let Some(node) = InferenceNode::of(extension.node.as_ref()) else { return Ok(None) };
-            if node.text == *text && node.model == call.model && *node.annotation() == call.annotation {
-                return Ok(Some((plan.clone(), node.column())));
+            let Some(node) = InferenceNode::of(extension.node.as_ref()) else { return unchanged() };
+            let here: HashMap<Wanted<'_>, Column> =
+                node.columns.iter().map(|column| (Wanted::by(column), column.column())).collect();
+            let mut columns: Vec<_> = wanted.iter().map(|wanted| here.get(wanted).cloned()).collect();
+            let missing: Vec<usize> = (0..wanted.len()).filter(|index| columns[*index].is_none()).collect();
+            let below: Vec<_> = missing.iter().map(|index| wanted[*index].clone()).collect();
+            let (input, found) = expose(&node.input, &below)?;
+            if found.iter().all(Option::is_none) {
+                return Ok((plan.clone(), columns));
             }
-            let Some((input, column)) = exposed(&node.input, text, call)? else { return Ok(None) };
-            Ok(Some((node.with_input(node.text.clone(), input)?.into_plan(), column)))
+            for (index, column) in missing.into_iter().zip(found) {
+                columns[index] = column;
+            }
+            Ok((node.with_input(input)?.into_plan(), columns))
         }
         LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => {
-            let Some((input, column)) = exposed(plan.inputs()[0], text, call)? else { return Ok(None) };
-            Ok(Some((plan.with_new_exprs(plan.expressions(), vec![input])?, column)))
+            let (input, columns) = expose(plan.inputs()[0], wanted)?;
+            if columns.iter().all(Option::is_none) {
+                return unchanged();
+            }
+            Ok((plan.with_new_exprs(plan.expressions(), vec![input])?, columns))
         }
         LogicalPlan::Projection(projection) => {
-            let Some(text) = over_input(text, projection.schema.as_ref(), &projection.expr)? else { return Ok(None) };
-            let Some((input, column)) = exposed(&projection.input, &text, call)? else { return Ok(None) };
-            let is_column = |expr: &Expr| expr.clone().unalias_nested().data == Expr::Column(column.clone());
-            if let Some(index) = projection.expr.iter().position(is_column) {
-                return Ok(Some((plan.clone(), Column::from(projection.schema.qualified_field(index)))));
+            let (input, found) = expose_below(&projection.input, wanted, projection.schema.as_ref(), &projection.expr)?;
+            if found.iter().all(Option::is_none) {
+                return unchanged();
             }
-            if projection.schema.fields().iter().any(|field| *field.name() == column.name) {
-                return Ok(None);
+            let mut outputs: HashMap<Column, Column> = HashMap::new();
+            for (index, expr) in projection.expr.iter().enumerate() {
+                if let Expr::Column(column) = expr.clone().unalias_nested().data {
+                    outputs.entry(column).or_insert_with(|| Column::from(projection.schema.qualified_field(index)));
+                }
             }
-            let exprs = projection.expr.iter().cloned().chain([Expr::Column(column.clone())]).collect();
-            Ok(Some((LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?), column)))
+            let names: HashSet<&String> = projection.schema.fields().iter().map(|field| field.name()).collect();
+            let mut exprs = projection.expr.clone();
+            let mut let_through = |column: Column| match outputs.get(&column) {
+                Some(output) => Some(output.clone()),
+                None if names.contains(&column.name) => None,
+                None => {
+                    exprs.push(Expr::Column(column.clone()));
+                    outputs.insert(column.clone(), column.clone());
+                    Some(column)
+                }
+            };
+            let columns = found.into_iter().map(|column| column.and_then(&mut let_through)).collect();
+            Ok((LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?), columns))
         }
         LogicalPlan::SubqueryAlias(alias) => {
-            let columns: Vec<_> = alias.input.schema().columns().into_iter().map(Expr::Column).collect();
-            let Some(text) = over_input(text, alias.schema.as_ref(), &columns)? else { return Ok(None) };
-            let Some((input, column)) = exposed(&alias.input, &text, call)? else { return Ok(None) };
+            let exprs: Vec<_> = alias.input.schema().columns().into_iter().map(Expr::Column).collect();
+            let (input, found) = expose_below(&alias.input, wanted, alias.schema.as_ref(), &exprs)?;
+            if found.iter().all(Option::is_none) {
+                return unchanged();
+            }
             let plan = SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?;
-            let column = Column::new(Some(alias.alias.clone()), column.name);
-            Ok(Some((LogicalPlan::SubqueryAlias(plan), column)))
+            let qualified = |column: Column| Column::new(Some(alias.alias.clone()), column.name);
+            let columns = found.into_iter().map(|column| column.map(qualified)).collect();
+            Ok((LogicalPlan::SubqueryAlias(plan), columns))
         }
-        _ => Ok(None),
+        _ => unchanged(),
     }
+}
+
+/// As [`expose`], for the input of a node whose output is `exprs`.
+fn expose_below(
+    input: &LogicalPlan,
+    wanted: &[Wanted<'_>],
+    output: &DFSchema,
+    exprs: &[Expr],
+) -> Result<(LogicalPlan, Vec<Option<Column>>)> {
+    let below: Vec<Option<Wanted<'_>>> =
+        wanted.iter().map(|wanted| wanted.below(output, exprs)).collect::<Result<_>>()?;
+    let (input, found) = expose(input, &below.iter().flatten().cloned().collect::<Vec<_>>())?;
+    let mut found = found.into_iter();
+    Ok((input, below.iter().map(|below| below.as_ref().and_then(|_| found.next().flatten())).collect()))
 }

@@ -1,4 +1,7 @@
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -8,6 +11,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
@@ -51,59 +55,52 @@ pub fn annotated(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let model = Model::given(column, Arc::clone(classifier));
     let annotation = data_type(Output::Annotation, classifier);
-    let column = Arc::new(Field::new(column, annotation, text.nullable(&input.schema())?));
-    Ok(Arc::new(InferenceExec::adding(input, text, column, &model, &Arc::default())))
+    let field = Arc::new(Field::new(column, annotation, text.nullable(&input.schema())?));
+    Ok(Arc::new(InferenceExec::adding(input, vec![InferredColumn { text, model, field }], &Arc::default())))
 }
 
-/// Adds a column with the annotation of a text.
+/// A column that an [`InferenceExec`] adds: the annotation of a text by a model.
+#[derive(Debug, Clone)]
+pub(crate) struct InferredColumn {
+    pub text: Arc<dyn PhysicalExpr>,
+    pub model: Arc<Model>,
+    pub field: FieldRef,
+}
+
+/// Adds columns, each with the annotation of a text.
 ///
 /// Inference does not run on the runtime's worker threads, so that it does not block other queries. It stops within a
-/// micro-batch when the stream is dropped.
+/// micro-batch when the stream is dropped. The memory of texts, tokens and predictions is reserved in the pool of the
+/// session; a piece of the input has fewer rows if the pool is nearly exhausted.
 #[derive(Debug)]
 pub(crate) struct InferenceExec {
     input: Arc<dyn ExecutionPlan>,
-    text: Arc<dyn PhysicalExpr>,
-    model: Arc<Model>,
+    columns: Arc<[InferredColumn]>,
     shared: Arc<Shared>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl InferenceExec {
-    /// The plan that adds `column`. The caller passes the field, so the model need not be loaded yet.
-    pub(crate) fn adding(
-        input: Arc<dyn ExecutionPlan>,
-        text: Arc<dyn PhysicalExpr>,
-        column: FieldRef,
-        model: &Arc<Model>,
-        shared: &Arc<Shared>,
-    ) -> Self {
+    /// The plan that adds `columns`. The caller passes their fields, so the models need not be loaded yet.
+    pub(crate) fn adding(input: Arc<dyn ExecutionPlan>, columns: Vec<InferredColumn>, shared: &Arc<Shared>) -> Self {
         let schema = input.schema();
-        let fields = schema.fields().iter().cloned().chain([column]);
+        let fields = schema.fields().iter().cloned().chain(columns.iter().map(|column| Arc::clone(&column.field)));
         let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone());
         Self {
             properties: Arc::new(properties(&input, Arc::new(schema))),
             input,
-            text,
-            model: Arc::clone(model),
+            columns: columns.into(),
             shared: Arc::clone(shared),
             metrics: ExecutionPlanMetricsSet::new(),
         }
-    }
-
-    /// The column that is added.
-    #[cfg(feature = "proto")]
-    pub(crate) fn column(&self) -> &Field {
-        let schema = self.properties.eq_properties.schema();
-        schema.field(schema.fields().len() - 1)
     }
 
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Self {
         Self {
             properties: Arc::new(properties(&input, self.schema())),
             input,
-            text: Arc::clone(&self.text),
-            model: Arc::clone(&self.model),
+            columns: Arc::clone(&self.columns),
             shared: Arc::clone(&self.shared),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -117,12 +114,9 @@ impl InferenceExec {
         plan.downcast_ref()
     }
 
-    pub(crate) fn text(&self) -> &Arc<dyn PhysicalExpr> {
-        &self.text
-    }
-
-    pub(crate) fn model(&self) -> &Model {
-        &self.model
+    /// The columns that are added.
+    pub(crate) fn columns(&self) -> &[InferredColumn] {
+        &self.columns
     }
 }
 
@@ -138,11 +132,16 @@ fn properties(input: &Arc<dyn ExecutionPlan>, schema: SchemaRef) -> PlanProperti
 
 impl DisplayAs for InferenceExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (text, model) = (&self.text, self.model.name());
-        match format {
-            DisplayFormatType::TreeRender => write!(f, "text={text}\nmodel={model}"),
-            _ => write!(f, "InferenceExec: text={text}, model={model}"),
+        let (start, separator, end) = match format {
+            DisplayFormatType::TreeRender => ("", "\n", "\n"),
+            _ => ("InferenceExec: ", ", ", "; "),
+        };
+        f.write_str(start)?;
+        for (index, InferredColumn { text, model, .. }) in self.columns.iter().enumerate() {
+            let before = if index > 0 { end } else { "" };
+            write!(f, "{before}text={text}{separator}model={}", model.name())?;
         }
+        Ok(())
     }
 }
 
@@ -163,7 +162,12 @@ impl ExecutionPlan for InferenceExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        f(&self.text)
+        for column in self.columns.iter() {
+            if f(&column.text)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
     }
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -202,17 +206,31 @@ impl ExecutionPlan for InferenceExec {
     /// The statistics of the input. The row count prevents DataFusion from repartitioning a small output, which would
     /// collect pieces in large batches before a limit receives them.
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        let statistics = inputs[0].as_ref().clone();
-        Ok(Arc::new(statistics.add_column_statistics(ColumnStatistics::new_unknown())))
+        let mut statistics = inputs[0].as_ref().clone();
+        for _ in self.columns.iter() {
+            statistics = statistics.add_column_statistics(ColumnStatistics::new_unknown());
+        }
+        Ok(Arc::new(statistics))
     }
 
+    #[expect(clippy::mutable_key_type, reason = "the loaded classifier of a model is no part of its hash")]
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let options = EmotionOptions::of(context.session_config().options());
-        let inference = Inference::new(&self.model, options, &self.shared.usage)?;
+        let mut inferences: HashMap<&Arc<Model>, Arc<Inference>> = HashMap::new();
+        let columns = self.columns.iter().map(|InferredColumn { text, model, .. }| {
+            let inference = match inferences.entry(model) {
+                Entry::Occupied(known) => Arc::clone(known.get()),
+                Entry::Vacant(new) => {
+                    Arc::clone(new.insert(Arc::new(Inference::new(model, options, &self.shared.usage)?)))
+                }
+            };
+            Ok((Arc::clone(text), inference))
+        });
+        let consumer = MemoryConsumer::new(format!("InferenceExec[{partition}]"));
         let pieces = Pieces {
+            columns: columns.collect::<Result<_>>()?,
+            reservation: consumer.register(context.memory_pool()),
             input: self.input.execute(partition, context)?,
-            text: Arc::clone(&self.text),
-            inference: Arc::new(inference),
             schema: self.schema(),
             metrics: InferenceMetrics::new(&self.metrics, partition),
             piece_rows: FIRST_ROWS,
@@ -268,67 +286,114 @@ impl InferenceMetrics {
 /// The batches of the input in pieces; each piece is classified when it is polled.
 struct Pieces {
     input: SendableRecordBatchStream,
-    text: Arc<dyn PhysicalExpr>,
-    inference: Arc<Inference>,
+    /// The text and the model of each column that is added.
+    columns: Vec<(Arc<dyn PhysicalExpr>, Arc<Inference>)>,
     schema: SchemaRef,
     metrics: InferenceMetrics,
+    reservation: MemoryReservation,
     piece_rows: usize,
-    batch: Option<Texts>,
+    batch: Option<Batch>,
     cancelled: CancelOnDrop,
 }
 
-/// A batch with its texts, whose first `done` rows are classified.
+/// A batch with the texts of each column, whose first `done` rows are classified.
+struct Batch {
+    input: RecordBatch,
+    texts: Vec<Texts>,
+    done: usize,
+}
+
+/// The texts of a batch for a column that is added.
 struct Texts {
-    batch: RecordBatch,
     column: ArrayRef,
     /// For each row, the index of its text among the distinct texts; `None` for NULL.
     rows: Vec<Option<usize>>,
     /// The first row of each distinct text.
     first_rows: Vec<usize>,
     predictions: Vec<Option<Arc<Prediction>>>,
-    done: usize,
+    /// The bytes of all of this, and of the predictions to come.
+    bytes: usize,
+}
+
+impl Texts {
+    /// The distinct texts of these rows that no earlier piece contained.
+    fn wanted(&self, rows: Range<usize>) -> Vec<usize> {
+        let mut wanted: Vec<usize> = self.rows[rows].iter().flatten().copied().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.retain(|&text| self.predictions[text].is_none());
+        wanted
+    }
 }
 
 impl Pieces {
     async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
-        let mut texts = match self.batch.take() {
-            Some(texts) => texts,
+        let mut batch = match self.batch.take() {
+            Some(batch) => batch,
             None => match self.input.next().await.transpose()? {
                 Some(batch) => self.read(batch)?,
                 None => return Ok(None),
             },
         };
-        let rows = texts.done..texts.batch.num_rows().min(texts.done + self.piece_rows);
-        self.infer(&mut texts, rows.clone()).await?;
-        let piece = self.annotated(&texts, rows.clone())?;
+        let rows = self.reserve(&batch)?;
+        for index in 0..self.columns.len() {
+            self.infer(index, &mut batch.texts[index], rows.clone()).await?;
+        }
+        let piece = self.annotated(&batch, rows.clone())?;
         self.piece_rows = (self.piece_rows * 2).min(MOST_ROWS);
-        texts.done = rows.end;
-        self.batch = Some(texts).filter(|texts| texts.done < texts.batch.num_rows());
+        batch.done = rows.end;
+        self.batch = Some(batch).filter(|batch| batch.done < batch.input.num_rows());
+        if self.batch.is_none() {
+            self.reservation.free();
+        }
         Ok(Some((piece.record_output(&self.metrics.baseline), self)))
     }
 
-    fn read(&self, batch: RecordBatch) -> Result<Texts> {
-        let column = plain(self.text.evaluate(&batch)?.into_array(batch.num_rows())?)?;
-        let Some(texts) = TextColumn::read(&column) else {
-            return Err(DataFusionError::Internal(format!("{} is not a text type", column.data_type())));
-        };
-        self.inference.usage().add_column(texts.rows.len(), texts.null_count(), texts.distinct.len());
-        self.metrics.distinct_texts.add(texts.distinct.len());
-        let TextColumn { rows, first_rows, .. } = texts;
-        Ok(Texts { predictions: vec![None; first_rows.len()], rows, first_rows, batch, column, done: 0 })
+    fn read(&self, batch: RecordBatch) -> Result<Batch> {
+        let texts = self.columns.iter().map(|(text, inference)| {
+            let column = plain(text.evaluate(&batch)?.into_array(batch.num_rows())?)?;
+            let Some(texts) = TextColumn::read(&column) else {
+                return Err(DataFusionError::Internal(format!("{} is not a text type", column.data_type())));
+            };
+            inference.usage().add_column(texts.rows.len(), texts.null_count(), texts.distinct.len());
+            self.metrics.distinct_texts.add(texts.distinct.len());
+            let TextColumn { rows, first_rows, .. } = texts;
+            let bytes = column.get_array_memory_size()
+                + rows.len() * size_of::<Option<usize>>()
+                + first_rows.len() * (size_of::<usize>() + inference.prediction_bytes());
+            Ok(Texts { predictions: vec![None; first_rows.len()], rows, first_rows, column, bytes })
+        });
+        Ok(Batch { texts: texts.collect::<Result<_>>()?, input: batch, done: 0 })
+    }
+
+    /// Reserves the memory of a batch and of the tokens of its next piece, and returns the rows of this piece.
+    fn reserve(&self, batch: &Batch) -> Result<Range<usize>> {
+        let texts: usize = batch.texts.iter().map(|texts| texts.bytes).sum();
+        let mut rows = batch.done..batch.input.num_rows().min(batch.done + self.piece_rows);
+        loop {
+            // One column after another is tokenized.
+            let columns = self.columns.iter().zip(&batch.texts);
+            let tokens = columns.map(|((_, inference), texts)| {
+                let wanted = texts.wanted(rows.clone()).into_iter();
+                let texts = wanted.filter_map(|text| text_at(&texts.column, texts.first_rows[text]));
+                texts.map(|text| inference.token_bytes(text)).sum::<usize>()
+            });
+            match self.reservation.try_resize(texts + tokens.max().unwrap_or(0)) {
+                Ok(()) => return Ok(rows),
+                Err(_) if rows.len() > 1 => rows.end = rows.start + rows.len() / 2,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Classifies the texts of these rows that no earlier piece of the batch contained.
-    async fn infer(&mut self, texts: &mut Texts, rows: std::ops::Range<usize>) -> Result<()> {
-        let mut wanted: Vec<usize> = texts.rows[rows].iter().flatten().copied().collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted.retain(|&text| texts.predictions[text].is_none());
+    async fn infer(&mut self, index: usize, texts: &mut Texts, rows: Range<usize>) -> Result<()> {
+        let wanted = texts.wanted(rows);
         if wanted.is_empty() {
             return Ok(());
         }
         let first_rows: Vec<usize> = wanted.iter().map(|&text| texts.first_rows[text]).collect();
-        let (inference, column) = (Arc::clone(&self.inference), Arc::clone(&texts.column));
+        let (inference, column) = (Arc::clone(&self.columns[index].1), Arc::clone(&texts.column));
         let cancelled = Arc::clone(&self.cancelled.0);
         let work = tokio::task::spawn_blocking(move || {
             let texts: Vec<&str> = first_rows.iter().filter_map(|&row| text_at(&column, row)).collect();
@@ -342,13 +407,17 @@ impl Pieces {
         Ok(())
     }
 
-    fn annotated(&self, texts: &Texts, rows: std::ops::Range<usize>) -> Result<RecordBatch> {
+    fn annotated(&self, batch: &Batch, rows: Range<usize>) -> Result<RecordBatch> {
         let _timer = self.metrics.baseline.elapsed_compute().timer();
-        let piece = texts.batch.slice(rows.start, rows.len());
-        let predictions: Vec<_> =
-            texts.rows[rows].iter().map(|row| row.and_then(|text| texts.predictions[text].as_deref())).collect();
-        let annotations = self.inference.write(Output::Annotation, &predictions)?;
-        let columns = piece.columns().iter().cloned().chain([annotations]).collect();
+        let piece = batch.input.slice(rows.start, rows.len());
+        let annotations = self.columns.iter().zip(&batch.texts).map(|((_, inference), texts)| {
+            let predictions: Vec<_> = texts.rows[rows.clone()]
+                .iter()
+                .map(|row| row.and_then(|text| texts.predictions[text].as_deref()))
+                .collect();
+            inference.write(Output::Annotation, &predictions)
+        });
+        let columns = piece.columns().iter().cloned().map(Ok).chain(annotations).collect::<Result<_>>()?;
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 }

@@ -15,72 +15,60 @@ use crate::functions::emotion_annotate;
 use crate::model::Model;
 use crate::shared::Shared;
 
-/// Adds a column to its input: the annotation of a text by a model.
+/// Adds columns to its input, each with the annotation of a text by a model.
+///
+/// One node adds the columns of all calls of a level of the query, so that the depth of a plan does not depend on the
+/// number of its calls.
 #[derive(Debug, Clone)]
 pub(crate) struct InferenceNode {
     pub input: LogicalPlan,
-    pub text: Expr,
-    pub model: Arc<Model>,
+    pub columns: Vec<AnnotationColumn>,
     pub shared: Arc<Shared>,
-    /// The name of the column, which does not change when rules rewrite the text.
-    name: String,
     schema: DFSchemaRef,
 }
 
-impl InferenceNode {
-    /// The node over `input`, whose column has the type `annotation`; `None` if `input` has a column of the same name
-    /// already.
-    pub(crate) fn try_new(
-        input: LogicalPlan,
-        text: Expr,
-        model: Arc<Model>,
-        shared: Arc<Shared>,
-        annotation: DataType,
-    ) -> Result<Option<Self>> {
+/// A column that an [`InferenceNode`] adds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct AnnotationColumn {
+    pub text: Expr,
+    pub model: Arc<Model>,
+    /// It does not change when rules rewrite the text.
+    pub name: String,
+    /// The type of the column.
+    pub annotation: DataType,
+}
+
+impl AnnotationColumn {
+    pub(crate) fn new(text: Expr, model: Arc<Model>, annotation: DataType) -> Self {
         let text_name = text.schema_name().to_string();
         let name = match model.name() {
             Model::BUILT_IN => format!("{}({text_name})", emotion_annotate::NAME),
             other => format!("{}({text_name},'{other}')", emotion_annotate::NAME),
         };
-        if input.schema().fields().iter().any(|field| *field.name() == name) {
-            return Ok(None);
-        }
-        Ok(Some(Self::named(input, text, model, shared, name, annotation)?))
+        Self { text, model, name, annotation }
     }
 
-    /// The node whose column is called `name` and has the type `annotation`.
-    pub(crate) fn named(
-        input: LogicalPlan,
-        text: Expr,
-        model: Arc<Model>,
-        shared: Arc<Shared>,
-        name: String,
-        annotation: DataType,
-    ) -> Result<Self> {
-        let field = Field::new(&name, annotation, text.nullable(input.schema())?);
-        let fields = input.schema().iter().map(|(table, field)| (table.cloned(), Arc::clone(field)));
-        let fields = fields.chain([(None, Arc::new(field))]).collect();
-        let schema = Arc::new(DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?);
-        Ok(Self { input, text, model, shared, name, schema })
-    }
-
-    pub(crate) fn with_input(&self, text: Expr, input: LogicalPlan) -> Result<Self> {
-        let (model, shared) = (Arc::clone(&self.model), Arc::clone(&self.shared));
-        Self::named(input, text, model, shared, self.name.clone(), self.annotation().clone())
-    }
-
-    /// The type of the column that this node adds.
-    pub(crate) fn annotation(&self) -> &DataType {
-        self.schema.field(self.schema.fields().len() - 1).data_type()
-    }
-
-    /// The column that this node adds.
     pub(crate) fn column(&self) -> Column {
         Column::new_unqualified(&self.name)
     }
+}
 
-    pub(crate) fn column_name(&self) -> &str {
-        &self.name
+impl InferenceNode {
+    /// The node over `input`, which has no column with the name of one of `columns`.
+    pub(crate) fn try_new(input: LogicalPlan, columns: Vec<AnnotationColumn>, shared: Arc<Shared>) -> Result<Self> {
+        let added = columns.iter().map(|column| {
+            let nullable = column.text.nullable(input.schema())?;
+            Ok((None, Arc::new(Field::new(&column.name, column.annotation.clone(), nullable))))
+        });
+        let fields = input.schema().iter().map(|(table, field)| Ok((table.cloned(), Arc::clone(field))));
+        let fields = fields.chain(added).collect::<Result<_>>()?;
+        let schema = Arc::new(DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?);
+        Ok(Self { input, columns, shared, schema })
+    }
+
+    /// The same columns over another input.
+    pub(crate) fn with_input(&self, input: LogicalPlan) -> Result<Self> {
+        Self::try_new(input, self.columns.clone(), Arc::clone(&self.shared))
     }
 
     pub(crate) fn into_plan(self) -> LogicalPlan {
@@ -95,7 +83,7 @@ impl InferenceNode {
 
 impl PartialEq for InferenceNode {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text && self.model == other.model && self.name == other.name && self.input == other.input
+        self.columns == other.columns && self.input == other.input
     }
 }
 
@@ -103,8 +91,7 @@ impl Eq for InferenceNode {}
 
 impl Hash for InferenceNode {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
-        self.model.hash(state);
+        self.columns.hash(state);
         self.input.hash(state);
     }
 }
@@ -114,7 +101,8 @@ impl PartialOrd for InferenceNode {
         if self == other {
             return Some(Ordering::Equal);
         }
-        match self.name.cmp(&other.name) {
+        let names = |node: &Self| node.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+        match names(self).cmp(&names(other)) {
             Ordering::Equal => self.input.partial_cmp(&other.input).filter(|order| order.is_ne()),
             order => Some(order),
         }
@@ -135,20 +123,22 @@ impl UserDefinedLogicalNodeCore for InferenceNode {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        vec![self.text.clone()]
+        self.columns.iter().map(|column| column.text.clone()).collect()
     }
 
     /// Predicates over other columns are pushed down, so that rows they drop are not classified.
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        HashSet::from([self.name.clone()])
+        self.columns.iter().map(|column| column.name.clone()).collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Inference: text={}, model={}", self.text, self.model.name())
+        let of = |column: &AnnotationColumn| format!("text={}, model={}", column.text, column.model.name());
+        write!(f, "Inference: {}", self.columns.iter().map(of).collect::<Vec<_>>().join("; "))
     }
 
-    fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
-        self.with_input(exprs.swap_remove(0), inputs.swap_remove(0))
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let columns = self.columns.iter().zip(exprs).map(|(column, text)| AnnotationColumn { text, ..column.clone() });
+        Self::try_new(inputs.swap_remove(0), columns.collect(), Arc::clone(&self.shared))
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
-use super::inference_exec::InferenceExec;
+use super::inference_exec::{InferenceExec, InferredColumn};
 use super::inference_node::InferenceNode;
 
 /// DataFusion's planner with [`InferencePlanner`].
@@ -48,10 +48,14 @@ impl ExtensionPlanner for InferencePlanner {
         let (Some(node), [logical], [physical]) = (InferenceNode::of(node), logical_inputs, physical_inputs) else {
             return Ok(None);
         };
-        let text = planner.create_physical_expr(&node.text, logical.schema(), session, context)?;
-        let nullable = text.nullable(&physical.schema())?;
-        let column = Arc::new(Field::new(node.column_name(), node.annotation().clone(), nullable));
-        let exec = InferenceExec::adding(Arc::clone(physical), text, column, &node.model, &node.shared);
+        let columns = node.columns.iter().map(|column| {
+            let text = planner.create_physical_expr(&column.text, logical.schema(), session, context)?;
+            let nullable = text.nullable(&physical.schema())?;
+            let field = Arc::new(Field::new(&column.name, column.annotation.clone(), nullable));
+            Ok(InferredColumn { text, model: Arc::clone(&column.model), field })
+        });
+        let columns = columns.collect::<Result<_>>()?;
+        let exec = InferenceExec::adding(Arc::clone(physical), columns, &node.shared);
         Ok(Some(Arc::new(exec)))
     }
 }

@@ -138,7 +138,9 @@ impl Found {
         let is_file = matches!(&files[..], [file] if file.location == *url.prefix());
         let files = if is_file { files } else { delta::live(&store, url.prefix(), files, is_wanted).await? };
         if files.is_empty() && unlisted.is_empty() {
-            return refused(format!("there is no file '{argument}'"));
+            let is_empty_folder = Path::new(argument).is_dir();
+            let what = if is_empty_folder { "there is no file in the folder" } else { "there is no file" };
+            return refused(format!("{what} '{argument}'"));
         }
         Ok(Self { argument: argument.into(), url, store, files, unlisted })
     }
