@@ -68,10 +68,8 @@ impl WeightFiles {
 
     /// The file that assigns tensors to shards.
     pub(crate) fn index(&self) -> Option<&[u8]> {
-        match self {
-            Self::Sharded { index, .. } => Some(index),
-            _ => None,
-        }
+        let Self::Sharded { index, .. } = self else { return None };
+        Some(index)
     }
 
     /// The SHA-256 of the file, or of all shards one after another.
