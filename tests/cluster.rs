@@ -24,6 +24,9 @@ use tempfile::TempDir;
 /// How long anything may take to happen.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The models of the SQL files.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
+
 struct Cluster {
     port: u16,
     processes: Vec<Child>,
@@ -35,7 +38,7 @@ impl Cluster {
         let mut cluster = Self { port: free_port(), processes: Vec::new(), folder: TempDir::new().unwrap() };
         let mut scheduler = program("emotion-scheduler");
         scheduler.args(["--external-host", "127.0.0.1"]);
-        scheduler.arg("--models").arg(cluster.folder.path());
+        scheduler.arg("--models").arg(cluster.folder.path()).arg("--models").arg(GOLDEN);
         // The death of an executor is to be noticed before the test is over.
         scheduler.args(["--executor-timeout-seconds", "4", "--expire-dead-executor-interval-seconds", "1"]);
         scheduler.args(["--bind-port", &cluster.port.to_string()]);
@@ -53,7 +56,7 @@ impl Cluster {
         std::fs::create_dir(&work_dir).unwrap();
         let mut executor = program("emotion-executor");
         executor.args(["--external-host", "127.0.0.1", "--vcores", "1"]);
-        executor.arg("--models").arg(self.folder.path());
+        executor.arg("--models").arg(self.folder.path()).arg("--models").arg(GOLDEN);
         executor.args(["--id", &format!("number-{id}"), "--executor-heartbeat-interval-seconds", "1"]);
         executor.args(["--scheduler-host", "127.0.0.1", "--scheduler-port", &self.port.to_string()]);
         executor.args(["--bind-port", &port.to_string(), "--bind-grpc-port", &grpc_port.to_string()]);
