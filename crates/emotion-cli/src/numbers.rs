@@ -22,9 +22,9 @@ pub fn duration(time: Option<Duration>) -> String {
     }
 }
 
-/// `1 file`, `2 files`.
-pub fn files(number: usize) -> String {
-    if number == 1 { "1 file".into() } else { format!("{} files", grouped(number as u64)) }
+/// `1 file`, `2,000 files`.
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// A size such as `255 MB`, in powers of 1,000.
@@ -48,6 +48,11 @@ mod tests {
         let numbers = [0, 12, 123, 1234, 12_345, 123_456, 1_234_567];
         let texts = ["0", "12", "123", "1,234", "12,345", "123,456", "1,234,567"];
         assert_eq!(numbers.map(grouped), texts);
+    }
+
+    #[test]
+    fn nouns_follow_their_numbers() {
+        assert_eq!([0, 1, 2000].map(|number| counted(number, "row")), ["0 rows", "1 row", "2,000 rows"]);
     }
 
     #[test]

@@ -115,6 +115,15 @@ fn memory_disk_and_batches_are_limited() {
 }
 
 #[test]
+fn columns_that_a_format_cannot_hold_are_refused_before_any_output() {
+    for format in ["csv", "tsv"] {
+        let refused = run(&["sql", "--format", format, "-c", "SELECT emotion_scores('I like you.') AS scores"]);
+        assert_fails(&refused, &["the column 'scores'", "--format json"]);
+        assert_eq!(text(&refused.stdout), "");
+    }
+}
+
+#[test]
 fn a_terminal_gets_no_control_characters_of_others() {
     let query = "SELECT concat(chr(27), '[31mred') AS color";
     let table = run(&["sql", "-c", query]);

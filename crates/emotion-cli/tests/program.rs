@@ -384,14 +384,14 @@ fn report_shows_the_share_of_texts_of_no_label() {
     let (labels, html) = shares(&["--threshold", "0.6"]);
     assert_eq!(labels[0], ("none".to_string(), true), "{html}");
     assert_eq!(labels.iter().filter(|(label, _)| label == "none").count(), 1, "no example has no label: {html}");
-    assert!(html.contains("4 labeled texts, 1 rows without a label"), "{html}");
+    assert!(html.contains("4 labeled texts, 1 row without a label"), "{html}");
 
     // So it does of a file that was labeled with a threshold.
     let labeled = folder.path().join("labeled.csv");
     fs::write(&labeled, "feeling,sure\njoy,0.9\n,0.5\n,\n").unwrap();
     output_of(&run(&["report", labeled.to_str().unwrap(), "--label", "feeling", "--score", "sure", "-o", output]));
     let html = fs::read_to_string(&page).unwrap();
-    assert!(html.contains("2 labeled texts, 1 rows without a label") && html.contains(">none<"), "{html}");
+    assert!(html.contains("2 labeled texts, 1 row without a label") && html.contains(">none<"), "{html}");
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn report_leaves_out_what_is_no_time() {
     fs::write(&table, format!("label,at\n{times}")).unwrap();
     output_of(&run(&["report", &table, "--label", "label", "--time", "at", "-o", &page]));
     let html = fs::read_to_string(&page).unwrap();
-    for part in ["3 texts are not in the chart", "2024-03-30 22:00: 1", "2024-03-30 00:00: 1", "shown in UTC"] {
+    for part in ["omits 3 texts", "2024-03-30 22:00: 1", "2024-03-30 00:00: 1", "shown in UTC"] {
         assert!(html.contains(part), "no '{part}' in {html}");
     }
     fs::write(&table, "label,at\njoy,03/31/2024\njoy,\n").unwrap();
@@ -451,7 +451,7 @@ fn report_draws_a_page() {
     let labeled = labeled.to_str().unwrap();
     output_of(&run(&["report", labeled, "--label", "feeling", "--score", "sure", "-o", output]));
     let html = fs::read_to_string(&page).unwrap();
-    assert!(html.contains("3 labeled texts, 1 rows without a label") && html.contains("66.7 %"), "{html}");
+    assert!(html.contains("3 labeled texts, 1 row without a label") && html.contains("66.7 %"), "{html}");
 
     assert_fails(
         &run(&["report", sample, "--text", "text", "--time", "id", "-o", output]),

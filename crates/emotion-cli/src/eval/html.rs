@@ -1,6 +1,7 @@
 use maud::{Markup, html};
 
 use super::summary::{LabelFacts, Summary};
+use crate::numbers::counted;
 use crate::page::document;
 
 /// The figures as a page.
@@ -20,8 +21,8 @@ pub fn page(summary: &Summary) -> Markup {
         p {
             (summary.test_samples) " texts in " (format!("{:.1}", summary.test_runtime)) " s, "
             (format!("{:.0}", summary.test_samples_per_second)) " texts/s; "
-            (summary.skipped_rows) " rows without a text or label, "
-            (summary.truncated_texts) " texts cut to " (model.max_length) " tokens; " (model.precision)
+            (counted(summary.skipped_rows, "row")) " without a text or label, "
+            (counted(summary.truncated_texts, "text")) " cut to " (model.max_length) " tokens; " (model.precision)
             @if let Some(threshold) = model.threshold { "; labels from " (threshold) " on" } "."
         }
         p.small { "weights " (model.weights_sha256) " · tokenizer " (model.tokenizer_sha256) }

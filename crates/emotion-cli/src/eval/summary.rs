@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::metrics::Tally;
 use crate::memory::peak_memory;
+use crate::numbers::counted;
 
 /// What an evaluation found; its names in JSON are those of Hugging Face's model cards.
 #[derive(Serialize)]
@@ -116,7 +117,12 @@ impl Summary {
         if let Some(bytes) = self.peak_memory_bytes {
             write!(out, ", {:.0} MB of memory at most", bytes as f64 / 1e6)?;
         }
-        writeln!(out, "\n{} rows without a text or label, {} texts cut\n", self.skipped_rows, self.truncated_texts)?;
+        writeln!(
+            out,
+            "\n{} without a text or label, {} cut\n",
+            counted(self.skipped_rows, "row"),
+            counted(self.truncated_texts, "text")
+        )?;
         let micro = self.test_f1_micro.map_or_else(String::new, |f1| format!(" {f1:.4} (micro)"));
         writeln!(
             out,

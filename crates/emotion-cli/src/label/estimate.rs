@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use emotion_label::job::{Estimate, FileProgress};
 
-use crate::numbers::{duration, files, grouped, whole};
+use crate::numbers::{counted, duration, grouped, whole};
 
 pub fn text(estimate: &Estimate) -> String {
     let mut text = String::new();
@@ -12,12 +12,17 @@ pub fn text(estimate: &Estimate) -> String {
         let state = match &file.progress {
             FileProgress::Unreadable(error) => format!("skipped: {error}"),
             FileProgress::Done => "done".into(),
-            FileProgress::Begun => format!("{} rows done", grouped(file.rows_labeled)),
+            FileProgress::Begun => format!("{} done", counted(file.rows_labeled, "row")),
             _ => "new".into(),
         };
-        let _ = writeln!(text, "{} -> {}: {} rows, {state}", file.input, file.output, grouped(file.rows));
+        let _ = writeln!(text, "{} -> {}: {}, {state}", file.input, file.output, counted(file.rows, "row"));
     }
-    let _ = write!(text, "{}, {} rows to label", files(estimate.files.len()), grouped(estimate.rows_left()));
+    let _ = write!(
+        text,
+        "{}, {} to label",
+        counted(estimate.files.len() as u64, "file"),
+        counted(estimate.rows_left(), "row")
+    );
     let Some(rate) = estimate.rows_per_second() else { return text + "\n" };
     let _ = writeln!(
         text,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::memory::peak_memory;
 use crate::model::NO_LABEL;
-use crate::numbers::{duration, files, grouped, whole};
+use crate::numbers::{counted, duration, grouped, whole};
 
 #[derive(Serialize)]
 struct Json<'a> {
@@ -32,8 +32,12 @@ fn none(counts: &Counts) -> u64 {
 
 pub fn text(summary: &Summary) -> String {
     let counts = &summary.counts;
-    let mut text =
-        format!("{} rows of {} labeled into '{}'", grouped(counts.rows), files(summary.files), summary.output);
+    let mut text = format!(
+        "{} of {} labeled into '{}'",
+        counted(counts.rows, "row"),
+        counted(summary.files as u64, "file"),
+        summary.output
+    );
     let _ = match summary.rows_per_second {
         0.0 => writeln!(text, "; no row was left to label"),
         rate => {
@@ -53,7 +57,7 @@ pub fn text(summary: &Summary) -> String {
         let _ = writeln!(text, "  {label:<12} {:>13}  {share:>5.1} %", grouped(rows));
     }
     if summary.other_files > 0 {
-        let _ = writeln!(text, "  {} of other types left out", files(summary.other_files));
+        let _ = writeln!(text, "  {} of other types left out", counted(summary.other_files as u64, "file"));
     }
     if !summary.set_aside.is_empty() {
         let _ = writeln!(text, "  {} skipped because of errors", summary.set_aside.len());

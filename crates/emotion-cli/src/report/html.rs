@@ -2,15 +2,15 @@ use maud::{Markup, html};
 
 use super::figures::{Counts, Example, Figures, OverTime, SCORE_BINS};
 use super::palette::colors;
-use crate::numbers::grouped;
+use crate::numbers::{counted, grouped};
 use crate::page::document;
 
 pub fn page(title: &str, files: &[String], figures: &Figures) -> Markup {
     let labeled = figures.rows - figures.unlabeled;
     let labels = &Labels::of(figures);
     let body = html! {
-        p { (files.join(", ")) ": " (grouped(labeled)) " labeled texts" @if figures.unlabeled > 0 {
-            ", " (grouped(figures.unlabeled)) " rows without a label"
+        p { (files.join(", ")) ": " (counted(labeled, "labeled text")) @if figures.unlabeled > 0 {
+            ", " (counted(figures.unlabeled, "row")) " without a label"
         } "." }
         h2 { "Labels" }
         (distribution(figures, labels, labeled))
@@ -22,15 +22,15 @@ pub fn page(title: &str, files: &[String], figures: &Figures) -> Markup {
         }
         @if figures.without_time > 0 {
             p.small {
-                (grouped(figures.without_time)) " texts are not in the chart over time: "
-                "their values are not valid times, or are before 1678 or after 2261."
+                "The chart over time omits " (counted(figures.without_time, "text"))
+                " whose values are not valid times, or are before 1678 or after 2261."
             }
         }
         @if !figures.groups.is_empty() {
             h2 { "Groups" }
             (legend(labels))
             (groups(&figures.groups, labels))
-            @if figures.other_groups > 0 { p.small { (figures.other_groups) " smaller groups are not shown." } }
+            @if figures.other_groups > 0 { p.small { "Smaller groups that are not shown: " (figures.other_groups) "." } }
         }
         @if !figures.scores.is_empty() {
             h2 { "Texts by the score of their most probable label" }
@@ -109,7 +109,7 @@ fn time_chart(over_time: &OverTime, labels: &Labels) -> Markup {
             figcaption.ends {
                 @for (_, column) in names.into_iter().flatten() { span { (column.name) } }
             }
-            p.small { "The highest column has " (grouped(most)) " texts." }
+            p.small { "The highest column has " (counted(most, "text")) "." }
         }
     }
 }

@@ -18,6 +18,7 @@ use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistr
 
 use crate::atomic_file;
 use crate::model::{ModelArguments, NO_LABEL};
+use crate::numbers::counted;
 use crate::session::session;
 use crate::standard_error::say;
 use crate::table::{TableArguments, check_column};
@@ -77,7 +78,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     }
     let page = html::page(&arguments.title, arguments.table.files(), &figures);
     atomic_file::write(&arguments.output, arguments.table.files(), page.into_string().as_bytes())?;
-    say(format_args!("{} texts: see {}", figures.rows - figures.unlabeled, arguments.output.display()));
+    say(format_args!("{}: see {}", counted(figures.rows - figures.unlabeled, "text"), arguments.output.display()));
     Ok(())
 }
 

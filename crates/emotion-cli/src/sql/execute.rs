@@ -3,7 +3,8 @@
 use std::io::{BufWriter, IsTerminal, Write, stdout};
 use std::panic::AssertUnwindSafe;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use arrow::datatypes::Schema;
 use datafusion::common::instant::Instant;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryConsumer;
@@ -111,6 +112,7 @@ async fn query(context: &SessionContext, statement: Statement, text: &str, optio
     }
     let task = context.task_ctx();
     let schema = plan.schema();
+    check_format(&schema, options.format)?;
     let mut stream = execute_stream(plan, task.clone()).map_err(explain)?;
     let reservation = MemoryConsumer::new("emotion sql").register(task.memory_pool());
     let (mut batches, mut rows) = (Vec::new(), 0_usize);
@@ -137,6 +139,20 @@ async fn query(context: &SessionContext, statement: Statement, text: &str, optio
     }
     out.flush()?;
     Ok(())
+}
+
+/// An error if a format of one line per row cannot hold a column.
+fn check_format(schema: &Schema, format: PrintFormat) -> Result<()> {
+    let format = match format {
+        PrintFormat::Csv => "CSV",
+        PrintFormat::Tsv => "TSV",
+        _ => return Ok(()),
+    };
+    let Some(field) = schema.fields().iter().find(|field| field.data_type().is_nested()) else { return Ok(()) };
+    let name = field.name();
+    bail!(
+        "the column '{name}' is a struct or a list, which {format} cannot hold: use --format json, or select its fields"
+    );
 }
 
 /// The standard output; without control characters where it is to be read, which is what tables are for.
