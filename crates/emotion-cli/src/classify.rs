@@ -25,7 +25,7 @@ const LONGEST_LINE: usize = 16 << 20;
 /// Classify texts given as arguments, or one per line from standard input
 #[derive(Args)]
 pub struct Arguments {
-    /// The texts; without any, lines are read from standard input
+    /// The texts; without this argument, each line of standard input is a text
     texts: Vec<String>,
 
     /// How to print labels and scores
@@ -38,7 +38,7 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
-    /// A table to read
+    /// A table
     Table,
     /// Comma-separated values, one column per score
     Csv,

@@ -47,8 +47,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "emotion", version, arg_required_else_help = true, after_help = examples::PROGRAM)]
 struct Program {
-    /// Say what is done on the standard error: models loaded, downloads, slow batches; twice for details. `RUST_LOG`
-    /// chooses messages by library
+    /// Print to standard error what the program does: models loaded, downloads, slow batches; twice for details.
+    /// `RUST_LOG` selects messages by library
     #[arg(short, long, action = ArgAction::Count, global = true)]
     verbose: u8,
 

@@ -15,7 +15,7 @@ pub struct ModelArguments {
     #[arg(long, value_name = "FOLDER_OR_ID")]
     model: Option<String>,
 
-    /// Cut texts to this many tokens [default: as many as the model takes, 512 for most]
+    /// Cut texts to this many tokens [default: the maximum of the model, 512 for most]
     #[arg(long, value_name = "TOKENS")]
     max_length: Option<NonZeroUsize>,
 
@@ -23,19 +23,22 @@ pub struct ModelArguments {
     #[arg(long)]
     precision: Option<Precision>,
 
-    /// Give a text no label that is less probable [default: 0.5 for models of several labels a text, 0 for others]
+    /// The probability from which a label holds; a text whose most probable label is below it gets none [default: 0.5
+    /// for multi-label models, 0 for others]
     #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
     threshold: Option<f32>,
 
-    /// Compute by the packed kernels (BERT family, CPU) or by candle, or `auto` for the first that can [default: auto]
+    /// Compute with the packed kernels (BERT family, CPU) or with candle; `auto` selects the first that supports the
+    /// model [default: auto]
     #[arg(long)]
     backend: Option<BackendChoice>,
 
-    /// Compute on cpu, cuda, cuda:1 or metal; a GPU needs a program built with the feature of its name [default: cpu]
+    /// Compute on cpu, cuda, cuda:1 or metal; for a GPU, build the program with the feature `cuda` or `metal` [default:
+    /// cpu]
     #[arg(long)]
     device: Option<Device>,
 
-    /// Infer on this many threads [default: one per core]
+    /// The number of inference threads [default: one per core]
     #[arg(long, value_name = "NUMBER", value_parser = threads)]
     threads: Option<NonZeroUsize>,
 }

@@ -20,11 +20,11 @@ use crate::stores::object_store;
 /// Which files to read.
 #[derive(Args)]
 pub struct TableArguments {
-    /// Files or folders: Parquet, CSV, TSV, JSON, Arrow or Avro by their endings; also at s3:// and https://
+    /// Files or folders: Parquet, CSV, TSV, JSON, Arrow or Avro by their extensions; also at s3:// and https://
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
 
-    /// Read the files as CSV with this character between fields, whatever their endings; \t is a tab
+    /// Read the files as CSV with this character between fields, whatever their extensions; \t is a tab
     #[arg(long, value_name = "CHARACTER", value_parser = ascii)]
     delimiter: Option<u8>,
 }

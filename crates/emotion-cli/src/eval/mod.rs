@@ -32,11 +32,12 @@ use summary::Summary;
 /// Measure a model on texts whose labels are known
 ///
 /// Prints accuracy, F1, loss, precision and recall of each label, the confusion matrix, and texts per second.
-/// Rows without a text or a label are left out and counted. With --threshold, rows without a label, or whose label is
-/// 'neutral' or 'none' and not one of the model's, are texts of no label: the model is right if it gives them none.
+/// Rows without a text or a label are left out and counted. With --threshold, rows whose label is missing, 'neutral' or
+/// 'none' are texts without a label, unless the model has a label of that name. The prediction for such a text is
+/// correct if the model gives it no label.
 ///
-/// Of a multi-label model a text may have several labels: a list, or a text with commas between them. It is right if
-/// it is given these and no others, and F1 is also computed over all labels together.
+/// For a multi-label model, a text may have several labels: a list, or a string with commas between them. A prediction
+/// is correct if the text gets exactly these labels. F1 is also computed over all labels together.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -46,11 +47,12 @@ pub struct Arguments {
     #[arg(long, value_name = "COLUMN")]
     text: String,
 
-    /// The column that holds the labels: their names, or their numbers in the model; of a multi-label model lists of them
+    /// The column that holds the labels: their names, or their numbers in the model; for a multi-label model, lists of
+    /// them
     #[arg(long, value_name = "COLUMN")]
     label: String,
 
-    /// Go on after a file that cannot be read, and say so
+    /// Skip files that cannot be read, and report them
     #[arg(long)]
     keep_going: bool,
 
@@ -58,7 +60,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 
-    /// Write a page with the figures to this file as well
+    /// Also write an HTML page with the figures to this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
@@ -68,7 +70,7 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
-    /// To read
+    /// Plain text
     Text,
     /// One JSON object, with the key names of Hugging Face's model cards
     Json,

@@ -45,14 +45,14 @@ const STOPPED: u8 = 130;
 /// An interrupted job continues where it stopped when the same command is run again, and its output has the same
 /// bytes as that of an uninterrupted job. A finished job that is run again labels only files that are new.
 ///
-/// Exit codes: 0 everything is labeled; 1 an error, after which the same command continues; 2 invalid arguments;
-/// 3 everything is labeled except what --keep-going skipped; 130 stopped by Ctrl-C.
+/// Exit codes: 0 everything is labeled; 1 an error, after which the same command continues the job; 2 invalid
+/// arguments; 3 everything is labeled except what --keep-going skipped; 130 stopped by Ctrl-C.
 #[derive(Args)]
 #[expect(clippy::doc_markdown, reason = "shown as the program's help")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Arguments {
-    /// Files, folders (with all that is in them) or patterns; also at s3://, gs://, az:// and https://; or - for the
-    /// standard input, in the format of --format or of the output's name
+    /// Files, folders (with everything in them) or patterns; also at s3://, gs://, az:// and https://; or - for
+    /// standard input, in the format of --format or of the output's extension
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<String>,
 
@@ -60,16 +60,16 @@ pub struct Arguments {
     #[arg(long, value_name = "COLUMN")]
     text: String,
 
-    /// The folder to write to, a file there for each input; for one input a file, or - for the standard output; also
-    /// at s3://, gs:// and az://
+    /// The folder to write to, which gets one file per input; for one input, also a file, or - for standard output;
+    /// also at s3://, gs:// and az://
     #[arg(short, long)]
     output: String,
 
-    /// Which columns to add, under which names: label, labels (all that hold), score, scores (of all labels), truncated
+    /// The columns to add, and their names: label, labels (all that hold), score, scores (of all labels), truncated
     #[arg(long, value_name = "COLUMN[=NAME],…", default_value = "label,score")]
     columns: Columns,
 
-    /// What to write [default: what the input is, or what the output's name ends in]
+    /// The format to write [default: that of the output's extension, or of the input]
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
 
@@ -77,11 +77,12 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     compression: Option<Compression>,
 
-    /// Rows of a Parquet row group [default: as in the input; when converting, at most 1,048,576 rows and 128 MiB]
+    /// The number of rows per Parquet row group [default: as in the input; when converting, at most 1,048,576 rows and
+    /// 128 MiB]
     #[arg(long, value_name = "ROWS")]
     row_group_rows: Option<NonZeroUsize>,
 
-    /// Read the files as CSV with this character between fields, whatever their endings; \t is a tab
+    /// Read the files as CSV with this character between fields, whatever their extensions; \t is a tab
     #[arg(long, value_name = "CHARACTER", value_parser = ascii)]
     delimiter: Option<u8>,
 
@@ -93,23 +94,23 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = encoding)]
     encoding: Option<&'static Encoding>,
 
-    /// Texts with more tokens than the model takes: cut them, or average over windows
+    /// For texts longer than the maximum of the model: cut them, or average over windows
     #[arg(long, value_name = "truncate|window", default_value_t)]
     long_text: LongText,
 
-    /// Go on after a file or a row group that cannot be read, and list it in an errors file
+    /// Skip files and row groups that cannot be read, and list them in an errors file
     #[arg(long)]
     keep_going: bool,
 
-    /// Label again what was labeled otherwise, or has changed
+    /// Label files again that were labeled with other options, or that have changed
     #[arg(long)]
     restart: bool,
 
-    /// Say what would be done and how long it would take, and do nothing
+    /// Print what would be done and an estimate of the time, and write nothing
     #[arg(long)]
     dry_run: bool,
 
-    /// Seconds of work that a kill may cost
+    /// The number of seconds after which labels are saved; a kill costs at most this much work
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     commit_every: u64,
 

@@ -26,23 +26,23 @@ use figures::Figures;
 
 /// Write an HTML page about the emotions in texts: counts, shares over time and by group, and scores
 ///
-/// The labels are those of a column of the file or, without --label, are inferred from the texts of --text. Texts with a
-/// score and no label, whose most probable label is below the threshold, are shown as 'none'. The page is one file that
-/// needs no network.
+/// The labels are those of the column --label. Without it, the texts of --text are labeled; the options of the model,
+/// --threshold included, apply only then. Texts with a score and no label, whose most probable label is below the
+/// threshold, are shown as 'none'. The page is one file that needs no network.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
     table: TableArguments,
 
-    /// The column that holds the labels; without it, texts are labeled first
+    /// The column that holds the labels; without it, the texts of --text are labeled
     #[arg(long, value_name = "COLUMN", required_unless_present = "text")]
     label: Option<String>,
 
-    /// The column that holds the labels' scores, for the histogram
+    /// The column that holds the scores of the labels, for the histogram
     #[arg(long, value_name = "COLUMN", requires = "label")]
     score: Option<String>,
 
-    /// The column that holds the texts, for the most confident and most doubtful of them
+    /// The column that holds the texts; the page shows those with the highest and the lowest scores
     #[arg(long, value_name = "COLUMN")]
     text: Option<String>,
 
@@ -50,15 +50,15 @@ pub struct Arguments {
     #[arg(long, value_name = "COLUMN")]
     time: Option<String>,
 
-    /// The column whose values are shown side by side
+    /// The column to group by; the groups are shown side by side
     #[arg(long, value_name = "COLUMN")]
     by: Option<String>,
 
-    /// The page's file
+    /// The file to write
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     output: PathBuf,
 
-    /// The page's title
+    /// The title of the page
     #[arg(long, default_value = "Emotions")]
     title: String,
 

@@ -41,27 +41,27 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = PrintFormat::Table)]
     format: PrintFormat,
 
-    /// Rows to show of a table: a number, or 'inf' for all; other formats show all
+    /// The number of rows to print of a table, or 'inf' for all; other formats print all
     #[arg(long, default_value = "40")]
     maxrows: MaxRows,
 
-    /// Print results alone: no row counts or times
+    /// Print only results: no row counts, times or progress
     #[arg(short, long)]
     quiet: bool,
 
-    /// The memory of a query beyond which it uses the disk or fails, such as 4g [default: no limit]
+    /// The memory limit of a query, such as 4g; beyond it, the query uses the disk or fails [default: no limit]
     #[arg(short, long, value_name = "SIZE", value_parser = size)]
     memory_limit: Option<usize>,
 
-    /// The disk that queries may use for what does not fit into memory, such as 50g [default: 100g]
+    /// The disk space for data that does not fit into memory, such as 50g [default: 100g]
     #[arg(short, long, value_name = "SIZE", value_parser = size)]
     disk_limit: Option<usize>,
 
-    /// Rows of a record batch [default: 8192]
+    /// The number of rows per record batch [default: 8192]
     #[arg(short, long, value_name = "ROWS")]
     batch_size: Option<NonZeroUsize>,
 
-    /// Run the SQL in this file before the prompt instead of that in ~/.datafusionrc; may be given several times
+    /// Run the SQL in this file, instead of ~/.datafusionrc, before the prompt; may be given several times
     #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "file"])]
     rc: Vec<PathBuf>,
 
