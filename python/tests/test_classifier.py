@@ -126,6 +126,9 @@ def test_unknown_options_and_labels():
 
 def test_a_broken_model(tmp_path):
     (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="not a model configuration"):
+        Classifier(model=tmp_path)
+    (tmp_path / "config.json").write_bytes((GOLDEN / "one-head" / "config.json").read_bytes())
     with pytest.raises(ValueError, match=r"has no model\.safetensors"):
         Classifier(model=tmp_path)
 

@@ -137,7 +137,8 @@ def test_a_broken_file(tmp_path):
         datafusion_emotion.label([tmp_path / "bad.csv", tmp_path / "good.csv"], **job)
     summary = datafusion_emotion.label([tmp_path / "bad.csv", tmp_path / "good.csv"], keep_going=True, **job)
     assert [Path(entry["file"]).name for entry in summary["set_aside"]] == ["bad.csv"]
-    assert json.loads((tmp_path / "out" / "_errors.jsonl").read_text()) == summary["set_aside"][0]
+    listed = json.loads((tmp_path / "out" / "_errors.jsonl").read_text())
+    assert listed == {**summary["set_aside"][0], "written_by": "emotion label"}
     assert len(list(csv.reader((tmp_path / "out" / "good.csv").open()))) == 5
 
 
