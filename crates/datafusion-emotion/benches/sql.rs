@@ -1,4 +1,4 @@
-//! Texts a second through SQL beside the classifier alone, over the same distinct texts in Parquet.
+//! Throughput through SQL in texts per second beside the classifier alone, over the same distinct texts in Parquet.
 //!
 //! `cargo bench --workspace --bench sql`. The ratio of `sql/select` to `sql/classifier` is what SQL costs.
 
