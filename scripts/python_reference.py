@@ -21,7 +21,7 @@ MODULES = {
     "datafusion_emotion": {
         "_shared": ["classify", "labels_of", "score", "scores", "annotate", "register"],
         "_classifier": ["Classifier"],
-        "_options": ["Options"],
+        "_options": ["ModelOptions", "Options"],
         "_pipeline": ["pipeline", "TextClassificationPipeline"],
         "_label": ["label", "LabelOptions", "Summary", "SetAside"],
     },
@@ -62,6 +62,8 @@ def signature(function: ast.FunctionDef) -> str:
 
 def members(of: ast.ClassDef) -> Iterator[str]:
     """The documented fields and the public methods of a class."""
+    if bases := [base.id for base in of.bases if isinstance(base, ast.Name) and base.id != "TypedDict"]:
+        yield f"It has the members of `{bases[0]}`, and:"
     for field, comment in zip(of.body, of.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(comment, ast.Expr):
             text = "\n".join(prose(comment.value.value))

@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from typing import Literal, TypedDict
 
 from . import _native
-from ._options import texts_of
+from ._options import ModelOptions, texts_of
 from ._progress import Progress
 
 if sys.version_info >= (3, 11):
@@ -20,7 +20,7 @@ else:
 Path = str | PathLike[str]
 
 
-class LabelOptions(TypedDict, total=False):
+class LabelOptions(ModelOptions, total=False):
     """The options of a labeling job, which are those of ``emotion label``."""
 
     columns: str
@@ -44,20 +44,6 @@ class LabelOptions(TypedDict, total=False):
     """Label again what was labeled with other options, or has changed."""
     commit_every: float
     """Seconds of work that the end of the process may cost; 10 by default."""
-    model: Path
-    """A folder in Hugging Face layout, or a hub id; by default the model that is built in."""
-    precision: Literal["float32", "bfloat16", "int8"]
-    """What the model computes in; ``float32`` by default."""
-    backend: Literal["auto", "packed", "candle"]
-    """What computes the model; ``auto`` by default."""
-    device: str
-    """Where the model computes; ``cpu`` by default."""
-    max_length: int
-    """Tokens that the model sees at once; by default as many as it can."""
-    long_text: Literal["truncate", "window"]
-    """What becomes of a text with more tokens: it is cut, which is the default, or averaged over windows."""
-    threshold: float
-    """Probability from which a label holds; by default 0.5 for a multi-label model and 0 for others."""
 
 
 class SetAside(TypedDict):

@@ -7,8 +7,8 @@ from os import PathLike, fspath
 from typing import Any, Literal, TypedDict
 
 
-class Options(TypedDict, total=False):
-    """The options of a model; the last three change no result on the CPU."""
+class ModelOptions(TypedDict, total=False):
+    """The options of a model that change its results."""
 
     model: str | PathLike[str]
     """A folder in Hugging Face layout, or a hub id; by default the model that is built in."""
@@ -24,6 +24,11 @@ class Options(TypedDict, total=False):
     """What becomes of a text with more tokens: it is cut, which is the default, or averaged over windows."""
     threshold: float
     """Probability from which a label holds; by default 0.5 for a multi-label model and 0 for others."""
+
+
+class Options(ModelOptions, total=False):
+    """The options of a model and of its execution, of which the latter change no result on the CPU."""
+
     batch_tokens: int
     """Tokens that go through the model together; 512 by default."""
     threads: int
