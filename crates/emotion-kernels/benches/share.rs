@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p emotion-kernels --bench share` measures, on one thread and in one run, the multiply-adds per second
 //! of the instructions of a product with all operands in registers; then those of the products at the shapes of a
-//! layer, as a share of that peak. Each figure is the best of many short measurements.
+//! layer, as a share of that peak. Each figure is the best of many short measurements. `-- NAME …` after the command
+//! chooses instruction sets by name.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -16,7 +17,9 @@ const SHAPES: [[usize; 3]; 6] =
 const MEASURED_FOR: Duration = Duration::from_millis(400);
 
 fn main() {
-    for isa in Isa::available() {
+    let filters: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|filter| filter == name);
+    for isa in Isa::available().into_iter().filter(|isa| chosen(isa.name())) {
         for precision in Precision::ALL {
             let peak = peak::multiply_adds(isa, precision).map(best);
             match peak {

@@ -198,7 +198,7 @@ struct ScaledPanels<'a> {
 struct ScaledPanel<'a> {
     groups: &'a [Group],
     start: &'a [i32; LANES],
-    scales: &'a Lanes,
+    scales: Lanes,
     row_scales: &'a [f32],
     bias: Lanes,
 }
@@ -212,7 +212,7 @@ impl<'a, S: Step<Weights = Group, Element = i32>> Panels<S> for ScaledPanels<'a>
         ScaledPanel {
             groups: &groups[index * depth..][..*depth],
             start: &starts[index],
-            scales: &scales[index],
+            scales: scales[index],
             row_scales: self.row_scales,
             bias,
         }

@@ -1,5 +1,6 @@
 //! The blocked loop of every product, and its two kinds of tiles.
 
+use std::hint::black_box;
 use std::ops::Range;
 
 use super::dot::{Dot, Step, TILE_PANELS, TILE_ROWS, TileDot, TileSums};
@@ -9,6 +10,13 @@ use crate::layout::Rows;
 
 /// Rows of a block in vector registers, which stay in the second-level cache.
 pub(super) const BLOCK_ROWS: usize = 96;
+/// The largest number of rows of a tile in vector registers.
+const MAX_TILE_ROWS: usize = 12;
+/// Rows that an instruction can address by one pointer: with the stride times 0, 1 and 2.
+const ROWS_PER_POINTER: usize = 3;
+/// Steps per iteration of the innermost loop. The addresses of the rows are computed once per iteration; on Intel
+/// processors, these instructions share execution ports with the products.
+const UNROLLED_STEPS: usize = 4;
 /// Bytes of the rows of a block in tile registers: half of the second-level cache.
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -109,7 +117,7 @@ pub(crate) fn multiply<K: Kernel, P: Panels<K>, T: Output>(
 
 /// Tiles in vector registers.
 impl<D: Dot> Kernel for D {
-    const PANELS: usize = 1;
+    const PANELS: usize = D::TILE_PANELS;
 
     #[inline(always)]
     fn block_rows(_depth: usize) -> usize {
@@ -125,58 +133,190 @@ impl<D: Dot> Kernel for D {
         first: usize,
         epilogue: &mut Epilogue<'_, T>,
     ) {
-        const { assert!(D::TILE_ROWS <= 12, "the match below has no larger tiles") };
+        const { assert!(D::TILE_PANELS <= 2, "the branches below have no wider tiles") };
         let column = first * LANES;
         let panel = panels.panel(first, epilogue.bias(column));
-        let mut row = rows.start;
-        while row < rows.end {
-            // Tiles of similar sizes keep more sums in flight than full tiles and a small remainder.
-            let left = rows.end - row;
-            let count = left.div_ceil(left.div_ceil(D::TILE_ROWS));
-            match count {
-                12 if D::TILE_ROWS >= 12 => vector_tile::<D, _, T, 12>(*self, x, row, &panel, column, epilogue),
-                11 if D::TILE_ROWS >= 11 => vector_tile::<D, _, T, 11>(*self, x, row, &panel, column, epilogue),
-                10 if D::TILE_ROWS >= 10 => vector_tile::<D, _, T, 10>(*self, x, row, &panel, column, epilogue),
-                9 if D::TILE_ROWS >= 9 => vector_tile::<D, _, T, 9>(*self, x, row, &panel, column, epilogue),
-                8 if D::TILE_ROWS >= 8 => vector_tile::<D, _, T, 8>(*self, x, row, &panel, column, epilogue),
-                7 if D::TILE_ROWS >= 7 => vector_tile::<D, _, T, 7>(*self, x, row, &panel, column, epilogue),
-                6 if D::TILE_ROWS >= 6 => vector_tile::<D, _, T, 6>(*self, x, row, &panel, column, epilogue),
-                5 if D::TILE_ROWS >= 5 => vector_tile::<D, _, T, 5>(*self, x, row, &panel, column, epilogue),
-                4 => vector_tile::<D, _, T, 4>(*self, x, row, &panel, column, epilogue),
-                3 => vector_tile::<D, _, T, 3>(*self, x, row, &panel, column, epilogue),
-                2 => vector_tile::<D, _, T, 2>(*self, x, row, &panel, column, epilogue),
-                _ => vector_tile::<D, _, T, 1>(*self, x, row, &panel, column, epilogue),
-            }
-            row += count;
+        if D::TILE_PANELS == 2 && column + LANES < epilogue.out.width {
+            let next = panels.panel(first + 1, epilogue.bias(column + LANES));
+            vector_tiles(*self, x, rows, &[panel, next], column, epilogue);
+        } else {
+            vector_tiles(*self, x, rows, &[panel], column, epilogue);
         }
     }
 }
 
-/// `ROWS` rows by one panel, whose outputs are the columns from `column` on.
+/// The tiles of `rows` by one or two panels, whose outputs are the columns from `column` on.
 #[inline(always)]
-fn vector_tile<D: Dot, P: Panel<D>, T: Output, const ROWS: usize>(
+fn vector_tiles<D: Dot, P: Panel<D>, T: Output, const PANELS: usize>(
     dot: D,
     x: Rows<'_, D::Input>,
-    first_row: usize,
-    panel: &P,
+    rows: Range<usize>,
+    panels: &[P; PANELS],
     column: usize,
     epilogue: &mut Epilogue<'_, T>,
 ) {
-    let rows: [&[D::Input]; ROWS] = std::array::from_fn(|i| x.row(first_row + i));
-    let weights = panel.weights();
-    assert_eq!(weights.len(), x.width);
-    let mut sums = [dot.start(panel.start()); ROWS];
-    for (step, weights) in weights.iter().enumerate() {
-        let weights = dot.load(weights);
-        for (sum, row) in sums.iter_mut().zip(rows) {
-            // SAFETY: `row` has `x.width` steps, and `step` is below the depth of the panel, which is equal.
-            dot.add(sum, weights, unsafe { *row.get_unchecked(step) });
+    const { assert!(D::TILE_ROWS <= MAX_TILE_ROWS, "the match below has no larger tiles") };
+    let mut starts = [dot.start(panels[0].start()); PANELS];
+    let mut weights = [panels[0].weights(); PANELS];
+    for (index, panel) in panels.iter().enumerate() {
+        starts[index] = dot.start(panel.start());
+        weights[index] = panel.weights();
+    }
+    let mut sums = [starts; MAX_TILE_ROWS];
+    let mut row = rows.start;
+    while row < rows.end {
+        // Tiles of similar sizes keep more sums in flight than full tiles and a small remainder.
+        let left = rows.end - row;
+        let count = left.div_ceil(left.div_ceil(D::TILE_ROWS));
+        let tile = x.part(row, count);
+        match count {
+            12 if D::TILE_ROWS >= 12 => vector_tile::<D, 12, PANELS>(dot, tile, weights, starts, &mut sums),
+            11 if D::TILE_ROWS >= 11 => vector_tile::<D, 11, PANELS>(dot, tile, weights, starts, &mut sums),
+            10 if D::TILE_ROWS >= 10 => vector_tile::<D, 10, PANELS>(dot, tile, weights, starts, &mut sums),
+            9 if D::TILE_ROWS >= 9 => vector_tile::<D, 9, PANELS>(dot, tile, weights, starts, &mut sums),
+            8 if D::TILE_ROWS >= 8 => vector_tile::<D, 8, PANELS>(dot, tile, weights, starts, &mut sums),
+            7 if D::TILE_ROWS >= 7 => vector_tile::<D, 7, PANELS>(dot, tile, weights, starts, &mut sums),
+            6 if D::TILE_ROWS >= 6 => vector_tile::<D, 6, PANELS>(dot, tile, weights, starts, &mut sums),
+            5 if D::TILE_ROWS >= 5 => vector_tile::<D, 5, PANELS>(dot, tile, weights, starts, &mut sums),
+            4 => vector_tile::<D, 4, PANELS>(dot, tile, weights, starts, &mut sums),
+            3 => vector_tile::<D, 3, PANELS>(dot, tile, weights, starts, &mut sums),
+            2 => vector_tile::<D, 2, PANELS>(dot, tile, weights, starts, &mut sums),
+            _ => vector_tile::<D, 1, PANELS>(dot, tile, weights, starts, &mut sums),
+        }
+        for (index, panel) in panels.iter().enumerate() {
+            let mut out = epilogue.tile(row, column + index * LANES);
+            for (tile_row, sums) in sums[..count].iter().enumerate() {
+                let values = panel.finish(row + tile_row, dot.finish(sums[index]));
+                out.store::<D::Arithmetic>(tile_row, values);
+            }
+        }
+        row += count;
+    }
+}
+
+/// Replaces the sums of the first `ROWS` rows of `sums` by those of `x`, which has as many rows.
+#[inline(always)]
+fn vector_tile<D: Dot, const ROWS: usize, const PANELS: usize>(
+    dot: D,
+    x: Rows<'_, D::Input>,
+    weights: [&[D::Weights]; PANELS],
+    starts: [D::Sums; PANELS],
+    sums: &mut [[D::Sums; PANELS]; MAX_TILE_ROWS],
+) {
+    assert!(x.count == ROWS && (ROWS - 1) * x.stride + x.width <= x.values.len());
+    for weights in weights {
+        assert_eq!(weights.len(), x.width);
+    }
+    let tile = if D::TILE_PANELS == 1 {
+        products::<D, ROWS, PANELS>(dot, x, weights, starts)
+    } else {
+        // SAFETY: the lengths were checked.
+        unsafe { unrolled_products::<D, ROWS, PANELS>(dot, x, weights, starts) }
+    };
+    sums[..ROWS].copy_from_slice(&tile);
+}
+
+/// The sums of a tile. Rows and panels must have the same depth.
+#[inline(always)]
+fn products<D: Dot, const ROWS: usize, const PANELS: usize>(
+    dot: D,
+    x: Rows<'_, D::Input>,
+    weights: [&[D::Weights]; PANELS],
+    starts: [D::Sums; PANELS],
+) -> [[D::Sums; PANELS]; ROWS] {
+    let rows: [&[D::Input]; ROWS] = std::array::from_fn(|i| x.row(i));
+    let mut sums = [starts; ROWS];
+    for step in 0..x.width {
+        for (panel, weights) in weights.iter().enumerate() {
+            // SAFETY: the caller has checked that the panels have `x.width` steps.
+            let weights = dot.load(unsafe { weights.get_unchecked(step) });
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                // SAFETY: a row has `x.width` steps.
+                dot.add(&mut sums[panel], weights, unsafe { *row.get_unchecked(step) });
+            }
         }
     }
-    let mut out = epilogue.tile(first_row, column);
-    for (index, sums) in sums.into_iter().enumerate() {
-        let values = panel.finish(first_row + index, dot.finish(sums));
-        out.store::<D::Arithmetic>(index, values);
+    sums
+}
+
+/// As [`products`], with few instructions for addresses, for sets with enough registers.
+///
+/// # Safety
+/// `x` must have `ROWS` rows of `width` values each within `values`, and the panels must have `width` steps.
+#[inline(always)]
+unsafe fn unrolled_products<D: Dot, const ROWS: usize, const PANELS: usize>(
+    dot: D,
+    x: Rows<'_, D::Input>,
+    weights: [&[D::Weights]; PANELS],
+    starts: [D::Sums; PANELS],
+) -> [[D::Sums; PANELS]; ROWS] {
+    let mut operands = Operands::<D, PANELS> {
+        rows: [x.values.as_ptr(); MAX_TILE_ROWS.div_ceil(ROWS_PER_POINTER)],
+        stride: x.stride,
+        weights: [weights[0].as_ptr(); PANELS],
+    };
+    for (group, row) in operands.rows.iter_mut().enumerate() {
+        *row = row.wrapping_add(group * ROWS_PER_POINTER * x.stride);
+    }
+    for (pointer, weights) in operands.weights.iter_mut().zip(weights) {
+        *pointer = weights.as_ptr();
+    }
+    let mut sums = [starts; ROWS];
+    // SAFETY: the steps of all iterations together are those of the rows and panels.
+    unsafe {
+        for _ in 0..x.width / UNROLLED_STEPS {
+            operands.add_step(dot, &mut sums, 0);
+            operands.add_step(dot, &mut sums, 1);
+            operands.add_step(dot, &mut sums, 2);
+            operands.add_step(dot, &mut sums, 3);
+            operands.advance(UNROLLED_STEPS);
+        }
+        for _ in 0..x.width % UNROLLED_STEPS {
+            operands.add_step(dot, &mut sums, 0);
+            operands.advance(1);
+        }
+    }
+    sums
+}
+
+/// The addresses of the next step of a tile: every third row, and each panel. An instruction can address the two rows
+/// after the third by the stride and twice the stride, so that all addresses fit into registers.
+struct Operands<D: Dot, const PANELS: usize> {
+    rows: [*const D::Input; MAX_TILE_ROWS.div_ceil(ROWS_PER_POINTER)],
+    stride: usize,
+    weights: [*const D::Weights; PANELS],
+}
+
+impl<D: Dot, const PANELS: usize> Operands<D, PANELS> {
+    /// Adds the products of a step to the sums of a tile.
+    ///
+    /// # Safety
+    /// All rows of `sums` and all panels must have a step at the offset.
+    #[inline(always)]
+    unsafe fn add_step<const ROWS: usize>(&self, dot: D, sums: &mut [[D::Sums; PANELS]; ROWS], offset: usize) {
+        // SAFETY: by the contract of this function, here and below.
+        let mut loaded = [unsafe { dot.load(&*self.weights[0].add(offset)) }; PANELS];
+        for (loaded, weights) in loaded.iter_mut().zip(self.weights) {
+            *loaded = unsafe { dot.load(&*weights.add(offset)) };
+        }
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let first = self.rows[row / ROWS_PER_POINTER];
+            let input = unsafe { *first.add(row % ROWS_PER_POINTER * self.stride + offset) };
+            for (sum, loaded) in sums.iter_mut().zip(loaded) {
+                dot.add(sum, loaded, input);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, steps: usize) {
+        for row in &mut self.rows {
+            // Otherwise the compiler computes the address of each row from that of another, or all of them in a vector.
+            *row = black_box(row.wrapping_add(steps));
+        }
+        for weights in &mut self.weights {
+            *weights = weights.wrapping_add(steps);
+        }
     }
 }
 

@@ -156,6 +156,7 @@ impl Dot for Vnni {
     type Sums = __m512i;
     type Loaded = __m512i;
     const TILE_ROWS: usize = 12;
+    const TILE_PANELS: usize = 2;
 
     #[inline(always)]
     fn start(self, sums: &[i32; LANES]) -> Self::Sums {
@@ -205,6 +206,7 @@ impl Dot for Bf16 {
     type Sums = __m512;
     type Loaded = __m512bh;
     const TILE_ROWS: usize = 12;
+    const TILE_PANELS: usize = 2;
 
     #[inline(always)]
     fn start(self, sums: &[f32; LANES]) -> Self::Sums {
