@@ -13,6 +13,8 @@ pub(crate) trait Arithmetic {
     /// Rows of a tile of [`Lanes`]. Sixteen AVX2 registers hold two registers of sums for each of six rows, two of
     /// weights and one broadcast.
     const TILE_ROWS: usize = 6;
+    /// Panels of a tile.
+    const TILE_PANELS: usize = 1;
 
     /// `a · b + c`.
     fn multiply_add(a: f32, b: f32, c: f32) -> f32;
@@ -28,14 +30,15 @@ impl Arithmetic for Fused {
     }
 }
 
-/// [`Fused`] with one register per row of a tile: eight sums hide the latency of two units, and more rows would not
-/// stay in the first-level cache.
+/// [`Fused`] with one register per row and panel of a tile: with two panels, an input is broadcast once for both, and
+/// more than eight rows would not stay in the first-level cache.
 #[cfg(target_arch = "x86_64")]
 pub(crate) struct Wide;
 
 #[cfg(target_arch = "x86_64")]
 impl Arithmetic for Wide {
     const TILE_ROWS: usize = 8;
+    const TILE_PANELS: usize = 2;
 
     #[inline(always)]
     fn multiply_add(a: f32, b: f32, c: f32) -> f32 {

@@ -62,13 +62,13 @@ impl<T: Output> Epilogue<'_, T> {
     #[inline(always)]
     pub(crate) fn tile(&mut self, row: usize, column: usize) -> Tile<'_, T> {
         let RowsMut { values, stride, width } = &mut self.out;
-        let columns = LANES.min(*width - column);
+        let columns = *width - column;
         let out = &mut values[row * *stride + column..];
         Tile { activation: self.activation, out, stride: *stride, columns }
     }
 }
 
-/// A part of the result: some rows of at most 16 columns.
+/// A part of the result: some rows, from a column on.
 pub(crate) struct Tile<'a, T> {
     activation: Activation,
     out: &'a mut [T],
@@ -77,9 +77,9 @@ pub(crate) struct Tile<'a, T> {
 }
 
 impl<T: Output> Tile<'_, T> {
-    /// Applies the activation to the values of a row, and stores those whose columns exist.
+    /// Applies the activation to 16 values of a row, from `column` on, and stores those whose columns exist.
     #[inline(always)]
-    pub(crate) fn store<A: Arithmetic>(&mut self, row: usize, mut values: Lanes) {
+    pub(crate) fn store<A: Arithmetic>(&mut self, row: usize, column: usize, mut values: Lanes) {
         match self.activation {
             Activation::None => {}
             Activation::Gelu => values.iter_mut().for_each(|value| *value = gelu::<A>(*value)),
@@ -89,14 +89,14 @@ impl<T: Output> Tile<'_, T> {
             Activation::Silu => values.iter_mut().for_each(|value| *value = silu::<A>(*value)),
             Activation::Tanh => values.iter_mut().for_each(|value| *value = tanh::<A>(*value)),
         }
-        let out = &mut self.out[row * self.stride..];
+        let out = &mut self.out[row * self.stride + column..];
         match out.first_chunk_mut::<LANES>() {
-            Some(whole) if self.columns == LANES => {
+            Some(whole) if column + LANES <= self.columns => {
                 for (out, value) in whole.iter_mut().zip(values) {
                     *out = T::of(value);
                 }
             }
-            _ => store_part(values, &mut out[..self.columns]),
+            _ => store_part(values, &mut out[..self.columns - column]),
         }
     }
 }

@@ -234,7 +234,12 @@ impl<S: Step<Weights = Group, Element = i32>> Panel<S> for ScaledPanel<'_> {
     #[inline(always)]
     fn finish(&self, row: usize, sums: [i32; LANES]) -> Lanes {
         let row_scale = self.row_scales[row];
-        std::array::from_fn(|lane| sums[lane] as f32 * (row_scale * self.scales[lane]) + self.bias[lane])
+        // A closure would be a call in a function with a target feature.
+        let mut values = [0.0; LANES];
+        for lane in 0..LANES {
+            values[lane] = sums[lane] as f32 * (row_scale * self.scales[lane]) + self.bias[lane];
+        }
+        values
     }
 }
 

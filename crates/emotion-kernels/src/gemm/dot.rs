@@ -36,6 +36,8 @@ pub(crate) trait Dot: Step + Copy {
     type Loaded: Copy;
     /// The number of rows of a tile, at most 12: enough to keep the multipliers busy, with all sums in registers.
     const TILE_ROWS: usize;
+    /// The number of panels of a tile, one or two. With two, an input is broadcast once for both.
+    const TILE_PANELS: usize = 1;
 
     fn start(self, sums: &[Self::Element; LANES]) -> Self::Sums;
     fn load(self, weights: &Self::Weights) -> Self::Loaded;

@@ -54,6 +54,7 @@ impl<A: Arithmetic, W: Widen> Dot for FloatLanes<A, W> {
     type Sums = Lanes;
     type Loaded = Lanes;
     const TILE_ROWS: usize = A::TILE_ROWS;
+    const TILE_PANELS: usize = A::TILE_PANELS;
 
     #[inline(always)]
     fn start(self, sums: &Lanes) -> Lanes {

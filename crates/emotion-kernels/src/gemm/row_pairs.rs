@@ -97,7 +97,7 @@ fn pair_tile<D: RowPairDot, P: Panel<RowPairs<D>>, T: Output, const PAIRS: usize
         for (index, sums) in dot.finish(sums).into_iter().enumerate() {
             let index = 2 * pair + index;
             if index < rows.len() {
-                out.store::<D::Arithmetic>(index, panel.finish(rows.start + index, sums));
+                out.store::<D::Arithmetic>(index, 0, panel.finish(rows.start + index, sums));
             }
         }
     }

@@ -109,7 +109,7 @@ pub(crate) fn multiply<K: Kernel, P: Panels<K>, T: Output>(
 
 /// Tiles in vector registers.
 impl<D: Dot> Kernel for D {
-    const PANELS: usize = 1;
+    const PANELS: usize = D::TILE_PANELS;
 
     #[inline(always)]
     fn block_rows(_depth: usize) -> usize {
@@ -125,58 +125,94 @@ impl<D: Dot> Kernel for D {
         first: usize,
         epilogue: &mut Epilogue<'_, T>,
     ) {
-        const { assert!(D::TILE_ROWS <= 12, "the match below has no larger tiles") };
         let column = first * LANES;
-        let panel = panels.panel(first, epilogue.bias(column));
-        let mut row = rows.start;
-        while row < rows.end {
-            // Tiles of similar sizes keep more sums in flight than full tiles and a small remainder.
-            let left = rows.end - row;
-            let count = left.div_ceil(left.div_ceil(D::TILE_ROWS));
-            match count {
-                12 if D::TILE_ROWS >= 12 => vector_tile::<D, _, T, 12>(*self, x, row, &panel, column, epilogue),
-                11 if D::TILE_ROWS >= 11 => vector_tile::<D, _, T, 11>(*self, x, row, &panel, column, epilogue),
-                10 if D::TILE_ROWS >= 10 => vector_tile::<D, _, T, 10>(*self, x, row, &panel, column, epilogue),
-                9 if D::TILE_ROWS >= 9 => vector_tile::<D, _, T, 9>(*self, x, row, &panel, column, epilogue),
-                8 if D::TILE_ROWS >= 8 => vector_tile::<D, _, T, 8>(*self, x, row, &panel, column, epilogue),
-                7 if D::TILE_ROWS >= 7 => vector_tile::<D, _, T, 7>(*self, x, row, &panel, column, epilogue),
-                6 if D::TILE_ROWS >= 6 => vector_tile::<D, _, T, 6>(*self, x, row, &panel, column, epilogue),
-                5 if D::TILE_ROWS >= 5 => vector_tile::<D, _, T, 5>(*self, x, row, &panel, column, epilogue),
-                4 => vector_tile::<D, _, T, 4>(*self, x, row, &panel, column, epilogue),
-                3 => vector_tile::<D, _, T, 3>(*self, x, row, &panel, column, epilogue),
-                2 => vector_tile::<D, _, T, 2>(*self, x, row, &panel, column, epilogue),
-                _ => vector_tile::<D, _, T, 1>(*self, x, row, &panel, column, epilogue),
-            }
-            row += count;
+        let left = panels.panel(first, epilogue.bias(column));
+        if D::TILE_PANELS == 2 && column + LANES < epilogue.out.width {
+            let right = panels.panel(first + 1, epilogue.bias(column + LANES));
+            vector_tiles::<D, _, T, 2>(*self, x, rows, &[left, right], column, epilogue);
+        } else {
+            vector_tiles::<D, _, T, 1>(*self, x, rows, &[left], column, epilogue);
         }
     }
 }
 
-/// `ROWS` rows by one panel, whose outputs are the columns from `column` on.
+/// `rows` by one or two panels, whose outputs are the columns from `column` on.
 #[inline(always)]
-fn vector_tile<D: Dot, P: Panel<D>, T: Output, const ROWS: usize>(
+fn vector_tiles<D: Dot, P: Panel<D>, T: Output, const PANELS: usize>(
+    dot: D,
+    x: Rows<'_, D::Input>,
+    rows: Range<usize>,
+    panels: &[P; PANELS],
+    column: usize,
+    epilogue: &mut Epilogue<'_, T>,
+) {
+    const { assert!(D::TILE_ROWS <= 12, "the match below has no larger tiles") };
+    let mut row = rows.start;
+    while row < rows.end {
+        // Tiles of similar sizes keep more sums in flight than full tiles and a small remainder.
+        let left = rows.end - row;
+        let count = left.div_ceil(left.div_ceil(D::TILE_ROWS));
+        match count {
+            12 if D::TILE_ROWS >= 12 => vector_tile::<D, _, T, 12, PANELS>(dot, x, row, panels, column, epilogue),
+            11 if D::TILE_ROWS >= 11 => vector_tile::<D, _, T, 11, PANELS>(dot, x, row, panels, column, epilogue),
+            10 if D::TILE_ROWS >= 10 => vector_tile::<D, _, T, 10, PANELS>(dot, x, row, panels, column, epilogue),
+            9 if D::TILE_ROWS >= 9 => vector_tile::<D, _, T, 9, PANELS>(dot, x, row, panels, column, epilogue),
+            8 if D::TILE_ROWS >= 8 => vector_tile::<D, _, T, 8, PANELS>(dot, x, row, panels, column, epilogue),
+            7 if D::TILE_ROWS >= 7 => vector_tile::<D, _, T, 7, PANELS>(dot, x, row, panels, column, epilogue),
+            6 if D::TILE_ROWS >= 6 => vector_tile::<D, _, T, 6, PANELS>(dot, x, row, panels, column, epilogue),
+            5 if D::TILE_ROWS >= 5 => vector_tile::<D, _, T, 5, PANELS>(dot, x, row, panels, column, epilogue),
+            4 => vector_tile::<D, _, T, 4, PANELS>(dot, x, row, panels, column, epilogue),
+            3 => vector_tile::<D, _, T, 3, PANELS>(dot, x, row, panels, column, epilogue),
+            2 => vector_tile::<D, _, T, 2, PANELS>(dot, x, row, panels, column, epilogue),
+            _ => vector_tile::<D, _, T, 1, PANELS>(dot, x, row, panels, column, epilogue),
+        }
+        row += count;
+    }
+}
+
+/// `ROWS` rows by `PANELS` panels, whose outputs are the columns from `column` on.
+#[inline(always)]
+fn vector_tile<D: Dot, P: Panel<D>, T: Output, const ROWS: usize, const PANELS: usize>(
     dot: D,
     x: Rows<'_, D::Input>,
     first_row: usize,
-    panel: &P,
+    panels: &[P; PANELS],
     column: usize,
     epilogue: &mut Epilogue<'_, T>,
 ) {
     let rows: [&[D::Input]; ROWS] = std::array::from_fn(|i| x.row(first_row + i));
-    let weights = panel.weights();
-    assert_eq!(weights.len(), x.width);
-    let mut sums = [dot.start(panel.start()); ROWS];
-    for (step, weights) in weights.iter().enumerate() {
-        let weights = dot.load(weights);
-        for (sum, row) in sums.iter_mut().zip(rows) {
-            // SAFETY: `row` has `x.width` steps, and `step` is below the depth of the panel, which is equal.
-            dot.add(sum, weights, unsafe { *row.get_unchecked(step) });
+    let mut sums = [[dot.start(panels[0].start()); PANELS]; ROWS];
+    let mut weights = [panels[0].weights(); PANELS];
+    for (index, panel) in panels.iter().enumerate() {
+        weights[index] = panel.weights();
+        assert_eq!(weights[index].len(), x.width);
+        for sums in &mut sums {
+            sums[index] = dot.start(panel.start());
+        }
+    }
+    for step in 0..x.width {
+        // SAFETY: panels and rows have `x.width` steps.
+        let mut loaded = [dot.load(unsafe { weights[0].get_unchecked(step) }); PANELS];
+        for (loaded, weights) in loaded[1..].iter_mut().zip(&weights[1..]) {
+            // SAFETY: as above.
+            *loaded = dot.load(unsafe { weights.get_unchecked(step) });
+        }
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            // SAFETY: as above.
+            let input = unsafe { *row.get_unchecked(step) };
+            for (sum, weights) in sums.iter_mut().zip(loaded) {
+                dot.add(sum, weights, input);
+            }
         }
     }
     let mut out = epilogue.tile(first_row, column);
-    for (index, sums) in sums.into_iter().enumerate() {
-        let values = panel.finish(first_row + index, dot.finish(sums));
-        out.store::<D::Arithmetic>(index, values);
+    // The panels are indexed by constants: a loop over them would keep the sums in memory.
+    for (row, sums) in sums.into_iter().enumerate() {
+        out.store::<D::Arithmetic>(row, 0, panels[0].finish(first_row + row, dot.finish(sums[0])));
+        if PANELS == 2 {
+            let values = panels[PANELS - 1].finish(first_row + row, dot.finish(sums[PANELS - 1]));
+            out.store::<D::Arithmetic>(row, LANES, values);
+        }
     }
 }
 
@@ -254,7 +290,7 @@ impl<D: TileDot> TwoByTwo<'_, D> {
                 }
                 let mut out = epilogue.tile(first_row, column);
                 for (index, (row, sums)) in (first_row..rows.end).zip(sums).enumerate() {
-                    out.store::<D::Arithmetic>(index, panel.finish(row, *sums));
+                    out.store::<D::Arithmetic>(index, 0, panel.finish(row, *sums));
                 }
             }
         }

@@ -156,6 +156,7 @@ impl Dot for Vnni {
     type Sums = __m512i;
     type Loaded = __m512i;
     const TILE_ROWS: usize = 12;
+    const TILE_PANELS: usize = 2;
 
     #[inline(always)]
     fn start(self, sums: &[i32; LANES]) -> Self::Sums {
