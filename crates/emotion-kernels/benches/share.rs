@@ -2,35 +2,51 @@
 //!
 //! `cargo bench -p emotion-kernels --bench share` measures, on one thread and in one run, the multiply-adds per second
 //! of the instructions of a product with all operands in registers; then those of the products at the shapes of a
-//! layer, as a share of that peak. Each figure is the best of many short measurements. `-- NAME …` after the command
-//! chooses instruction sets by name.
+//! layer, and those of whole layers of a transformer, as a share of that peak. Each figure is the best of many short
+//! measurements. `EMOTION_ISA` selects one instruction set.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use emotion_kernels::{Activation, Isa, Matmul, OperandWorkspace, PackedMatrix, Precision};
+use emotion_kernels::{
+    Activation, Attention, AttentionWorkspace, Isa, LayerNorm, Matmul, OperandWorkspace, PackedMatrix, Precision,
+};
 
 const SHAPES: [[usize; 3]; 6] =
     [[1, 384, 1536], [22, 384, 1536], [512, 384, 384], [512, 384, 1536], [512, 1536, 384], [512, 768, 3072]];
+
+/// Hidden sizes of the default model and of DistilBERT base, and tokens per text.
+const HIDDEN_SIZES: [usize; 2] = [384, 768];
+const TEXT_LENGTHS: [usize; 3] = [22, 107, 423];
+const HEADS: usize = 12;
+/// The tokens of a micro-batch.
+const BATCH_TOKENS: usize = 512;
 
 /// The duration of a measurement: long enough for the clock, and short enough to fall between interruptions.
 const MEASURED_FOR: Duration = Duration::from_millis(400);
 
 fn main() {
-    let filters: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|filter| filter == name);
-    for isa in Isa::available().into_iter().filter(|isa| chosen(isa.name())) {
+    let chosen = std::env::var(Isa::VARIABLE).ok();
+    for isa in Isa::available().into_iter().filter(|isa| chosen.as_ref().is_none_or(|name| name == isa.name())) {
         for precision in Precision::ALL {
             let peak = peak::multiply_adds(isa, precision).map(best);
             match peak {
                 Some(peak) => println!("{} {precision}: peak {:.1} billion multiply-adds/s", isa.name(), peak / 1e9),
                 None => println!("{} {precision}: peak not measured", isa.name()),
             }
-            for shape in SHAPES {
-                let rate = best(product(isa, precision, shape));
-                let [rows, inputs, outputs] = shape;
+            let report = |name: String, rate: f64| {
                 let share = peak.map(|peak| format!("{:5.1} %", 100.0 * rate / peak)).unwrap_or_default();
-                println!("  {:>16}  {:7.1} {share}", format!("{rows}x{inputs}x{outputs}"), rate / 1e9);
+                println!("  {name:>30}  {:7.1} {share}", rate / 1e9);
+            };
+            for shape in SHAPES {
+                let [rows, inputs, outputs] = shape;
+                report(format!("{rows}x{inputs}x{outputs}"), best(product(isa, precision, shape)));
+            }
+            for hidden in HIDDEN_SIZES {
+                for tokens in TEXT_LENGTHS {
+                    let rate = best(layer(isa, precision, hidden, tokens));
+                    report(format!("layer of {hidden}, {tokens} tokens"), rate);
+                }
             }
         }
     }
@@ -60,6 +76,64 @@ fn product(isa: Isa, precision: Precision, [rows, inputs, outputs]: [usize; 3]) 
         }
         repeats * rows * inputs * outputs
     }
+}
+
+/// A layer of a transformer over a micro-batch of texts of `tokens` tokens: all that a forward pass does but embeddings
+/// and the classification head. Only multiply-adds of products count, those of attention included.
+fn layer(isa: Isa, precision: Precision, hidden: usize, tokens: usize) -> impl FnMut() -> usize {
+    let texts = (BATCH_TOKENS / tokens).max(1);
+    let (rows, inner) = (texts * tokens, inner_size(hidden));
+    let pack = |outputs: usize, inputs: usize| {
+        let weight = values(outputs * inputs, 1.0 / (inputs as f32).sqrt());
+        (PackedMatrix::pack(isa, precision, &weight, outputs, inputs), vec![0.1; outputs])
+    };
+    let weights = [pack(hidden, hidden), pack(2 * hidden, hidden), pack(hidden, hidden)];
+    let (up, down) = (pack(inner, hidden), pack(hidden, inner));
+    let (norm_weight, norm_bias) = (vec![1.0; hidden], vec![0.0; hidden]);
+    let norm = move |x: &mut [f32], residual: &[f32]| {
+        LayerNorm { isa, weight: &norm_weight, bias: &norm_bias, epsilon: 1e-12 }.run(x, residual);
+    };
+    let attention = Attention { isa, precision, heads: HEADS, hidden };
+    let x = values(rows * hidden, 1.0);
+    let [mut query, mut context, mut attended, mut y] = std::array::from_fn(|_| vec![0.0; rows * hidden]);
+    let (mut key_value, mut hidden_layer) = (vec![0.0; rows * 2 * hidden], Vec::new());
+    let (mut operand, mut inner_operand) = (OperandWorkspace::default(), OperandWorkspace::default());
+    let mut attention_workspace = AttentionWorkspace::default();
+    move || {
+        let [to_query, to_key_value, to_attended] =
+            weights.each_ref().map(|(weight, bias)| Matmul { weight, bias, activation: Activation::None });
+        let operand_of_x = to_query.weight.operand(black_box(&x), &mut operand);
+        to_query.run(operand_of_x, &mut query);
+        to_key_value.run(operand_of_x, &mut key_value);
+        let texts = query.chunks_exact(tokens * hidden).zip(key_value.chunks_exact(2 * tokens * hidden));
+        for ((query, key_value), context) in texts.zip(context.chunks_exact_mut(tokens * hidden)) {
+            attention.run(query, key_value, context, &mut attention_workspace);
+        }
+        to_attended.run(to_attended.weight.operand(&context, &mut operand), &mut attended);
+        norm(&mut attended, &x);
+        let to_inner = Matmul { weight: &up.0, bias: &up.1, activation: Activation::Gelu };
+        let operand_of_attended = up.0.operand(&attended, &mut operand);
+        let inner = to_inner.run_to_operand(operand_of_attended, &mut hidden_layer, &mut inner_operand);
+        Matmul { weight: &down.0, bias: &down.1, activation: Activation::None }.run(inner, &mut y);
+        norm(&mut y, &attended);
+        black_box(&y);
+        rows * hidden * (4 * hidden + 2 * inner_size(hidden) + 2 * tokens)
+    }
+}
+
+/// The size of the hidden layer of the feed-forward network.
+fn inner_size(hidden: usize) -> usize {
+    4 * hidden
+}
+
+/// Pseudo-random values between `-most` and `most`.
+fn values(count: usize, most: f32) -> Vec<f32> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        most * ((state >> 8) as f32 / 8_388_608.0 - 1.0)
+    };
+    (0..count).map(|_| next()).collect()
 }
 
 /// Only the instructions of a product, on independent sums in registers.

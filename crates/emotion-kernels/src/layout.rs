@@ -4,7 +4,7 @@
 
 use crate::arithmetic::LANES;
 use crate::isa::{Isa, Level};
-use crate::lines::Line;
+use crate::lines::{self, Line};
 
 /// A matrix inside a larger one: row `i` is `values[i · stride..][..width]`.
 #[derive(Clone, Copy)]
@@ -81,21 +81,41 @@ pub(crate) struct ByteLayout {
     pub steps: usize,
     /// The number of rows that are multiplied at once. They are interleaved: `steps` steps of each in turn.
     pub rows: usize,
-    /// The index in `steps` [`Group`]s of the weight of an output (of 16) for an input (of four per step).
-    pub place: fn(usize, usize) -> usize,
+    /// Rearranges `steps` [`Group`]s in which the four weights of each output are adjacent; absent if they stay so.
+    pub arrange: Option<fn(&mut [Group])>,
 }
 
 #[allow(dead_code, reason = "an architecture uses only some of them")]
 impl ByteLayout {
     /// The 16 weights of each input are adjacent.
-    pub(crate) const BY_INPUT: Self =
-        Self { offset: 0, steps: 1, rows: 1, place: |output, input| input * LANES + output };
+    pub(crate) const BY_INPUT: Self = Self { arrange: Some(by_input), ..Self::BY_OUTPUT };
     /// The four weights of each output are adjacent.
-    pub(crate) const BY_OUTPUT: Self = Self { offset: 0, steps: 1, rows: 1, place: |output, input| output * 4 + input };
+    pub(crate) const BY_OUTPUT: Self = Self { offset: 0, steps: 1, rows: 1, arrange: None };
     /// As [`Self::BY_OUTPUT`], for instructions whose inputs are unsigned.
     pub(crate) const BY_OUTPUT_UNSIGNED: Self = Self { offset: 128, ..Self::BY_OUTPUT };
     /// The eight weights of each output that multiply two steps are adjacent, and rows are interleaved in pairs.
-    pub(crate) const ROW_PAIRS: Self = Self { offset: 0, steps: 2, rows: 2, place: |output, input| output * 8 + input };
+    pub(crate) const ROW_PAIRS: Self = Self { offset: 0, steps: 2, rows: 2, arrange: Some(two_steps) };
+}
+
+/// The weights of the first input, then those of the second, and so on.
+fn by_input(groups: &mut [Group]) {
+    for group in groups {
+        let quads = group.0;
+        for (input, weights) in group.0.as_flattened_mut().as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            for (weight, quad) in weights.iter_mut().zip(quads) {
+                *weight = quad[input];
+            }
+        }
+    }
+}
+
+/// The weights of the first output in both groups, then those of the second output, and so on.
+fn two_steps(groups: &mut [Group]) {
+    let (first, second) = (groups[0], groups[1]);
+    let pairs = lines::as_words(groups).as_chunks_mut::<2>().0;
+    for (pair, (first, second)) in pairs.iter_mut().zip(first.0.into_iter().zip(second.0)) {
+        *pair = [first, second];
+    }
 }
 
 /// Packs a row-major matrix of `inputs` columns into panels. A step `P` holds `per_step` inputs of 16 outputs; `set`

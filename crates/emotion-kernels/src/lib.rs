@@ -30,7 +30,7 @@
 //! 1. `isa`, `arithmetic`, `lines`, `precision`: instruction sets, numbers, aligned memory.
 //! 2. `layout`: views of matrices, and the format of panels.
 //! 3. `epilogue`: bias, activation, rounding, storing.
-//! 4. `bf16`, `norm`, `transpose`: the number format, and operations on rows.
+//! 4. `bf16`, `quantization`, `norm`, `transpose`: number formats, and operations on rows.
 //! 5. `gemm`: the dot step of each instruction set, and the blocked loop around it.
 //! 6. `formats`: what each precision packs, and the dot step that multiplies it on each instruction set.
 //! 7. `operand`, `attention`, `matmul`: the public products.
@@ -70,6 +70,7 @@ mod matmul;
 mod norm;
 mod operand;
 mod precision;
+mod quantization;
 mod transpose;
 
 pub use attention::{Attention, AttentionWorkspace};

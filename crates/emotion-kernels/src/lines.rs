@@ -35,3 +35,10 @@ pub(crate) fn as_words<T: Word>(lines: &mut [Line<T>]) -> &mut [T] {
     // SAFETY: a line is sixteen words without padding.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), 16 * lines.len()) }
 }
+
+/// Words of one type as words of another.
+pub(crate) fn cast<T: Word, U: Word>(words: &[T]) -> &[U] {
+    const { assert!(size_of::<T>() == size_of::<U>() && align_of::<T>() == align_of::<U>()) };
+    // SAFETY: any pattern of four bytes is a value of both types, which have the same alignment.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
+}

@@ -46,10 +46,11 @@ impl<'a> Operand<'a> {
     ) -> Self {
         let OperandWorkspace { swapped, pairs, quads, scales } = workspace;
         let count = x.len() / width.max(1);
+        let rows = Rows { values: x, stride: width, count, width };
         let values = match precision {
-            Precision::Float32 => Values::Float32(Rows { values: x, stride: width, count, width }),
+            Precision::Float32 => Values::Float32(rows),
             Precision::Bfloat16 => Values::Bfloat16(bfloat16::round_rows(isa, x, width, swapped, pairs)),
-            Precision::Int8 => Values::Int8(int8::quantize_rows(isa, x, width, quads, scales)),
+            Precision::Int8 => Values::Int8(int8::quantize_rows(isa, rows, quads, scales)),
         };
         Self { isa, width, count, values }
     }

@@ -20,9 +20,9 @@ use crate::isa::Isa;
 use crate::isa::Level;
 use crate::layout::{ByteLayout, Group, Multiples, Quad, Rows};
 use crate::lines::{self, Line};
+use crate::quantization::{Columns, LARGEST, quantize};
+use crate::transpose::transpose;
 
-/// The largest 8-bit value in use. -128 is not used, so that the negative of every value exists.
-const LARGEST: i32 = 127;
 /// The maximum number of products of two values whose sum always fits into 32 bits.
 pub(crate) const MAX_INPUTS: usize = (i32::MAX / (LARGEST * LARGEST)) as usize;
 
@@ -37,29 +37,80 @@ pub(crate) struct Int8Rows<'a> {
 /// Rounds each row of `x` to 8 bits.
 pub(crate) fn quantize_rows<'a>(
     isa: Isa,
-    x: &[f32],
-    width: usize,
+    x: Rows<'_>,
     quads: &'a mut Vec<Line<Quad>>,
     scales: &'a mut Vec<f32>,
 ) -> Int8Rows<'a> {
-    let count = x.len() / width;
     let (layout, multiples) = (layout(isa), Multiples::of(isa));
-    let depth = depth(layout, multiples, width);
+    let depth = depth(layout, multiples, x.width);
     // The padding of a row may hold earlier values: its weights are zero. Results of padding rows are not stored.
-    let values = lines::words(quads, count.next_multiple_of(multiples.rows.max(layout.rows)) * depth);
-    scales.resize(count, 0.0);
+    let values = lines::words(quads, row_count(layout, multiples, x.count) * depth);
+    scales.resize(x.count, 0.0);
     let offset = layout.offset;
     let (bytes, row_scales, row_bytes) = (values.as_flattened_mut(), scales.as_mut_slice(), 4 * depth);
     dispatch!(
         isa,
-        quantize_all(
-            x: &[f32], width: usize, row_bytes: usize, offset: u8, bytes: &mut [u8], row_scales: &mut [f32],
-        )
+        quantize_all(x: Rows<'_>, row_bytes: usize, offset: u8, bytes: &mut [u8], row_scales: &mut [f32])
     );
     if layout.rows == 2 {
         interleave_pairs(values, depth);
     }
-    Int8Rows { quads: Rows { values, stride: depth, count, width: depth }, scales }
+    Int8Rows { quads: Rows { values, stride: depth, count: x.count, width: depth }, scales }
+}
+
+impl<'a> Int8Rows<'a> {
+    /// The value of 1 in each row.
+    pub(crate) fn scales(self) -> &'a [f32] {
+        self.scales
+    }
+
+    /// `count` rows from `first` on, a multiple of 16, and the padding behind them.
+    pub(crate) fn part(self, first: usize, count: usize) -> Self {
+        let Self { quads, scales } = self;
+        let values = &quads.values[first * quads.stride..];
+        Self { quads: Rows { values, count, ..quads }, scales: &scales[first..][..count] }
+    }
+}
+
+/// The number of rows that `count` rows take, with their padding.
+fn row_count(layout: ByteLayout, multiples: Multiples, count: usize) -> usize {
+    count.next_multiple_of(multiples.rows.max(layout.rows))
+}
+
+/// Rows of integers from 0 to 127, as softmax writes them, without an offset.
+pub(crate) struct UnsignedRows {
+    layout: ByteLayout,
+    multiples: Multiples,
+    depth: usize,
+}
+
+impl UnsignedRows {
+    /// For rows of `width` integers.
+    pub(crate) fn new(isa: Isa, width: usize) -> Self {
+        let (layout, multiples) = (layout(isa), Multiples::of(isa));
+        Self { layout, multiples, depth: depth(layout, multiples, width) }
+    }
+
+    /// The number of bytes in a row, of which those after the first `width` are padding.
+    pub(crate) fn row_bytes(&self) -> usize {
+        4 * self.depth
+    }
+
+    /// The memory of `count` rows.
+    pub(crate) fn bytes<'a>(&self, count: usize, quads: &'a mut Vec<Line<Quad>>) -> &'a mut [u8] {
+        let count = row_count(self.layout, self.multiples, count);
+        lines::words(quads, count * self.depth).as_flattened_mut()
+    }
+
+    /// The rows in that memory, with their scales, as an operand of a product.
+    pub(crate) fn rows<'a>(&self, quads: &'a mut Vec<Line<Quad>>, scales: &'a [f32]) -> Int8Rows<'a> {
+        let Self { layout, multiples, depth } = *self;
+        let values = lines::words(quads, row_count(layout, multiples, scales.len()) * depth);
+        if layout.rows == 2 {
+            interleave_pairs(values, depth);
+        }
+        Int8Rows { quads: Rows { values, stride: depth, count: scales.len(), width: depth }, scales }
+    }
 }
 
 /// Interleaves each two rows of `depth` quads: two quads of the first, two of the second, and so on.
@@ -100,50 +151,14 @@ fn depth(layout: ByteLayout, multiples: Multiples, inputs: usize) -> usize {
 }
 
 #[inline(always)]
-fn quantize_all<A: Arithmetic>(
-    x: &[f32],
-    width: usize,
-    row_bytes: usize,
-    offset: u8,
-    bytes: &mut [u8],
-    row_scales: &mut [f32],
-) {
-    let rows = x.chunks_exact(width).zip(bytes.chunks_exact_mut(row_bytes));
-    for ((row, bytes), scale) in rows.zip(row_scales) {
-        *scale = quantize(row, offset, bytes);
+fn quantize_all<A: Arithmetic>(x: Rows<'_>, row_bytes: usize, offset: u8, bytes: &mut [u8], row_scales: &mut [f32]) {
+    for (index, (bytes, scale)) in bytes.chunks_exact_mut(row_bytes).zip(row_scales).enumerate() {
+        *scale = quantize(x.row(index), offset, bytes);
     }
-}
-
-/// Rounds a row to integer multiples of its scale, ties to even, and returns the scale: the largest magnitude divided
-/// by
-/// 127. Every row of weights and of activations is rounded here.
-///
-/// A row of zeros, or of values so small that the inverse of the scale overflows, becomes zeros. A row with an infinity
-/// or NaN has the scale NaN, and therefore products that are NaN: the sign of an infinity is not kept.
-#[inline(always)]
-fn quantize(row: &[f32], offset: u8, bytes: &mut [u8]) -> f32 {
-    /// Adding it rounds to an integer, which the low bits of the sum hold.
-    const ROUND: f32 = 12_582_912.0;
-    let limit = LARGEST as f32;
-    // The bit patterns have the order of the magnitudes, with NaN the largest.
-    let largest = row.iter().fold(0, |largest, value| (value.to_bits() & i32::MAX.cast_unsigned()).max(largest));
-    let largest = f32::from_bits(largest);
-    let inverse = limit / largest;
-    if inverse == f32::INFINITY {
-        bytes.fill(offset);
-        return 0.0;
-    }
-    for (byte, value) in bytes.iter_mut().zip(row) {
-        let value = value * inverse;
-        let value = if value > -limit { value } else { -limit };
-        let value = if value < limit { value } else { limit };
-        let [low, ..] = (value + ROUND).to_bits().to_le_bytes();
-        *byte = low.wrapping_add(offset);
-    }
-    if largest < f32::INFINITY { largest / limit } else { f32::NAN }
 }
 
 /// A weight matrix in 8 bits.
+#[derive(Default)]
 pub(crate) struct Int8Panels {
     groups: Vec<Group>,
     /// The number of groups in a panel.
@@ -163,28 +178,127 @@ impl Int8Panels {
 
     fn pack_as(layout: ByteLayout, multiples: Multiples, weight: &[f32], inputs: usize) -> Self {
         assert!(inputs <= MAX_INPUTS, "{inputs} inputs, of which int8 takes at most {MAX_INPUTS}");
-        let panels = multiples.panels(weight.len() / inputs.max(1));
-        let depth = depth(layout, multiples, inputs);
-        let ByteLayout { offset, steps, place, .. } = layout;
-        let mut groups = vec![Group::default(); panels * depth];
-        let mut scales = vec![Lanes::default(); panels];
-        let mut starts = vec![[0; LANES]; panels];
-        let mut quads = vec![Quad::default(); depth];
+        let mut panels = Self::default();
+        panels.resize(layout, multiples, weight.len() / inputs.max(1), inputs);
+        let mut quads = vec![Quad::default(); panels.depth];
         for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
             let (panel, lane) = (output / LANES, output % LANES);
-            scales[panel][lane] = quantize(row, 0, quads.as_flattened_mut());
-            let groups = groups[panel * depth..][..depth].chunks_exact_mut(steps);
-            for (groups, quads) in groups.zip(quads.chunks_exact(steps)) {
-                let weights = lines::as_words(groups).as_flattened_mut();
-                for (input, byte) in quads.as_flattened().iter().enumerate() {
-                    weights[place(lane, input)] = byte.cast_signed();
+            panels.scales[panel][lane] = quantize(row, 0, quads.as_flattened_mut());
+            for (group, quad) in panels.groups[panel * panels.depth..].iter_mut().zip(&quads) {
+                group.0[lane] = quad.map(u8::cast_signed);
+            }
+            panels.starts[panel][lane] = start(layout, quads.as_flattened());
+        }
+        panels.arrange(layout);
+        panels
+    }
+
+    /// Replaces the weights by the rows of `x`, one row per output, whose products are multiplied by `factor`.
+    pub(crate) fn pack_rows(&mut self, isa: Isa, x: Rows<'_>, factor: f32, quads: &mut Vec<Line<Quad>>) {
+        let (layout, multiples) = (layout(isa), Multiples::of(isa));
+        self.resize(layout, multiples, x.count, x.width);
+        let Self { groups, depth, scales, starts } = self;
+        let (depth, row_bytes) = (*depth, 4 * *depth);
+        let quads = lines::words(quads, x.count * depth);
+        let (bytes, row_scales) = (quads.as_flattened_mut(), &mut scales.as_flattened_mut()[..x.count]);
+        dispatch!(isa, pack_weights(x: Rows<'_>, row_bytes: usize, factor: f32, bytes: &mut [u8], row_scales: &mut [f32]));
+        for (start_value, bytes) in starts.as_flattened_mut().iter_mut().zip(bytes.chunks_exact(row_bytes)) {
+            *start_value = start(layout, bytes);
+        }
+        let rows = Rows { values: lines::cast::<Quad, [i8; 4]>(quads), stride: depth, count: x.count, width: depth };
+        transpose(isa, rows, groups);
+        self.arrange(layout);
+    }
+
+    /// Replaces the weights by the columns of `x`, one column per output, for rows of integers without an offset.
+    /// Missing rows of `x`, up to a multiple of 16, are zero.
+    pub(crate) fn pack_columns(&mut self, isa: Isa, x: Rows<'_>) {
+        let layout = layout(isa);
+        self.resize(layout, Multiples::of(isa), x.width, x.count.next_multiple_of(LANES));
+        let Self { groups, depth, scales, .. } = self;
+        let depth = *depth;
+        dispatch!(isa, pack_column_panels(x: Rows<'_>, depth: usize, groups: &mut [Group], scales: &mut [Lanes]));
+        self.arrange(layout);
+    }
+
+    /// The sum of the scales.
+    pub(crate) fn total_scale(&self) -> f32 {
+        self.scales.as_flattened().iter().sum()
+    }
+
+    /// Makes room for `outputs` outputs of `inputs` inputs. The scales of new outputs are zero.
+    fn resize(&mut self, layout: ByteLayout, multiples: Multiples, outputs: usize, inputs: usize) {
+        let panels = multiples.panels(outputs);
+        self.depth = depth(layout, multiples, inputs);
+        self.groups.resize(panels * self.depth, Group::default());
+        self.scales.clear();
+        self.scales.resize(panels, Lanes::default());
+        self.starts.clear();
+        self.starts.resize(panels, [0; LANES]);
+    }
+
+    /// Brings the bytes of groups, in which the four weights of each output are adjacent, into another layout.
+    fn arrange(&mut self, layout: ByteLayout) {
+        let Some(arrange) = layout.arrange else { return };
+        self.groups.chunks_exact_mut(layout.steps).for_each(arrange);
+    }
+}
+
+/// The start value of the sums of an output with these weights.
+fn start(layout: ByteLayout, weights: &[u8]) -> i32 {
+    if layout.offset == 0 {
+        return 0;
+    }
+    let sum: i32 = weights.iter().map(|byte| i32::from(byte.cast_signed())).sum();
+    sum.wrapping_mul(-i32::from(layout.offset))
+}
+
+/// Rounds each row of `x` to the weights of an output, padded with zeros.
+#[inline(always)]
+fn pack_weights<A: Arithmetic>(x: Rows<'_>, row_bytes: usize, factor: f32, bytes: &mut [u8], scales: &mut [f32]) {
+    for (index, (bytes, scale)) in bytes.chunks_exact_mut(row_bytes).zip(scales).enumerate() {
+        *scale = quantize(x.row(index), 0, bytes) * factor;
+        bytes[x.width..].fill(0);
+    }
+}
+
+/// Rounds the columns of `x`, 16 at a time, to panels of `depth` groups.
+#[inline(always)]
+fn pack_column_panels<A: Arithmetic>(x: Rows<'_>, depth: usize, groups: &mut [Group], scales: &mut [Lanes]) {
+    let panels = groups.chunks_exact_mut(depth).zip(scales);
+    for ((groups, scales), first) in panels.zip((0..x.width).step_by(LANES)) {
+        let mut columns = Columns::default();
+        for row in 0..x.count {
+            columns.include(lanes_from(x.row(row), first));
+        }
+        *scales = columns.scales();
+        for (step, group) in groups.iter_mut().enumerate() {
+            let mut words = [0; LANES];
+            for (byte, row) in (4 * step..x.count.min(4 * step + 4)).enumerate() {
+                let rounded = columns.round(lanes_from(x.row(row), first));
+                for lane in 0..LANES {
+                    words[lane] |= (rounded[lane] & 0xFF) << (8 * byte);
                 }
             }
-            let sum: i32 = quads.as_flattened().iter().map(|byte| i32::from(byte.cast_signed())).sum();
-            starts[panel][lane] = sum.wrapping_mul(-i32::from(offset));
+            for (quad, word) in group.0.iter_mut().zip(words) {
+                *quad = word.to_le_bytes().map(u8::cast_signed);
+            }
         }
-        Self { groups, depth, scales, starts }
     }
+}
+
+/// The 16 values of a row from `first` on; missing ones are zero.
+#[inline(always)]
+fn lanes_from(row: &[f32], first: usize) -> Lanes {
+    let row = &row[first..];
+    if let Some(whole) = row.first_chunk::<LANES>() {
+        return *whole;
+    }
+    let mut lanes = Lanes::default();
+    for (lane, value) in lanes.iter_mut().zip(row) {
+        *lane = *value;
+    }
+    lanes
 }
 
 /// Panels from `first` on, for rows with the given scales.
@@ -234,7 +348,12 @@ impl<S: Step<Weights = Group, Element = i32>> Panel<S> for ScaledPanel<'_> {
     #[inline(always)]
     fn finish(&self, row: usize, sums: [i32; LANES]) -> Lanes {
         let row_scale = self.row_scales[row];
-        std::array::from_fn(|lane| sums[lane] as f32 * (row_scale * self.scales[lane]) + self.bias[lane])
+        // A closure would be a call in a function with a target feature.
+        let mut values = [0.0; LANES];
+        for lane in 0..LANES {
+            values[lane] = sums[lane] as f32 * (row_scale * self.scales[lane]) + self.bias[lane];
+        }
+        values
     }
 }
 
@@ -353,6 +472,10 @@ mod tests {
         values.iter().map(|value| value.to_bits()).collect()
     }
 
+    fn dense(values: &[f32], width: usize) -> Rows<'_> {
+        Rows { values, stride: width, count: values.len() / width, width }
+    }
+
     /// Rows that are hard to round: zeros, equal magnitudes, halves, huge or tiny values, a single peak.
     fn row(width: usize) -> impl Strategy<Value = Vec<f32>> {
         let of = |value: BoxedStrategy<f32>| prop::collection::vec(value, width).boxed();
@@ -414,7 +537,7 @@ mod tests {
             let stride = Multiples::AMX.depth(inputs, 4);
             let mut quads = vec![[0x80; 4]; count.next_multiple_of(Multiples::AMX.rows) * stride];
             let mut scales = vec![0.0; count];
-            quantize_all::<Fused>(&x, inputs, 4 * stride, 0, quads.as_flattened_mut(), &mut scales);
+            quantize_all::<Fused>(dense(&x, inputs), 4 * stride, 0, quads.as_flattened_mut(), &mut scales);
             let rows = Rows { values: &quads, stride, count, width: stride };
             let mut y = vec![f32::NAN; count * bias.len()];
             let out = RowsMut { values: &mut y, stride: bias.len(), width: bias.len() };
@@ -434,7 +557,7 @@ mod tests {
             let panels = Int8Panels::pack_as(Smmla::LAYOUT, Multiples::ANY, &weight, inputs);
             let stride = depth(Smmla::LAYOUT, Multiples::ANY, inputs);
             let (mut quads, mut scales) = (vec![[0x80; 4]; count.next_multiple_of(2) * stride], vec![0.0; count]);
-            quantize_all::<Fused>(&x, inputs, 4 * stride, 0, quads.as_flattened_mut(), &mut scales);
+            quantize_all::<Fused>(dense(&x, inputs), 4 * stride, 0, quads.as_flattened_mut(), &mut scales);
             interleave_pairs(&mut quads, stride);
             let rows = Rows { values: &quads, stride, count, width: stride };
             let mut y = vec![f32::NAN; count * bias.len()];

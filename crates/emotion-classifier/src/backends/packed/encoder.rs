@@ -15,8 +15,8 @@ use crate::weights::Weights;
 
 /// A transformer encoder over sequences laid end to end.
 ///
-/// The matrix products of the layers and of the projection of embeddings are computed in the [`Precision`] chosen,
-/// those within attention in bfloat16 if that is chosen; all between them, and the embeddings, in float32.
+/// The matrix products of the layers, those within attention included, and of the projection of embeddings are computed
+/// in the [`Precision`] chosen; all between them, and the embeddings, in float32.
 ///
 /// Matrix products run over all tokens of a micro-batch at once, attention within each sequence. The last layer
 /// computes only what the hidden states of the first tokens need. A forward pass of one worker runs on the calling
