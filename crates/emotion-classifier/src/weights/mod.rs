@@ -118,7 +118,7 @@ impl<'a> Weights<'a> {
         match &self.tensors {
             Tensors::Safetensors(tensors) => {
                 let tensor = tensors.get(stored).filter(|tensor| tensor.dtype() == Dtype::F16);
-                tensor.map(|tensor| tensor.data())
+                tensor.map(TensorView::data)
             }
             #[cfg(feature = "candle")]
             Tensors::Pickle(_) => None,
