@@ -344,6 +344,25 @@ async fn a_stopped_query_stops_inferring() -> Result<()> {
     Ok(())
 }
 
+/// A large model takes seconds to load, in which other queries run and this one can be dropped.
+#[tokio::test]
+async fn models_are_loaded_by_the_stream() -> Result<()> {
+    let (context, folder) = (in_memory("loaded", 4, 1), TempDir::new()?);
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/gelu-json");
+        std::fs::copy(golden.join(file), folder.path().join(file))?;
+    }
+    let path = folder.path().display();
+    run(&context, &format!("CREATE FUNCTION f(STRING) RETURNS STRING LANGUAGE DISTILBERT AS '{path}'")).await?;
+    run(&context, "SET emotion.precision = 'int8'").await?;
+    let plan = context.sql("SELECT f(text) FROM t").await?.create_physical_plan().await?;
+    // In another precision, its files are read again.
+    folder.close()?;
+    let mut stream = datafusion::physical_plan::execute_stream(plan, context.task_ctx())?;
+    assert!(stream.next().await.is_some_and(|batch| batch.is_err()));
+    Ok(())
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn other_work_goes_on_during_an_inference() -> Result<()> {
     let context = in_memory("starving", 1500, 1);
@@ -490,6 +509,15 @@ async fn planning_changes_no_result() -> Result<()> {
         let [ours, theirs] = [rows(&planned, sql, ordered).await?, rows(&plain, sql, ordered).await?];
         assert_eq!(ours, theirs, "{sql}: {}", plan(&planned, sql).await);
     }
+    // The annotations of many calls are fields of groups; one text is NULL in some rows.
+    let calls = (0..20).map(|number| {
+        let text = format!("CASE WHEN id > {number} THEN text || '{number}' END");
+        format!(
+            "emotion_classify({text}), emotion_score({text}, 'joy'), emotion_labels({text}), emotion_annotate({text})"
+        )
+    });
+    let many = format!("SELECT id, {} FROM u WHERE id < 40", calls.collect::<Vec<_>>().join(", "));
+    assert_eq!(rows(&planned, &many, false).await?, rows(&plain, &many, false).await?);
     Ok(())
 }
 
@@ -506,6 +534,10 @@ async fn thousands_of_calls_have_a_flat_plan() -> Result<()> {
         assert_eq!(run(&context, &select).await?, 0);
         assert_eq!(depth(&plan(&context, &select).await), 1);
     }
+    // DataFusion finds each column of a projection by comparing its name with all names of the input.
+    let select = list(200, &|number| format!("{} AS c{number}", distinct(number))).join(", ");
+    let columns = columns_of_inference(&context, &format!("SELECT {select} FROM t")).await?;
+    assert!(columns < 20, "{columns} columns");
     // DataFusion's time for a conjunction is quadratic.
     for calls in [10, 200] {
         let all = list(calls, &|number| format!("{} <> 'x'", distinct(number))).join(" AND ");
@@ -518,18 +550,77 @@ async fn thousands_of_calls_have_a_flat_plan() -> Result<()> {
     Ok(())
 }
 
+/// The number of columns of the inference in the plan of a query.
+async fn columns_of_inference(context: &SessionContext, sql: &str) -> Result<usize> {
+    let mut plan = context.sql(sql).await?.create_physical_plan().await?;
+    while plan.name() != "InferenceExec" {
+        let child = Arc::clone(plan.children()[0]);
+        plan = child;
+    }
+    Ok(plan.schema().fields().len())
+}
+
 /// The annotations of a query below another are used again, also where many are let through at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_are_let_through_together() {
-    let context = in_memory("let through", 40, 4);
-    let calls: Vec<String> =
-        (0..5).map(|number| format!("emotion_classify(text || '{number}') AS c{number}")).collect();
-    let inner = format!("SELECT id AS i, text, {} FROM t WHERE id >= 0", calls.join(", "));
-    let again: Vec<String> = (0..7).map(|number| format!("emotion_score(text || '{number}')")).collect();
-    let sql = format!("SELECT i, c0, {} FROM ({inner}) AS s WHERE c1 <> 'x' LIMIT 40", again.join(", "));
-    let (rows, inferred) = rows_and_passes(&context, &sql).await;
-    assert_eq!((rows, inferred), (40, 70), "{}", plan(&context, &sql).await);
-    assert_eq!(plan(&context, &sql).await.matches("InferenceExec").count(), 2, "{}", plan(&context, &sql).await);
+    for count in [5, 40] {
+        let context = in_memory(&format!("let through {count}"), 40, 4);
+        let calls: Vec<String> =
+            (0..count).map(|number| format!("emotion_classify(text || '{number}') AS c{number}")).collect();
+        let inner = format!("SELECT id AS i, text, {} FROM t WHERE id >= 0", calls.join(", "));
+        let again: Vec<String> = (0..count + 2).map(|number| format!("emotion_score(text || '{number}')")).collect();
+        let sql = format!("SELECT i, c0, {} FROM ({inner}) AS s WHERE c1 <> 'x' LIMIT 40", again.join(", "));
+        let (rows, inferred) = rows_and_passes(&context, &sql).await;
+        assert_eq!((rows, inferred), (40, 10 * (count + 2)), "{}", plan(&context, &sql).await);
+        assert_eq!(plan(&context, &sql).await.matches("InferenceExec").count(), 2, "{}", plan(&context, &sql).await);
+    }
+}
+
+/// A query that reads everything classifies whole batches; one that may stop early begins with few rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_may_stop_early_begins_with_few_rows() -> Result<()> {
+    let context = in_memory("first rows", 1000, 1);
+    let label = "emotion_classify(text) AS e";
+    for sql in [
+        format!("SELECT {label} FROM t"),
+        format!("SELECT e, count(*) FROM (SELECT {label} FROM t) GROUP BY e"),
+        format!("SELECT e, count(*) FROM (SELECT {label} FROM t) GROUP BY e LIMIT 3"),
+        format!("SELECT id, {label} FROM t ORDER BY e LIMIT 3"),
+        "SELECT id FROM t WHERE emotion_classify(text) = 'joy' ORDER BY id LIMIT 3".into(),
+        "SELECT id FROM t WHERE emotion_classify(text) = 'joy'".into(),
+    ] {
+        let plan = plan(&context, &sql).await;
+        assert!(plan.contains("InferenceExec") && !plan.contains("first_rows"), "{sql}: {plan}");
+    }
+    for sql in [
+        "SELECT id FROM t WHERE emotion_classify(text) = 'joy' LIMIT 3".into(),
+        format!("SELECT DISTINCT {label} FROM t LIMIT 3"),
+        "SELECT id FROM (SELECT id, text FROM t ORDER BY ts LIMIT 500) WHERE emotion_classify(text) = 'joy' LIMIT 3"
+            .into(),
+    ] {
+        let plan = plan(&context, &sql).await;
+        assert!(plan.contains("first_rows=32"), "{sql}: {plan}");
+    }
+    let frame = context.sql(&format!("EXPLAIN ANALYZE SELECT {label} FROM t")).await?;
+    let analyzed = pretty_format_batches(&frame.collect().await?)?.to_string();
+    let line = analyzed.lines().find(|line| line.contains("InferenceExec")).unwrap();
+    assert!(line.contains("output_batches=1,"), "{line}");
+    Ok(())
+}
+
+/// The program has stacks of 256 and 16 MiB for chains of at most 2000 operators; those of a tenth of the operators fit a
+/// tenth of the stacks.
+#[test]
+fn a_chain_of_calls_fits_the_stack() {
+    let calls = (0..200).map(|number| format!("emotion_classify(concat(text, '{number}')) <> 'x'"));
+    let sql = format!("SELECT id FROM t WHERE id < 0 AND {}", calls.collect::<Vec<_>>().join(" AND "));
+    let query = move || {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.enable_all().thread_stack_size((16 << 20) / 10).build().unwrap();
+        runtime.block_on(async { run(&in_memory("chain", 4, 4), &sql).await.unwrap() })
+    };
+    let planning = std::thread::Builder::new().stack_size((256 << 20) / 10).spawn(query).unwrap();
+    assert_eq!(planning.join().unwrap(), 0);
 }
 
 /// The model of a later conjunct runs only over the rows that earlier ones keep.

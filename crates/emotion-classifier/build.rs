@@ -1,7 +1,10 @@
 //! Finds the folder of the model that the feature `default-model` embeds.
 
 use std::env;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 const VARIABLE: &str = "EMOTION_MODEL_DIR";
 const FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
@@ -18,9 +21,20 @@ fn main() {
                 println!("cargo::rerun-if-changed={}", folder.join(file).display());
             }
             println!("cargo::rustc-env=EMOTION_DEFAULT_MODEL={}", folder.display());
+            if let Err(error) = write_digests(&folder) {
+                println!("cargo::error=the digests of the model cannot be written: {error}");
+            }
         }
         Err(message) => println!("cargo::error={message}"),
     }
+}
+
+/// Writes the SHA-256 digests of the files as an array of Rust, so that no start of a program computes them.
+fn write_digests(folder: &Path) -> io::Result<()> {
+    let digest = |file| Ok(<[u8; 32]>::from(Sha256::digest(std::fs::read(folder.join(file))?)));
+    let digests: Vec<[u8; 32]> = FILES.into_iter().map(digest).collect::<io::Result<_>>()?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    std::fs::write(out.join("digests.rs"), format!("{digests:?}"))
 }
 
 /// The folder that the variable names, or else the model of the repository.

@@ -159,6 +159,8 @@ struct NodeColumnMessage {
 struct ExecMessage {
     #[prost(message, repeated, tag = "1")]
     columns: Vec<ExecColumnMessage>,
+    #[prost(bool, tag = "2")]
+    begins_small: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -475,7 +477,8 @@ impl PhysicalExtensionCodec for EmotionPhysicalCodec {
             })
         });
         let columns = columns.collect::<Result<_>>()?;
-        Ok(Arc::new(InferenceExec::adding(Arc::clone(input), columns, &self.receiver.shared(Vec::new())?)))
+        let exec = InferenceExec::adding(Arc::clone(input), columns, &self.receiver.shared(Vec::new())?);
+        Ok(Arc::new(exec.beginning_small(message.begins_small)))
     }
 
     fn try_encode(
@@ -494,7 +497,8 @@ impl PhysicalExtensionCodec for EmotionPhysicalCodec {
                 column: schema_of(column.field.as_ref().clone())?,
             })
         });
-        write(&ExecMessage { columns: columns.collect::<Result<_>>()? }, buf);
+        let columns = columns.collect::<Result<_>>()?;
+        write(&ExecMessage { columns, begins_small: exec.begins_small() }, buf);
         Ok(())
     }
 

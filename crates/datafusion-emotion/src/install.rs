@@ -13,6 +13,7 @@ use crate::functions::scalar_udfs;
 use crate::model::Model;
 use crate::options::EmotionOptions;
 use crate::planner::extract_inference::ExtractInference;
+use crate::planner::first_pieces::SizeFirstPieces;
 use crate::planner::query_planner::EmotionQueryPlanner;
 use crate::shared::Shared;
 
@@ -137,5 +138,5 @@ fn install(mut builder: SessionStateBuilder, shared: &Arc<Shared>, options: Emot
     *builder.function_factory() = Some(Arc::new(EmotionFunctionFactory::new(Arc::clone(shared), others)));
     ExtractInference::install(shared, builder.optimizer().get_or_insert_with(Optimizer::new));
     builder.config().get_or_insert_default().options_mut().extensions.insert(options);
-    builder.with_query_planner(Arc::new(EmotionQueryPlanner))
+    builder.with_query_planner(Arc::new(EmotionQueryPlanner)).with_physical_optimizer_rule(Arc::new(SizeFirstPieces))
 }

@@ -81,8 +81,11 @@ impl ModelFolder {
     }
 
     pub(crate) fn digest(&self) -> Digest {
-        let config = Sha256::digest(&self.config).into();
-        let (weights, tokenizer) = (self.weights.sha256(), self.tokenizer.sha256());
+        let [config, weights, tokenizer] = match self.origin {
+            #[cfg(feature = "default-model")]
+            Origin::BuiltIn => built_in::DIGESTS,
+            _ => self.file_digests(),
+        };
         let mut model = Sha256::new();
         for digest in [config, weights, tokenizer] {
             model.update(digest);
@@ -94,6 +97,11 @@ impl ModelFolder {
         }
         model.update(self.weights.index().unwrap_or_default());
         Digest { config, weights, tokenizer, model: model.finalize().into() }
+    }
+
+    /// The digests of configuration, weights and tokenizer.
+    fn file_digests(&self) -> [[u8; 32]; 3] {
+        [Sha256::digest(&self.config).into(), self.weights.sha256(), self.tokenizer.sha256()]
     }
 
     pub(crate) fn from_folder(folder: &Path) -> Result<Self> {
@@ -170,4 +178,30 @@ mod built_in {
     pub(super) static CONFIG: &[u8] = file!("config.json");
     pub(super) static WEIGHTS: &[u8] = file!("model.safetensors");
     pub(super) static TOKENIZER: &[u8] = file!("tokenizer.json");
+
+    /// The SHA-256 of these files, in this order.
+    pub(super) const DIGESTS: [[u8; 32]; 3] = include!(concat!(env!("OUT_DIR"), "/digests.rs"));
+}
+
+#[cfg(all(test, feature = "default-model"))]
+mod tests {
+    use half::f16;
+    use safetensors::{Dtype, SafeTensors};
+
+    use super::*;
+
+    #[test]
+    fn the_digests_of_the_built_in_model_are_those_of_its_files() {
+        assert_eq!(ModelFolder::default_model().file_digests(), built_in::DIGESTS);
+    }
+
+    /// They are not checked when the model is loaded.
+    #[test]
+    fn the_weights_of_the_built_in_model_are_finite() {
+        for (name, tensor) in SafeTensors::deserialize(built_in::WEIGHTS).unwrap().tensors() {
+            assert_eq!(tensor.dtype(), Dtype::F16, "{name}");
+            let (values, _) = tensor.data().as_chunks();
+            assert!(values.iter().all(|value| f16::from_le_bytes(*value).is_finite()), "{name}");
+        }
+    }
 }

@@ -160,7 +160,7 @@ impl Classifier {
     /// The logits of each sequence of a batch, row-major.
     fn micro_batch(&self, batch: &Batch, workers: usize, job: &Job<'_>) -> Result<Vec<f32>> {
         let started = Instant::now();
-        let logits = self.backend.logits(batch, workers)?;
+        let logits = self.backend.logits(batch, workers, job.cancelled)?;
         if !logits.iter().all(|logit| logit.is_finite()) {
             return Err(Error::NotFinite { origin: self.origin().to_string() });
         }
@@ -225,7 +225,7 @@ mod tests {
     const MOST_TOKENS: usize = 8;
 
     impl Backend for Probe {
-        fn logits(&self, batch: &Batch, _workers: usize) -> Result<Vec<f32>> {
+        fn logits(&self, batch: &Batch, _workers: usize, _cancelled: &AtomicBool) -> Result<Vec<f32>> {
             let lengths: Vec<usize> = batch.sequences().map(<[u32]>::len).collect();
             let is_long = lengths.iter().any(|&tokens| tokens > MOST_TOKENS);
             if is_long {

@@ -29,7 +29,9 @@ mod stores;
 mod table;
 mod version;
 
+use std::io;
 use std::process::ExitCode;
+use std::thread::JoinHandle;
 
 use anyhow::Result;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -78,8 +80,33 @@ enum Command {
     Licenses,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// The stack of the thread that plans queries, and that of the threads that execute them: expressions are trees, which
+/// DataFusion walks recursively. See [`sql::depth`](sql).
+const PLANNING_STACK: usize = 256 << 20;
+const EXECUTION_STACK: usize = 16 << 20;
+
+fn main() -> ExitCode {
+    let planning = std::thread::Builder::new().name("emotion".into()).stack_size(PLANNING_STACK);
+    match planning.spawn(start).map(JoinHandle::join) {
+        Ok(Ok(Ok(code))) => code,
+        // The panic is printed.
+        Ok(Err(_)) => ExitCode::from(PANICKED),
+        Ok(Ok(Err(error))) | Err(error) => {
+            say(format_args!("Error: the threads of the program cannot be started: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The exit code of a program of Rust that panics.
+const PANICKED: u8 = 101;
+
+fn start() -> io::Result<ExitCode> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    Ok(runtime.enable_all().thread_stack_size(EXECUTION_STACK).build()?.block_on(program()))
+}
+
+async fn program() -> ExitCode {
     let Program { verbose, command } = arguments();
     logging::start(verbose);
     #[cfg(feature = "hub")]

@@ -1076,7 +1076,7 @@ fn a_job_killed_at_fifty_moments_ends_with_the_same_bytes() {
     for name in ["a.parquet", "b/c.parquet", "d.parquet"] {
         folder.write(&format!("in/{name}"), parquet(&rows(6_000), 2_000));
     }
-    assert_kills_change_nothing(&folder, &[], 50);
+    assert_kills_change_nothing(&folder, &[], kills());
 }
 
 #[test]
@@ -1111,6 +1111,11 @@ fn jobs_of_every_writer_that_are_killed_end_with_the_same_bytes() {
     assert_kills_change_nothing(&compressed, &[], 5);
 }
 
+/// The kills of the longest test; `EMOTION_TEST_KILLS` asks for more.
+fn kills() -> u32 {
+    std::env::var("EMOTION_TEST_KILLS").map_or(50, |kills| kills.parse().expect("a number of kills"))
+}
+
 /// Kills jobs that label the folder `in` so many times, and compares what they come to.
 fn assert_kills_change_nothing(folder: &Folder, more: &[&str], least_kills: u32) {
     let input = folder.path("in");
@@ -1127,7 +1132,7 @@ fn assert_kills_change_nothing(folder: &Folder, more: &[&str], least_kills: u32)
     while kills < least_kills {
         // A job that got through before enough kills is followed by another.
         round += 1;
-        assert!(round < 100, "only {kills} kills in {runs} runs");
+        assert!(round < 100.max(least_kills), "only {kills} kills in {runs} runs");
         let output = format!("out-{round}");
         let killed_before = kills;
         loop {
@@ -1376,4 +1381,36 @@ fn a_model_of_several_labels_gives_none_where_none_holds() {
     for row in 0..40 {
         assert_eq!(labels.is_valid(row), scores.is_valid(row) && scores.value(row) >= 0.5, "row {row}");
     }
+}
+
+/// A folder that must not be read does not end a job that keeps going.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_unreadable_folder_is_skipped() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let folder = Folder::new();
+    for name in ["a.csv", "secret/b.csv"] {
+        folder.write(&format!("in/{name}"), "id,Text\n1,I like you.\n");
+    }
+    let allow = |path: &str, mode| fs::set_permissions(folder.path(path), PermissionsExt::from_mode(mode)).unwrap();
+    allow("", 0o777);
+    allow("in/secret", 0o000);
+    let job = |output: &str, more: &[&str]| {
+        let command = label_command(&folder.path("in"), &folder.path(output), more);
+        if fs::metadata(folder.path("")).unwrap().uid() != 0 {
+            return command;
+        }
+        // The superuser may read everything.
+        let mut other = Command::new("setpriv");
+        other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(command.get_program());
+        other.args(command.get_args()).current_dir(command.get_current_dir().unwrap_or(Path::new(".")));
+        other
+    };
+    let names = "secret: Permission denied";
+    assert_fails(&job("whole", &[]).output().unwrap(), &["cannot list", names]);
+    let kept = job("kept", &["--keep-going"]).output().unwrap();
+    assert!(text(&kept.stderr).contains(names), "{}", text(&kept.stderr));
+    assert_eq!(folder.files("kept").keys().collect::<Vec<_>>(), ["_errors.jsonl", "a.csv"]);
+    allow("in/secret", 0o700);
 }

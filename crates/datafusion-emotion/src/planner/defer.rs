@@ -6,7 +6,7 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, Projection, Sort, SubqueryAlias};
 
-use super::inference_node::{AnnotationColumn, InferenceNode};
+use super::inference_node::InferenceNode;
 use super::rewrite::over_input;
 
 /// Puts a copy of a sort with a limit below an inference that the sort does not depend on.
@@ -71,7 +71,7 @@ fn below_alias(sort: &Sort, alias: &SubqueryAlias) -> Result<Option<LogicalPlan>
 }
 
 fn below_inference(sort: &Sort, node: &InferenceNode) -> Result<Option<LogicalPlan>> {
-    let added: HashSet<Column> = node.columns.iter().map(AnnotationColumn::column).collect();
+    let added: HashSet<Column> = node.places().into_iter().map(|place| place.column).collect();
     let uses = |key: &Expr| key.column_refs().into_iter().any(|column| added.contains(column));
     if sort.expr.iter().any(|key| uses(&key.expr)) {
         return Ok(None);

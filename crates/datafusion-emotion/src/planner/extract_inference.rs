@@ -6,13 +6,13 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
-use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, ScalarUDF, SubqueryAlias, WriteOp};
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
+use super::annotation_groups::Place;
 use super::defer::defer;
 use super::inference_node::{AnnotationColumn, InferenceNode};
 use super::rewrite::over_input;
@@ -119,35 +119,38 @@ impl ExtractInference {
         Ok(Transformed::yes(only(&schema, plan)?))
     }
 
-    /// The plan with a column for each text and model of the calls, and each call with its replacement; `None` if no
-    /// call can be replaced.
+    /// The plan with an annotation for each text and model of the calls, and each call with its replacement; `None` if
+    /// no call can be replaced.
     #[expect(clippy::mutable_key_type, reason = "the loaded classifier of a model is no part of its hash")]
     fn annotate(&self, input: &LogicalPlan, calls: &[Call]) -> Result<Option<(LogicalPlan, Replacements)>> {
-        let (mut plan, columns) = expose(input, &calls.iter().map(Wanted::of).collect::<Vec<_>>())?;
+        let (mut plan, places) = expose(input, &calls.iter().map(Wanted::of).collect::<Vec<_>>())?;
         let mut names: HashSet<String> = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let mut added: HashMap<Wanted<'_>, Option<Column>> = HashMap::new();
+        // The index of each annotation that is added.
+        let mut added: HashMap<Wanted<'_>, Option<usize>> = HashMap::new();
         let mut new = Vec::new();
-        let mut replaced = Replacements::new();
-        for (call, column) in calls.iter().zip(columns) {
-            let column = column.or_else(|| {
-                let add = || {
-                    let PlannedCall { model, annotation, .. } = &call.planned;
-                    let column = AnnotationColumn::new(call.text.clone(), Arc::clone(model), annotation.clone());
-                    // Another column that has this name would be ambiguous.
-                    names.insert(column.name.clone()).then(|| {
-                        let added = column.column();
-                        new.push(column);
-                        added
-                    })
-                };
-                added.entry(Wanted::of(call)).or_insert_with(add).clone()
+        for (call, _) in calls.iter().zip(&places).filter(|(_, place)| place.is_none()) {
+            added.entry(Wanted::of(call)).or_insert_with(|| {
+                let PlannedCall { model, annotation, .. } = &call.planned;
+                let column = AnnotationColumn::new(call.text.clone(), Arc::clone(model), annotation.clone());
+                // Another column that has this name would be ambiguous.
+                names.insert(column.name.clone()).then(|| {
+                    new.push(column);
+                    new.len() - 1
+                })
             });
-            if let Some(column) = column {
-                replaced.insert(call.expr.clone(), call.of_annotation(column)?);
-            }
         }
+        let mut new_places = Vec::new();
         if !new.is_empty() {
-            plan = InferenceNode::try_new(plan, new, Arc::clone(&self.shared))?.into_plan();
+            let node = InferenceNode::try_new(plan, new.into(), Arc::clone(&self.shared))?;
+            new_places = node.places();
+            plan = node.into_plan();
+        }
+        let mut replaced = Replacements::new();
+        for (call, place) in calls.iter().zip(places) {
+            let new_place = || added.get(&Wanted::of(call))?.map(|index| new_places[index].clone());
+            if let Some(place) = place.or_else(new_place) {
+                replaced.insert(call.expr.clone(), call.of_annotation(place)?);
+            }
         }
         Ok((!replaced.is_empty()).then_some((plan, replaced)))
     }
@@ -193,21 +196,17 @@ impl Call {
     }
 
     /// What the call is of the annotation.
-    fn of_annotation(&self, annotation: Column) -> Result<Expr> {
-        let annotation = Expr::Column(annotation);
+    fn of_annotation(&self, annotation: Place) -> Result<Expr> {
         Ok(match self.planned.output {
-            Output::Label => get_field(annotation, "label"),
-            Output::Score => get_field(annotation, "score"),
-            Output::Scores => get_field(annotation, "scores"),
-            Output::ScoreOf(id) => {
-                let label = self.planned.model.classifier()?.labels()[id].to_string();
-                get_field(get_field(annotation, "scores"), label)
-            }
+            Output::Label => annotation.get(&["label"]),
+            Output::Score => annotation.get(&["score"]),
+            Output::Scores => annotation.get(&["scores"]),
+            Output::ScoreOf(id) => annotation.get(&["scores", &self.planned.model.classifier()?.labels()[id]]),
             Output::Labels => {
                 let problem_type = self.planned.model.classifier()?.config().problem_type;
-                ScalarUDF::from(LabelsOfAnnotation::new(problem_type)).call(vec![annotation])
+                ScalarUDF::from(LabelsOfAnnotation::new(problem_type)).call(vec![annotation.get(&[])])
             }
-            Output::Annotation => annotation,
+            Output::Annotation => annotation.get(&[]),
         })
     }
 }
@@ -295,10 +294,10 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The plan with the columns of inferences that it does already, let through to the top, and for each of `wanted` its
-/// column, if there is one.
+/// The plan with the annotations of inferences that it does already, let through to the top, and for each of `wanted`
+/// its place, if there is one.
 #[expect(clippy::mutable_key_type, reason = "the loaded classifier of a model is no part of its hash")]
-fn expose(plan: &LogicalPlan, wanted: &[Wanted<'_>]) -> Result<(LogicalPlan, Vec<Option<Column>>)> {
+fn expose(plan: &LogicalPlan, wanted: &[Wanted<'_>]) -> Result<(LogicalPlan, Vec<Option<Place>>)> {
     let unchanged = || Ok((plan.clone(), vec![None; wanted.len()]));
     if wanted.is_empty() {
         return unchanged();
@@ -306,26 +305,25 @@ fn expose(plan: &LogicalPlan, wanted: &[Wanted<'_>]) -> Result<(LogicalPlan, Vec
     match plan {
         LogicalPlan::Extension(extension) => {
             let Some(node) = InferenceNode::of(extension.node.as_ref()) else { return unchanged() };
-            let here: HashMap<Wanted<'_>, Column> =
-                node.columns.iter().map(|column| (Wanted::by(column), column.column())).collect();
-            let mut columns: Vec<_> = wanted.iter().map(|wanted| here.get(wanted).cloned()).collect();
-            let missing: Vec<usize> = (0..wanted.len()).filter(|index| columns[*index].is_none()).collect();
+            let here: HashMap<Wanted<'_>, Place> = node.columns.iter().map(Wanted::by).zip(node.places()).collect();
+            let mut places: Vec<_> = wanted.iter().map(|wanted| here.get(wanted).cloned()).collect();
+            let missing: Vec<usize> = (0..wanted.len()).filter(|index| places[*index].is_none()).collect();
             let below: Vec<_> = missing.iter().map(|index| wanted[*index].clone()).collect();
             let (input, found) = expose(&node.input, &below)?;
             if found.iter().all(Option::is_none) {
-                return Ok((plan.clone(), columns));
+                return Ok((plan.clone(), places));
             }
-            for (index, column) in missing.into_iter().zip(found) {
-                columns[index] = column;
+            for (index, place) in missing.into_iter().zip(found) {
+                places[index] = place;
             }
-            Ok((node.with_input(input)?.into_plan(), columns))
+            Ok((node.with_input(input)?.into_plan(), places))
         }
         LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => {
-            let (input, columns) = expose(plan.inputs()[0], wanted)?;
-            if columns.iter().all(Option::is_none) {
+            let (input, places) = expose(plan.inputs()[0], wanted)?;
+            if places.iter().all(Option::is_none) {
                 return unchanged();
             }
-            Ok((plan.with_new_exprs(plan.expressions(), vec![input])?, columns))
+            Ok((plan.with_new_exprs(plan.expressions(), vec![input])?, places))
         }
         LogicalPlan::Projection(projection) => {
             let (input, found) = expose_below(&projection.input, wanted, projection.schema.as_ref(), &projection.expr)?;
@@ -349,8 +347,9 @@ fn expose(plan: &LogicalPlan, wanted: &[Wanted<'_>]) -> Result<(LogicalPlan, Vec
                     Some(column)
                 }
             };
-            let columns = found.into_iter().map(|column| column.and_then(&mut let_through)).collect();
-            Ok((LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?), columns))
+            let mut above = |place: Place| let_through(place.column.clone()).map(|column| place.in_column(column));
+            let places = found.into_iter().map(|place| place.and_then(&mut above)).collect();
+            Ok((LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?), places))
         }
         LogicalPlan::SubqueryAlias(alias) => {
             let exprs: Vec<_> = alias.input.schema().columns().into_iter().map(Expr::Column).collect();
@@ -359,9 +358,12 @@ fn expose(plan: &LogicalPlan, wanted: &[Wanted<'_>]) -> Result<(LogicalPlan, Vec
                 return unchanged();
             }
             let plan = SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?;
-            let qualified = |column: Column| Column::new(Some(alias.alias.clone()), column.name);
-            let columns = found.into_iter().map(|column| column.map(qualified)).collect();
-            Ok((LogicalPlan::SubqueryAlias(plan), columns))
+            let qualified = |place: Place| {
+                let column = Column::new(Some(alias.alias.clone()), &place.column.name);
+                place.in_column(column)
+            };
+            let places = found.into_iter().map(|place| place.map(qualified)).collect();
+            Ok((LogicalPlan::SubqueryAlias(plan), places))
         }
         _ => unchanged(),
     }
@@ -373,7 +375,7 @@ fn expose_below(
     wanted: &[Wanted<'_>],
     output: &DFSchema,
     exprs: &[Expr],
-) -> Result<(LogicalPlan, Vec<Option<Column>>)> {
+) -> Result<(LogicalPlan, Vec<Option<Place>>)> {
     let below: Vec<Option<Wanted<'_>>> =
         wanted.iter().map(|wanted| wanted.below(output, exprs)).collect::<Result<_>>()?;
     let (input, found) = expose(input, &below.iter().flatten().cloned().collect::<Vec<_>>())?;

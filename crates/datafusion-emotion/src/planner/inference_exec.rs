@@ -23,16 +23,19 @@ use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use emotion_classifier::{Classifier, Counts, Prediction};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
+use super::annotation_groups;
 use crate::annotation::{Output, data_type};
 use crate::inference::Inference;
 use crate::model::Model;
 use crate::options::EmotionOptions;
 use crate::shared::Shared;
 use crate::text_column::{TextColumn, plain, text_at};
+use crate::usage::Usage;
 
-/// Rows of the first piece of a partition: a query with a limit of ten rows must not classify thousands.
+/// Rows of the first piece of a partition if the query may stop early: one with a limit of ten rows must not classify
+/// thousands.
 const FIRST_ROWS: usize = 32;
 
 /// Most rows of a piece, which are enough work for all cores.
@@ -59,7 +62,7 @@ pub fn annotated(
     Ok(Arc::new(InferenceExec::adding(input, vec![InferredColumn { text, model, field }], &Arc::default())))
 }
 
-/// A column that an [`InferenceExec`] adds: the annotation of a text by a model.
+/// What an [`InferenceExec`] adds: the annotation of a text by a model.
 #[derive(Debug, Clone)]
 pub(crate) struct InferredColumn {
     pub text: Arc<dyn PhysicalExpr>,
@@ -67,7 +70,7 @@ pub(crate) struct InferredColumn {
     pub field: FieldRef,
 }
 
-/// Adds columns, each with the annotation of a text.
+/// Adds the annotations of texts: see [`annotation_groups`].
 ///
 /// Inference does not run on the runtime's worker threads, so that it does not block other queries. It stops within a
 /// micro-batch when the stream is dropped. The memory of texts, tokens and predictions is reserved in the pool of the
@@ -76,6 +79,7 @@ pub(crate) struct InferredColumn {
 pub(crate) struct InferenceExec {
     input: Arc<dyn ExecutionPlan>,
     columns: Arc<[InferredColumn]>,
+    begins_small: bool,
     shared: Arc<Shared>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -85,12 +89,14 @@ impl InferenceExec {
     /// The plan that adds `columns`. The caller passes their fields, so the models need not be loaded yet.
     pub(crate) fn adding(input: Arc<dyn ExecutionPlan>, columns: Vec<InferredColumn>, shared: &Arc<Shared>) -> Self {
         let schema = input.schema();
-        let fields = schema.fields().iter().cloned().chain(columns.iter().map(|column| Arc::clone(&column.field)));
-        let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone());
+        let added = annotation_groups::fields(columns.iter().map(|column| Arc::clone(&column.field)).collect());
+        let fields: Vec<FieldRef> = schema.fields().iter().cloned().chain(added).collect();
+        let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
         Self {
             properties: Arc::new(properties(&input, Arc::new(schema))),
             input,
             columns: columns.into(),
+            begins_small: true,
             shared: Arc::clone(shared),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -101,19 +107,30 @@ impl InferenceExec {
             properties: Arc::new(properties(&input, self.schema())),
             input,
             columns: Arc::clone(&self.columns),
+            begins_small: self.begins_small,
             shared: Arc::clone(&self.shared),
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
-}
 
-#[cfg(feature = "proto")]
-impl InferenceExec {
     /// The plan as an [`InferenceExec`], if it is one.
     pub(crate) fn of(plan: &dyn ExecutionPlan) -> Option<&Self> {
         plan.downcast_ref()
     }
 
+    /// Whether pieces grow from [`FIRST_ROWS`] on, so that little is classified in vain if the query stops early.
+    pub(crate) fn begins_small(&self) -> bool {
+        self.begins_small
+    }
+
+    /// The same plan, beginning with few rows or not.
+    pub(crate) fn beginning_small(&self, begins_small: bool) -> Self {
+        Self { begins_small, ..self.over(Arc::clone(&self.input)) }
+    }
+}
+
+#[cfg(feature = "proto")]
+impl InferenceExec {
     /// The columns that are added.
     pub(crate) fn columns(&self) -> &[InferredColumn] {
         &self.columns
@@ -140,6 +157,9 @@ impl DisplayAs for InferenceExec {
         for (index, InferredColumn { text, model, .. }) in self.columns.iter().enumerate() {
             let before = if index > 0 { end } else { "" };
             write!(f, "{before}text={text}{separator}model={}", model.name())?;
+        }
+        if self.begins_small {
+            write!(f, "{separator}first_rows={FIRST_ROWS}")?;
         }
         Ok(())
     }
@@ -207,39 +227,49 @@ impl ExecutionPlan for InferenceExec {
     /// collect pieces in large batches before a limit receives them.
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let mut statistics = inputs[0].as_ref().clone();
-        for _ in self.columns.iter() {
+        for _ in self.input.schema().fields().len()..self.schema().fields().len() {
             statistics = statistics.add_column_statistics(ColumnStatistics::new_unknown());
         }
         Ok(Arc::new(statistics))
     }
 
-    #[expect(clippy::mutable_key_type, reason = "the loaded classifier of a model is no part of its hash")]
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let options = EmotionOptions::of(context.session_config().options());
-        let mut inferences: HashMap<&Arc<Model>, Arc<Inference>> = HashMap::new();
-        let columns = self.columns.iter().map(|InferredColumn { text, model, .. }| {
-            let inference = match inferences.entry(model) {
-                Entry::Occupied(known) => Arc::clone(known.get()),
-                Entry::Vacant(new) => {
-                    Arc::clone(new.insert(Arc::new(Inference::new(model, options, &self.shared.usage)?)))
-                }
-            };
-            Ok((Arc::clone(text), inference))
-        });
+        let options = EmotionOptions::of(context.session_config().options()).cloned();
+        let (columns, usage) = (Arc::clone(&self.columns), Arc::clone(&self.shared.usage));
         let consumer = MemoryConsumer::new(format!("InferenceExec[{partition}]"));
-        let pieces = Pieces {
-            columns: columns.collect::<Result<_>>()?,
-            reservation: consumer.register(context.memory_pool()),
-            input: self.input.execute(partition, context)?,
-            schema: self.schema(),
-            metrics: InferenceMetrics::new(&self.metrics, partition),
-            piece_rows: FIRST_ROWS,
-            batch: None,
-            cancelled: CancelOnDrop::default(),
+        let reservation = consumer.register(context.memory_pool());
+        let input = self.input.execute(partition, context)?;
+        let (schema, metrics) = (self.schema(), InferenceMetrics::new(&self.metrics, partition));
+        let piece_rows = if self.begins_small { FIRST_ROWS } else { MOST_ROWS };
+        let pieces = async move {
+            // Whoever drops the stream does not wait until large models are loaded.
+            let loading = tokio::task::spawn_blocking(move || load(&columns, options.as_ref(), &usage));
+            let columns = loading.await.map_err(|e| DataFusionError::External(Box::new(e)))??;
+            let cancelled = CancelOnDrop::default();
+            let pieces = Pieces { input, columns, schema, metrics, reservation, piece_rows, batch: None, cancelled };
+            Ok::<_, DataFusionError>(futures::stream::try_unfold(pieces, Pieces::next))
         };
-        let stream = futures::stream::try_unfold(pieces, Pieces::next);
+        let stream = futures::stream::once(pieces).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream)))
     }
+}
+
+/// The text and the model of each column, computing as the options ask for.
+#[expect(clippy::mutable_key_type, reason = "the loaded classifier of a model is no part of its hash")]
+fn load(
+    columns: &[InferredColumn],
+    options: Option<&EmotionOptions>,
+    usage: &Arc<Usage>,
+) -> Result<Vec<(Arc<dyn PhysicalExpr>, Arc<Inference>)>> {
+    let mut inferences: HashMap<&Arc<Model>, Arc<Inference>> = HashMap::new();
+    let columns = columns.iter().map(|InferredColumn { text, model, .. }| {
+        let inference = match inferences.entry(model) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(new) => Arc::clone(new.insert(Arc::new(Inference::new(model, options, usage)?))),
+        };
+        Ok((Arc::clone(text), inference))
+    });
+    columns.collect()
 }
 
 /// Sets a flag on drop, which stops the threads that infer.
@@ -417,7 +447,9 @@ impl Pieces {
                 .collect();
             inference.write(Output::Annotation, &predictions)
         });
-        let columns = piece.columns().iter().cloned().map(Ok).chain(annotations).collect::<Result<_>>()?;
+        let added = &self.schema.fields()[piece.num_columns()..];
+        let annotations = annotation_groups::arrays(added, annotations.collect::<Result<_>>()?)?;
+        let columns = piece.columns().iter().cloned().chain(annotations).collect();
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 }

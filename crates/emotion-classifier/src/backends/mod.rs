@@ -4,6 +4,8 @@
 pub(crate) mod candle;
 pub(crate) mod packed;
 
+use std::sync::atomic::AtomicBool;
+
 use crate::batch::Batch;
 use crate::error::Result;
 
@@ -17,7 +19,12 @@ pub(crate) trait Backend: Send + Sync {
     /// Every sequence has between one token and the model's `max_tokens`, and every id is below its
     /// `vocab_size`. Up to `workers` threads of the current rayon pool may share the work, which does not change the
     /// result.
-    fn logits(&self, batch: &Batch, workers: usize) -> Result<Vec<f32>>;
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled) soon after the flag is set: a layer of a large model takes
+    /// a fraction of the time of a forward pass.
+    fn logits(&self, batch: &Batch, workers: usize, cancelled: &AtomicBool) -> Result<Vec<f32>>;
 
     /// The most tokens of a sequence that is computed in parallel with other batches. The memory of a longer one is so
     /// large that batches with such a sequence run one after another.

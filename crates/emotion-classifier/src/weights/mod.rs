@@ -5,10 +5,13 @@ mod header;
 pub(crate) mod index;
 #[cfg(feature = "candle")]
 mod pickle;
+pub(crate) mod table;
 mod values;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
+use half::f16;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -16,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::weights::file::{Shard, WeightFiles};
 #[cfg(feature = "candle")]
 use crate::weights::pickle::Pickle;
+use crate::weights::table::Table;
 use crate::weights::values::{bf16_values, f16_values, f32_values, f64_values};
 
 /// The prefixes of all names in the files of models that were saved inside another module, such as PyTorch's
@@ -34,6 +38,8 @@ const LARGEST: f32 = 1e18;
 pub(crate) struct Weights<'a> {
     origin: &'a str,
     tensors: Tensors<'a>,
+    /// The file that the tensors are in, if it is part of the program.
+    embedded: Option<&'static [u8]>,
 }
 
 #[derive(Debug)]
@@ -47,19 +53,22 @@ impl<'a> Weights<'a> {
     /// Opens the files of a model; `origin` names the model in errors.
     pub(crate) fn load(origin: &'a str, files: &'a WeightFiles) -> Result<Self> {
         let tensors = match files {
+            WeightFiles::Single(Cow::Borrowed(bytes)) => {
+                return Ok(Self { embedded: Some(bytes), ..Self::open(origin, bytes)? });
+            }
             WeightFiles::Single(bytes) => return Self::open(origin, bytes),
             WeightFiles::Sharded { index, shards } => sharded(index, shards).map(Tensors::Safetensors),
             #[cfg(feature = "candle")]
             WeightFiles::Pickle(bytes) => Pickle::open(bytes).map(Tensors::Pickle),
         };
         let tensors = tensors.map_err(|reason| Error::Weights { origin: origin.into(), reason })?;
-        Ok(Self { origin, tensors })
+        Ok(Self { origin, tensors, embedded: None })
     }
 
     /// Opens the bytes of a safetensors file; `origin` names the model in errors.
     pub(crate) fn open(origin: &'a str, bytes: &'a [u8]) -> Result<Self> {
         let tensors = safetensors(bytes).map_err(|reason| Error::Weights { origin: origin.into(), reason })?;
-        Ok(Self { origin, tensors: Tensors::Safetensors(tensors.collect()) })
+        Ok(Self { origin, tensors: Tensors::Safetensors(tensors.collect()), embedded: None })
     }
 
     /// The number of values in all tensors together.
@@ -78,6 +87,59 @@ impl<'a> Weights<'a> {
 
     /// Reads one tensor as float32 in row-major order, checked to be of `shape`.
     pub(crate) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let stored = self.stored_name(name, shape)?;
+        let values = self.values(&stored).map_err(|reason| self.wrong(format!("tensor '{name}' {reason}")))?;
+        match values.iter().position(|value| !(..=LARGEST).contains(&value.abs())) {
+            None => Ok(values),
+            Some(at) => Err(self.not_a_weight(name, at, values[at])),
+        }
+    }
+
+    /// Reads one tensor as [`Self::read`], in half precision if it is stored so.
+    ///
+    /// Of a file that is part of the program nothing is copied or read now, so that its pages are loaded when their rows
+    /// are used. Its values are checked by a test.
+    pub(crate) fn table(&self, name: &str, shape: &[usize]) -> Result<Table> {
+        let stored = self.stored_name(name, shape)?;
+        let Some(data) = self.half_precision(&stored) else { return self.read(name, shape).map(Table::Float32) };
+        if let Some(data) = self.part_of_embedded(data) {
+            return Ok(Table::Float16(Cow::Borrowed(data)));
+        }
+        let (halves, _) = data.as_chunks();
+        let mut values = halves.iter().map(|half| f16::from_le_bytes(*half));
+        match values.position(|value| !value.is_finite()) {
+            None => Ok(Table::Float16(Cow::Owned(data.to_vec()))),
+            Some(at) => Err(self.not_a_weight(name, at, f16::from_le_bytes(halves[at]).to_f32())),
+        }
+    }
+
+    /// The bytes of a tensor of type F16.
+    fn half_precision(&self, stored: &str) -> Option<&'a [u8]> {
+        match &self.tensors {
+            Tensors::Safetensors(tensors) => {
+                let tensor = tensors.get(stored).filter(|tensor| tensor.dtype() == Dtype::F16);
+                tensor.map(TensorView::data)
+            }
+            #[cfg(feature = "candle")]
+            Tensors::Pickle(_) => None,
+        }
+    }
+
+    fn part_of_embedded(&self, data: &[u8]) -> Option<&'static [u8]> {
+        let file = self.embedded?;
+        let start = data.as_ptr().addr().checked_sub(file.as_ptr().addr())?;
+        file.get(start..start + data.len())
+    }
+
+    fn not_a_weight(&self, name: &str, at: usize, value: f32) -> Error {
+        self.wrong(format!(
+            "tensor '{name}' holds {value:e} at position {at}: the weights are damaged or the training diverged; copy or \
+             download them again, or use another checkpoint"
+        ))
+    }
+
+    /// The name under which a tensor of this shape is stored.
+    fn stored_name(&self, name: &str, shape: &[usize]) -> Result<String> {
         let (stored, found) = self.find(name).ok_or_else(|| {
             self.wrong(format!(
                 "no tensor '{name}': the file does not hold the sequence classifier that config.json describes; it \
@@ -90,15 +152,7 @@ impl<'a> Weights<'a> {
                  together"
             )));
         }
-        let values = self.values(&stored).map_err(|reason| self.wrong(format!("tensor '{name}' {reason}")))?;
-        if let Some(at) = values.iter().position(|value| !(..=LARGEST).contains(&value.abs())) {
-            return Err(self.wrong(format!(
-                "tensor '{name}' holds {:e} at position {at}: the weights are damaged or the training diverged; copy or \
-                 download them again, or use another checkpoint",
-                values[at]
-            )));
-        }
-        Ok(values)
+        Ok(stored)
     }
 
     /// The name under which a tensor is stored, and its shape.

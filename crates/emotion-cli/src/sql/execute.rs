@@ -22,6 +22,7 @@ use futures::{FutureExt, StreamExt};
 
 use crate::escapes::Visible;
 use crate::session::explain;
+use crate::sql::depth;
 use crate::sql::progress::Progress;
 use crate::standard_output::{StandardOutput, of_printing};
 
@@ -45,6 +46,9 @@ async fn execute_statements(context: &SessionContext, script: &str, options: &Pr
     let dialect = dialect_from_str(name).with_context(|| format!("there is no SQL dialect '{name}'"))?;
     // All are parsed before the first is run.
     let statements = DFParser::parse_sql_with_dialect(script, dialect.as_ref()).map_err(explain)?;
+    for statement in &statements {
+        depth::check(statement)?;
+    }
     let texts = texts_of(script, dialect.as_ref());
     if texts.len() != statements.len() {
         return run_as_text(context, script, options).await;

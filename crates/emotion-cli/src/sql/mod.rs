@@ -1,6 +1,7 @@
 //! `emotion sql`.
 
 mod completion;
+mod depth;
 mod execute;
 mod progress;
 mod prompt;

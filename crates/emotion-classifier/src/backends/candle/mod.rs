@@ -9,6 +9,7 @@ mod network;
 mod settings;
 mod tensors;
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Result as CandleResult};
@@ -23,7 +24,7 @@ use crate::backends::candle::tensors::failed;
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::device::Device as DeviceChoice;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model_type::ModelType;
 use crate::weights::Weights;
 
@@ -62,19 +63,22 @@ impl CandleBackend {
         self.network.logits(&Input::pad(sequences, &self.device)?)?.flatten_all()?.to_vec1()
     }
 
-    fn run_each(&self, batch: &Batch) -> CandleResult<Vec<f32>> {
+    fn run_each(&self, batch: &Batch, cancelled: &AtomicBool) -> Result<Vec<f32>> {
         let mut logits = Vec::new();
         for sequence in batch.sequences() {
-            logits.extend(self.run([sequence])?);
+            if cancelled.load(Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            logits.extend(self.run([sequence]).map_err(failed)?);
         }
         Ok(logits)
     }
 }
 
 impl Backend for CandleBackend {
-    fn logits(&self, batch: &Batch, _workers: usize) -> Result<Vec<f32>> {
+    fn logits(&self, batch: &Batch, _workers: usize, cancelled: &AtomicBool) -> Result<Vec<f32>> {
         if !self.pads {
-            return self.run_each(batch).map_err(failed);
+            return self.run_each(batch, cancelled);
         }
         let _pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         self.run(batch.sequences()).map_err(failed)
@@ -129,9 +133,9 @@ mod tests {
             let lengths = [config.max_tokens(), 2, 1, 17, config.max_tokens() - 1, 30];
             let sequences: Vec<Vec<u32>> = lengths.iter().map(|&n| (n..2 * n).map(id).collect()).collect();
             let batch = Batch::pack(sequences.iter().map(Vec::as_slice));
-            let single = backend.logits(&batch, 1).unwrap();
+            let single = backend.logits(&batch, 1, &AtomicBool::new(false)).unwrap();
             backend.pads = true;
-            let padded = backend.logits(&batch, 1).unwrap();
+            let padded = backend.logits(&batch, 1, &AtomicBool::new(false)).unwrap();
             assert_eq!((single.len(), padded.len()), (6 * config.labels.len(), 6 * config.labels.len()));
             let worst = single.iter().zip(&padded).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(worst < 1e-4, "{name}: logits differ by {worst}");

@@ -6,11 +6,12 @@ use crate::backends::packed::norm::Norm;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::weights::Weights;
+use crate::weights::table::Table;
 
-/// The normalized sums of word, position and token type embeddings, in float32.
+/// The normalized sums of word, position and token type embeddings, computed in float32.
 pub(super) struct Embeddings {
     width: usize,
-    words: Vec<f32>,
+    words: Table,
     /// With the embedding of token type 0 added to each row.
     positions: Vec<f32>,
     first_position: usize,
@@ -22,7 +23,7 @@ impl Embeddings {
     pub(super) fn load(isa: Isa, layout: &layout::Embeddings, weights: &Weights<'_>) -> Result<Self> {
         let layout::Embeddings { width, first_position, padding, .. } = *layout;
         let table = |table: &layout::Table| weights.read(&table.name, &[table.rows, width]);
-        let words = table(&layout.words)?;
+        let words = weights.table(&layout.words.name, &[layout.words.rows, width])?;
         let mut positions = table(&layout.positions)?;
         if let Some(token_types) = &layout.token_types {
             let token_types = table(token_types)?;
@@ -51,7 +52,7 @@ impl Embeddings {
         for sequence in batch.sequences() {
             let (states, next) = rest.split_at_mut(sequence.len() * self.width);
             for (state, id) in states.chunks_exact_mut(self.width).zip(sequence) {
-                state.copy_from_slice(row(&self.words, *id as usize, self.width));
+                self.words.copy_row(*id as usize, state);
             }
             match self.padding.filter(|padding| sequence.contains(padding)) {
                 None => self.norm.run(states, &self.positions[self.first_position * self.width..][..states.len()]),

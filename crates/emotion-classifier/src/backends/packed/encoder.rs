@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use emotion_kernels::{Attention, AttentionWorkspace, OperandWorkspace, PackedMatrix, Precision};
 use rayon::prelude::*;
@@ -47,18 +48,28 @@ impl PackedEncoder {
     }
 
     /// The last layer's hidden state of each sequence's first token, row-major, of shape `[batch.len(), hidden]`.
-    pub(super) fn encode(&self, batch: &Batch, workers: usize) -> Vec<f32> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cancelled`] within a layer after the flag is set.
+    pub(super) fn encode(&self, batch: &Batch, workers: usize, cancelled: &AtomicBool) -> Result<Vec<f32>> {
         thread_local! {
             // More than one if a worker that waits for another's part starts on another batch.
             static FREE: RefCell<Vec<Workspace>> = RefCell::default();
         }
         let mut workspace = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        let states = with_helpers(workers, || self.forward(batch, workers, &mut workspace));
+        let states = with_helpers(workers, || self.forward(batch, workers, cancelled, &mut workspace));
         FREE.with_borrow_mut(|free| free.push(workspace));
         states
     }
 
-    fn forward(&self, batch: &Batch, workers: usize, workspace: &mut Workspace) -> Vec<f32> {
+    fn forward(
+        &self,
+        batch: &Batch,
+        workers: usize,
+        cancelled: &AtomicBool,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<f32>> {
         let Workspace { embedded, hidden, first, output, key_value, parts } = workspace;
         let mut sequences: Vec<Sequence> =
             batch.ranges().map(|tokens| Sequence { rows: tokens.clone(), tokens }).collect();
@@ -67,6 +78,7 @@ impl PackedEncoder {
         let len = self.embed(batch, embedded, hidden, parts);
         let Some((last, inner)) = self.layers.split_last() else { unreachable!("a model has a layer") };
         for layer in inner {
+            check(cancelled)?;
             layer.forward(&hidden[..len], None, &sequences, key_value, output, parts);
             std::mem::swap(hidden, output);
         }
@@ -75,8 +87,9 @@ impl PackedEncoder {
             first.extend_from_slice(row(hidden, sequence.tokens.start, self.hidden));
             sequence.rows = index..index + 1;
         }
+        check(cancelled)?;
         last.forward(&hidden[..len], Some(first), &sequences, key_value, output, parts);
-        output[..first.len()].to_vec()
+        Ok(output[..first.len()].to_vec())
     }
 
     /// Fills `hidden` with the input of the first layer, and returns its number of values.
@@ -99,6 +112,10 @@ impl PackedEncoder {
         });
         hidden.len()
     }
+}
+
+fn check(cancelled: &AtomicBool) -> Result<()> {
+    if cancelled.load(Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
 }
 
 /// Refuses layers with more inputs than int8 sums exactly.
@@ -289,6 +306,8 @@ mod tests {
     use crate::architectures::layout_of;
     use crate::config::Config;
 
+    static NEVER: AtomicBool = AtomicBool::new(false);
+
     /// The configuration and the bytes of the weights of a golden model.
     fn golden(name: &str) -> (Config, Vec<u8>) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name);
@@ -334,7 +353,7 @@ mod tests {
                 let count = alike.len();
                 let states = alike.into_iter().chain(others).map(|isa| {
                     let encoder = load(Kernels { isa, precision }, &config, &weights).unwrap();
-                    encoder.encode(&batch, 1)
+                    encoder.encode(&batch, 1, &NEVER).unwrap()
                 });
                 let states: Vec<Vec<f32>> = states.collect();
                 for states in &states {
@@ -362,14 +381,24 @@ mod tests {
                 let most = config.max_tokens();
                 for lengths in [&[most][..], &[1], &[7, 9], &[2, 1, 17, most, 3, 30, 1, 1, 8, 25]] {
                     let batch = batch(&config, lengths);
-                    let alone = encoder.encode(&batch, 1);
+                    let alone = encoder.encode(&batch, 1, &NEVER).unwrap();
                     for workers in [2, 3, 5, 16] {
-                        let shared = pool.install(|| encoder.encode(&batch, workers));
+                        let shared = pool.install(|| encoder.encode(&batch, workers, &NEVER).unwrap());
                         assert_eq!(shared, alone, "{name}, {precision}, {lengths:?}, {workers} workers");
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_forward_pass_can_be_cancelled() {
+        let (config, bytes) = golden("gelu-json");
+        let weights = Weights::open("m", &bytes).unwrap();
+        let kernels = Kernels { isa: Isa::detected(), precision: Precision::Float32 };
+        let encoder = load(kernels, &config, &weights).unwrap();
+        let cancelled = encoder.encode(&batch(&config, &[7, 9]), 1, &AtomicBool::new(true));
+        assert!(matches!(cancelled, Err(Error::Cancelled)));
     }
 
     #[test]

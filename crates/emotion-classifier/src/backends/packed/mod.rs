@@ -6,6 +6,8 @@ mod head;
 mod linear;
 mod norm;
 
+use std::sync::atomic::AtomicBool;
+
 use emotion_kernels::{Isa, Precision};
 
 use crate::architectures::layout::Layout;
@@ -33,7 +35,7 @@ impl PackedBackend {
 }
 
 impl Backend for PackedBackend {
-    fn logits(&self, batch: &Batch, workers: usize) -> Result<Vec<f32>> {
-        Ok(self.head.logits(self.encoder.encode(batch, workers)))
+    fn logits(&self, batch: &Batch, workers: usize, cancelled: &AtomicBool) -> Result<Vec<f32>> {
+        Ok(self.head.logits(self.encoder.encode(batch, workers, cancelled)?))
     }
 }
