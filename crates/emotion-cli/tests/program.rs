@@ -93,7 +93,7 @@ fn files_that_are_not_what_their_name_says() {
     fs::write(folder.path().join("cut.parquet"), &whole[..whole.len() / 2]).unwrap();
     assert_fails(&run(&["sql", "-c", &query("cut.parquet")]), &["Parquet"]);
     fs::write(folder.path().join("notes.xyz"), "text").unwrap();
-    assert_fails(&run(&["sql", "-c", &query("notes.xyz")]), &["must end in .parquet"]);
+    assert_fails(&run(&["sql", "-c", &query("notes.xyz")]), &["must have the extension .parquet"]);
 }
 
 #[test]

@@ -98,7 +98,8 @@ pub async fn find(
         }
         if is_empty {
             let what = "there is nothing to label in";
-            return refused(format!("{what} '{argument}': no file outside the output ends in {}", Format::ENDINGS));
+            let extensions = Format::EXTENSIONS;
+            return refused(format!("{what} '{argument}': no file outside the output has the extension {extensions}"));
         }
     }
     Ok(Inputs { files: inputs.into_values().collect(), left_out: LeftOut { others, unlisted } })
@@ -170,8 +171,10 @@ impl Found {
         }
         let Some(file_type) = (if is_csv { Some(FileType::of_separated(&name)) } else { FileType::of(&name) }) else {
             if self.is_one_file() {
-                let name = &self.argument;
-                return refused(format!("'{name}' is not a table: the name of a file must end in {}", Format::ENDINGS));
+                let (name, extensions) = (&self.argument, Format::EXTENSIONS);
+                return refused(format!(
+                    "'{name}' is not a table: the name of a file must have the extension {extensions}"
+                ));
             }
             return Ok(None);
         };
