@@ -16,10 +16,13 @@ use crate::session::session;
 use crate::standard_error::say;
 use crate::table::TableArguments;
 
+/// The options of the model, which has no effect on labels that the table already has.
+const OF_MODEL: [&str; 6] = ["model", "max_length", "precision", "threshold", "backend", "device"];
+
 /// Write an HTML page about the emotions in texts: counts, shares over time and by group, and scores
 ///
 /// The labels are those of the column --label. Without it, the texts of --text are labeled; the options of the model,
-/// --threshold included, apply only then. Texts with a score and no label, whose most probable label is below the
+/// such as --threshold, can be used only then. Texts with a score and no label, whose most probable label is below the
 /// threshold, are shown as 'none'. The page is one file that needs no network.
 #[derive(Args)]
 pub struct Arguments {
@@ -27,7 +30,7 @@ pub struct Arguments {
     table: TableArguments,
 
     /// The column that holds the labels; without it, the texts of --text are labeled
-    #[arg(long, value_name = "COLUMN", required_unless_present = "text")]
+    #[arg(long, value_name = "COLUMN", required_unless_present = "text", conflicts_with_all = OF_MODEL)]
     label: Option<String>,
 
     /// The column that holds the scores of the labels, for the histogram
