@@ -8,7 +8,7 @@ use std::iter::once;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::address::{absolute, local};
+use crate::address::{absolute, local, path_of};
 use crate::csv_schema::{CsvShape, Dialect};
 use crate::format::{Compression, FileType, Format};
 use crate::json_text;
@@ -187,8 +187,7 @@ fn single_file(name: &str) -> Option<(ListingTableUrl, FileType)> {
         let url = ListingTableUrl::parse(name).ok()?;
         return (!url.is_collection() && !name.contains('*')).then_some((url, file));
     }
-    let path = Path::new(name.strip_prefix("file://").unwrap_or(name));
-    let path = absolute(path).ok().filter(|path| path.is_file())?;
+    let path = absolute(Path::new(path_of(name))).ok().filter(|path| path.is_file())?;
     Some((local(&path).ok()?, file))
 }
 

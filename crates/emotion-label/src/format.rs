@@ -1,5 +1,6 @@
 //! Formats of files, by the extensions of their names, and what each type becomes in each of them.
 
+use std::path::is_separator;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, Schema, TimeUnit};
@@ -151,7 +152,7 @@ impl Output {
         if name == "-" {
             return Ok(Self::Standard);
         }
-        if name.ends_with('/') {
+        if name.ends_with(is_separator) {
             return Ok(Self::Folder);
         }
         match FileType::of(name) {
@@ -161,7 +162,7 @@ impl Output {
             Some(file) => return Ok(Self::File(file)),
             None => {}
         }
-        let last = name.rsplit('/').next().unwrap_or_default();
+        let last = name.rsplit(is_separator).next().unwrap_or_default();
         if !last.trim_start_matches('.').contains('.') {
             return Ok(Self::Folder);
         }

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::path::{Path as FilePath, PathBuf};
+use std::path::{Path as FilePath, PathBuf, is_separator};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 
-use crate::address::local;
+use crate::address::{local, path_of, without_separator};
 use crate::format::{FileType, Output};
 use crate::job::error::{Context, LabelError, Result};
 use crate::job::seal::hexadecimal;
@@ -56,8 +56,8 @@ enum Place {
 impl Storage {
     /// The output as it was named: a file if that is one's name, else a folder.
     pub fn open(context: &SessionContext, output: &str) -> Result<Self> {
-        let output = output.strip_prefix("file://").unwrap_or(output);
-        let shown = output.trim_end_matches('/').to_string();
+        let output = path_of(output);
+        let shown = without_separator(output).to_string();
         let is_file = match Output::of(output) {
             _ if FilePath::new(output).is_dir() => false,
             Ok(Output::File(_)) => true,
@@ -67,7 +67,7 @@ impl Storage {
             Ok(_) => false,
             Err(error) => return Err(error.into()),
         };
-        let file = is_file.then(|| shown.rsplit('/').next().unwrap_or_default().to_string());
+        let file = is_file.then(|| shown.rsplit(is_separator).next().unwrap_or_default().to_string());
         if output.contains("://") {
             let address = ListingTableUrl::parse(&shown).with_context(|| format!("'{output}' is not an address"))?;
             if address.scheme().starts_with("http") {
@@ -140,7 +140,7 @@ impl Storage {
     /// What messages call a file of it.
     pub fn shown_file(&self, name: &str) -> String {
         if self.file.is_some() {
-            return match self.shown.rsplit_once('/') {
+            return match self.shown.rsplit_once(is_separator) {
                 Some((folder, _)) => format!("{folder}/{name}"),
                 None => name.into(),
             };
