@@ -24,6 +24,7 @@ MODULES = {
         "_options": ["ModelOptions", "Options"],
         "_pipeline": ["pipeline", "TextClassificationPipeline"],
         "_label": ["label", "LabelOptions", "Summary", "SetAside"],
+        "_analysis": ["eval", "report", "AnalysisOptions", "Page", "Evaluation", "Report"],
     },
     "datafusion_emotion.duckdb": {"duckdb": ["register"]},
     "datafusion_emotion.pandas": {"pandas": ["EmotionAccessor"]},

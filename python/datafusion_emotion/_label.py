@@ -105,12 +105,9 @@ def label(
     >>> summary["labels"]["joy"]  # doctest: +SKIP
     70
     """
-    names = [inputs] if isinstance(inputs, str | PathLike) else list(inputs)
     display = Progress(is_shown=progress)
     try:
-        summary = _native.label(
-            [fspath(name) for name in names], text, fspath(output), texts_of(options, LabelOptions), display
-        )
+        summary = _native.label(names_of(inputs), text, fspath(output), texts_of(options, LabelOptions), display)
     except KeyboardInterrupt:
         display.say("Stopped; the finished labels are kept: make the same call again to continue.")
         raise
@@ -118,3 +115,9 @@ def label(
         display.close()
     result: Summary = json.loads(summary)
     return result
+
+
+def names_of(inputs: Path | Iterable[Path]) -> list[str]:
+    """The names of one or more inputs as texts."""
+    names = [inputs] if isinstance(inputs, str | PathLike) else inputs
+    return [fspath(name) for name in names]

@@ -137,7 +137,7 @@ impl<'a> Call<'a> {
 }
 
 /// A wrong option or argument is a `ValueError`; what else went wrong a `RuntimeError`.
-fn to_python(error: DataFusionError) -> PyErr {
+pub(crate) fn to_python(error: DataFusionError) -> PyErr {
     let message = error.strip_backtrace();
     match error.find_root() {
         DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {

@@ -4,9 +4,6 @@ use std::sync::Arc;
 use clap::Args;
 use emotion_classifier::{BackendChoice, Classifier, Compute, Device, Precision};
 
-/// What figures and pages call the label of texts whose most probable label does not hold.
-pub const NO_LABEL: &str = "none";
-
 /// Which model to use, and how.
 #[derive(Args)]
 pub struct ModelArguments {

@@ -1,15 +1,12 @@
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use arrow::datatypes::DataType;
-use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::ExplainFormat;
@@ -18,14 +15,9 @@ use datafusion_cli::catalog::DynamicObjectStoreCatalog;
 use datafusion_cli::functions::ParquetMetadataFunc;
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use datafusion_emotion::EmotionExt;
-use emotion_label::format::Format;
-use emotion_label::local_files::LocalFiles;
+use emotion_label::file_tables::{Readers, advice, set_defaults, with_files};
 
 use crate::cluster;
-use crate::file_tables::{FileTables, Readers};
-
-/// Endings of files that are tables.
-const EXTENSIONS: &str = Format::ENDINGS;
 
 /// What queries may use; `None` is no limit for memory, and 100 GB for the disk.
 #[derive(Default)]
@@ -75,13 +67,9 @@ pub async fn session_on(
     if std::env::var_os("DATAFUSION_FORMAT_NULL").is_none() {
         config.format.null = "NULL".into();
     }
-    // Nanoseconds of 64 bits hold the years 1677 to 2262 alone, and INT96 values beyond them would wrap.
-    if std::env::var_os("DATAFUSION_EXECUTION_PARQUET_COERCE_INT96").is_none() {
-        config.execution.parquet.coerce_int96 = Some("us".into());
-    }
+    set_defaults(&mut config);
     let config = SessionConfig::from(config).with_information_schema(true);
     let runtime = resources.runtime().with_object_store_registry(object_stores).build_arc()?;
-    runtime.register_object_store(ObjectStoreUrl::local_filesystem().as_ref(), Arc::new(LocalFiles::new()));
     let mut builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().with_emotion();
     let mut names_model = false;
@@ -108,18 +96,6 @@ pub async fn session_on(
     Ok(context)
 }
 
-/// The session with names of files as tables.
-fn with_files(context: SessionContext, readers: Readers) -> SessionContext {
-    let tables = Arc::new(FileTables::new(readers));
-    let names = Arc::clone(context.state().catalog_list());
-    let catalogs = DynamicFileCatalog::new(names, Arc::clone(&tables) as Arc<dyn UrlTableFactory>);
-    let session_id = context.session_id();
-    let builder = context.into_state_builder().with_session_id(session_id).with_catalog_list(Arc::new(catalogs));
-    let context = SessionContext::from(builder.build());
-    tables.others().session_store().with_state(context.state_weak_ref());
-    context
-}
-
 /// Loads the session's model, so that a wrong name on the command line is reported before anything is read: the type
 /// of this function's result depends on the model's labels.
 fn check_model(state: &SessionState) -> Result<()> {
@@ -129,28 +105,10 @@ fn check_model(state: &SessionState) -> Result<()> {
     Ok(())
 }
 
-/// Says what to do about a table that is not there although its name is that of a file.
+/// Says what to do about a table that does not exist although its name is that of a file.
 pub fn explain(error: DataFusionError) -> anyhow::Error {
-    let message = error.to_string();
-    let path = missing_table(&message).filter(|table| table.contains(['/', '.'])).map(Path::new);
-    let Some(path) = path else { return error.into() };
-    let name = path.display();
-    if path.is_dir() {
-        anyhow!("'{name}' is a folder in which no file is of a known type: its files must end in {EXTENSIONS}")
-    } else if path.exists() {
-        anyhow!("'{name}' is not a table: the name of a file must end in {EXTENSIONS}")
-    } else {
-        anyhow!("there is no file '{name}': check the path, which starts from the current folder")
+    match advice(&error) {
+        Some(advice) => anyhow!(advice),
+        None => error.into(),
     }
-}
-
-/// The name of the table that an error of DataFusion says is not there.
-fn missing_table(message: &str) -> Option<&str> {
-    if let Some((_, rest)) = message.split_once("No table named '") {
-        return rest.strip_suffix('\'');
-    }
-    let (_, rest) = message.split_once("table '")?;
-    let (table, rest) = rest.split_once('\'')?;
-    let table = table.strip_prefix("datafusion.public.").unwrap_or(table);
-    rest.starts_with(" not found").then_some(table)
 }

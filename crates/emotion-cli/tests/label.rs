@@ -1252,7 +1252,7 @@ fn wrong_inputs_say_what_to_do() {
     assert_fails(&label(&input, &folder.path("o.csv"), &[]), &["CSV cannot hold a list", "column 'tags'", "--format"]);
     assert_fails(&label(&input, "http://localhost/out", &[]), &["cannot be written to"]);
     assert_fails(&label(&input, &folder.path("o.avro"), &[]), &["Avro is read and not written"]);
-    assert_fails(&label(&input, &folder.path("o.xlsx"), &[]), &["the ending of the output's name is not known"]);
+    assert_fails(&label(&input, &folder.path("o.xlsx"), &[]), &["the extension of the output's name is not known"]);
     assert_fails(&label(&folder.path(""), "-", &[]), &["is no file that '-' could take"]);
     assert_fails(&label("-", "-", &[]), &["name the format of 'standard input' with --format"]);
     assert_fails(&label("-", &folder.path("a.csv"), &["--format", "json"]), &["JSON from a pipe cannot become CSV"]);

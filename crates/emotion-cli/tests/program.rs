@@ -93,7 +93,7 @@ fn files_that_are_not_what_their_name_says() {
     fs::write(folder.path().join("cut.parquet"), &whole[..whole.len() / 2]).unwrap();
     assert_fails(&run(&["sql", "-c", &query("cut.parquet")]), &["Parquet"]);
     fs::write(folder.path().join("notes.xyz"), "text").unwrap();
-    assert_fails(&run(&["sql", "-c", &query("notes.xyz")]), &["must end in .parquet"]);
+    assert_fails(&run(&["sql", "-c", &query("notes.xyz")]), &["must have the extension .parquet"]);
 }
 
 #[test]
@@ -462,5 +462,11 @@ fn report_draws_a_page() {
         &["no column 'feeling'", "source, text"],
     );
     assert_fails(&run(&["report", "nowhere.csv", "--label", "feeling"]), &["no file 'nowhere.csv'"]);
+    for option in [["--threshold", "0.5"], ["--precision", "int8"], ["--model", "elsewhere"]] {
+        let drawn = run(&[&["report", labeled, "--label", "feeling", "-o", output][..], &option].concat());
+        let message = String::from_utf8_lossy(&drawn.stderr);
+        assert_eq!(drawn.status.code(), Some(2), "{message}");
+        assert!(message.contains("'--label <COLUMN>' cannot be used with") && message.contains(option[0]), "{message}");
+    }
     assert_eq!(fs::read_to_string(&page).unwrap(), html, "a report that fails leaves the page as it was");
 }

@@ -36,7 +36,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             _ => return Err(format!("'{name}' is no option").into()),
         }
     }
-    let kind = FileType::of(&input).ok_or("the ending of the input is not known")?;
+    let kind = FileType::of(&input).ok_or("the extension of the input is not known")?;
     let compression = FileType::of(&output).and_then(|output| output.compression);
     let mut file = File::open(&input)?;
     let size = file.metadata()?.len();

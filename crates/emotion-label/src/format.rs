@@ -1,5 +1,6 @@
-//! Formats of files, by the endings of their names, and what each type becomes in each of them.
+//! Formats of files, by the extensions of their names, and what each type becomes in each of them.
 
+use std::path::is_separator;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, Schema, TimeUnit};
@@ -25,8 +26,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// The endings of names, for messages.
-    pub const ENDINGS: &str = ".parquet, .csv, .tsv, .json, .jsonl, .ndjson, .arrow, .feather or .avro";
+    /// The extensions of names, for messages.
+    pub const EXTENSIONS: &str = ".parquet, .csv, .tsv, .json, .jsonl, .ndjson, .arrow, .feather or .avro";
 
     /// Whether a file of the format is text, which may be compressed as a whole.
     #[must_use]
@@ -53,8 +54,8 @@ impl Format {
         }
     }
 
-    fn of_ending(ending: &str) -> Option<Self> {
-        Some(match ending {
+    fn of_extension(extension: &str) -> Option<Self> {
+        Some(match extension {
             "parquet" => Self::Parquet,
             "csv" => Self::Csv,
             "tsv" => Self::Tsv,
@@ -86,7 +87,7 @@ pub struct FileType {
 }
 
 impl FileType {
-    /// The type that the ending of a name stands for; `None` if it stands for none. Letter case is ignored.
+    /// The type that the extension of a name stands for; `None` if it stands for none. Letter case is ignored.
     ///
     /// ```
     /// use emotion_label::format::{Compression, FileType, Format};
@@ -98,18 +99,18 @@ impl FileType {
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
         let name = name.rsplit(['/', '\\']).next()?.to_ascii_lowercase();
-        let (stem, ending) = name.rsplit_once('.')?;
-        let compression = match ending {
+        let (stem, extension) = name.rsplit_once('.')?;
+        let compression = match extension {
             "gz" => Compression::Gzip,
             "zst" => Compression::Zstd,
-            _ => return Some(Self { format: Format::of_ending(ending)?, compression: None }),
+            _ => return Some(Self { format: Format::of_extension(extension)?, compression: None }),
         };
-        let format = Format::of_ending(stem.rsplit_once('.')?.1)?;
+        let format = Format::of_extension(stem.rsplit_once('.')?.1)?;
         format.is_text().then_some(Self { format, compression: Some(compression) })
     }
 
-    /// The type of a file of this name that is read as CSV whatever its ending: TSV if that is the ending, else CSV,
-    /// compressed as the ending says.
+    /// The type of a file of this name that is read as CSV whatever its extension: TSV if that is the extension, else
+    /// CSV, compressed as the extension says.
     ///
     /// ```
     /// use emotion_label::format::{Compression, FileType, Format};
@@ -139,34 +140,35 @@ pub enum Output {
 }
 
 impl Output {
-    /// What a name stands for: `-` for standard output, a name with a known ending for a file, and a name without an
-    /// ending, or with a slash at its end, for a folder.
+    /// What a name stands for: `-` for standard output, a name with a known extension for a file, and a name
+    /// without an extension, or with a slash at its end, for a folder.
     ///
     /// # Errors
     ///
-    /// [`FileError::Unsupported`], if the name has another ending, or that of a format that is not written.
+    /// [`FileError::Unsupported`], if the name has another extension, or that of a format that is not written.
     pub fn of(name: &str) -> Result<Self, FileError> {
         let refused =
             |what: &str, advice: &str| Err(FileError::Unsupported(Fault::new(what, Place::file(name), advice)));
         if name == "-" {
             return Ok(Self::Standard);
         }
-        if name.ends_with('/') {
+        if name.ends_with(is_separator) {
             return Ok(Self::Folder);
         }
         match FileType::of(name) {
             Some(FileType { format: Format::Avro, .. }) => {
-                return refused("Avro is read and not written", "choose a name that ends in .parquet");
+                return refused("Avro is read and not written", "choose a name with the extension .parquet");
             }
             Some(file) => return Ok(Self::File(file)),
             None => {}
         }
-        let last = name.rsplit('/').next().unwrap_or_default();
+        let last = name.rsplit(is_separator).next().unwrap_or_default();
         if !last.trim_start_matches('.').contains('.') {
             return Ok(Self::Folder);
         }
-        let advice = "end the name in .parquet, .csv, .tsv, .json, .jsonl, .ndjson, .arrow or .feather; a folder in /";
-        refused("the ending of the output's name is not known", advice)
+        let advice =
+            "use .parquet, .csv, .tsv, .json, .jsonl, .ndjson, .arrow or .feather, or end the name of a folder with /";
+        refused("the extension of the output's name is not known", advice)
     }
 }
 

@@ -9,14 +9,19 @@
 //! what each becomes, or refuses it.
 //!
 //! With the feature `job`, the module `job` labels whole folders and object stores by a classifier, resumes after a
-//! kill and converts between formats.
+//! kill and converts between formats. With the feature `analysis`, the module `analysis` evaluates a model on files
+//! whose labels are known, and makes reports.
 
 #[cfg(feature = "job")]
 pub mod address;
+#[cfg(feature = "analysis")]
+pub mod analysis;
 #[cfg(feature = "job")]
 pub mod csv_schema;
 pub mod drive;
 pub mod error;
+#[cfg(feature = "analysis")]
+pub mod file_tables;
 pub mod format;
 #[cfg(feature = "job")]
 pub mod job;
@@ -28,6 +33,8 @@ pub mod local_files;
 #[cfg(feature = "job")]
 pub mod local_output;
 pub mod metadata;
+#[cfg(feature = "analysis")]
+pub mod numbers;
 #[cfg(feature = "job")]
 pub mod object;
 pub mod open;

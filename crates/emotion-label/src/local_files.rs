@@ -118,21 +118,34 @@ fn walk(folder: PathBuf) -> Vec<Result<ObjectMeta>> {
     entries.filter_map(meta).collect()
 }
 
-/// The location of a file by the parts of its path from the root, which are a disk and names on Windows.
-fn location(path: &FilePath) -> Result<Path> {
-    let cannot = |what: &str| failed(path, io::Error::other(format!("the name '{}' {what}", path.display())));
+/// The parts of a path from the root, escaped: names, and on Windows a disk before them. An error is what is wrong with
+/// the path.
+pub(crate) fn parts(path: &FilePath) -> std::result::Result<Vec<String>, &'static str> {
     let mut parts = Vec::new();
     for component in path.components() {
         match component {
             Component::Prefix(prefix) => match prefix.kind() {
                 Prefix::Disk(disk) | Prefix::VerbatimDisk(disk) => parts.push(format!("{}:", char::from(disk))),
-                _ => return Err(cannot("is not that of a file on a disk of this machine")),
+                _ => return Err("is not that of a file on a disk of this machine"),
             },
-            Component::Normal(part) => parts.push(escaped(part.to_str().ok_or_else(|| cannot("is not UTF-8"))?)),
+            Component::Normal(part) => parts.push(escaped(part.to_str().ok_or("is not UTF-8")?)),
             Component::RootDir | Component::CurDir | Component::ParentDir => {}
         }
     }
-    Ok(Path::parse(parts.join("/"))?)
+    Ok(parts)
+}
+
+fn location(path: &FilePath) -> Result<Path> {
+    let cannot = |what| failed(path, io::Error::other(format!("the name '{}' {what}", path.display())));
+    Ok(Path::parse(parts(path).map_err(cannot)?.join("/"))?)
+}
+
+/// The path of a file that has this location in [`LocalFiles`].
+pub(crate) fn path_at(location: &str) -> PathBuf {
+    // A disk at the start of the location replaces the root.
+    let path = |location: &str| FilePath::new("/").join(location);
+    let literal = path(location);
+    if !location.contains('%') || literal.exists() { literal } else { path(&unescaped(location)) }
 }
 
 impl Display for LocalFiles {
@@ -166,10 +179,7 @@ impl ObjectStore for LocalFiles {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let root = FilePath::new("/");
-        let prefix = prefix.map_or("", Path::as_ref);
-        let literal = root.join(prefix);
-        let folder = if literal.exists() { literal } else { root.join(unescaped(prefix)) };
+        let folder = path_at(prefix.map_or("", Path::as_ref));
         let walk =
             async move { spawn_blocking(move || walk(folder)).await.unwrap_or_else(|error| vec![Err(error.into())]) };
         futures::stream::once(walk).flat_map(futures::stream::iter).boxed()

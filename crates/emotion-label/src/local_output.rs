@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
+use crate::address::path_of;
 use crate::format::FileType;
 
 /// Where a local output is written.
@@ -48,7 +49,7 @@ impl InputFiles {
     pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut files = HashSet::new();
         for name in names {
-            let path = Path::new(if name == "-" { "/dev/stdin" } else { name.strip_prefix("file://").unwrap_or(name) });
+            let path = Path::new(if name == "-" { "/dev/stdin" } else { path_of(name) });
             if !path.is_dir() {
                 files.extend(identity(path));
                 continue;

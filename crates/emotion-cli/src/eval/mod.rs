@@ -1,33 +1,28 @@
 //! `emotion eval`: how well a model does on texts whose labels are known.
 
-mod gold;
-mod html;
-mod metrics;
-mod summary;
+mod text;
 
 use std::io::Write;
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use arrow::array::RecordBatch;
+use anyhow::Result;
 use clap::{Args, ValueEnum};
-use emotion_classifier::{Classifier, ClassifyOptions, Prediction, ProblemType, Statistics};
+use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
+use emotion_classifier::ClassifyOptions;
+use emotion_label::analysis::{Evaluation, Evaluator};
 use emotion_label::job::message;
-use futures::{FutureExt, StreamExt};
+use serde::Serialize;
 
 use crate::atomic_file;
+use crate::memory::peak_memory;
 use crate::model::ModelArguments;
+use crate::session::session;
 use crate::set_aside::SET_ASIDE;
 use crate::standard_error::say;
 use crate::standard_output::StandardOutput;
-use crate::table::{TableArguments, strings};
-use gold::Gold;
-use metrics::Tally;
-use summary::Summary;
+use crate::table::TableArguments;
 
 /// Measure a model on texts whose labels are known
 ///
@@ -76,124 +71,46 @@ enum Format {
     Json,
 }
 
+#[derive(Serialize)]
+struct Json<'a> {
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+    /// The process's largest resident set; where the system does not tell, null.
+    peak_memory_bytes: Option<u64>,
+}
+
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let classifier = arguments.model.load()?;
-    if arguments.text == arguments.label {
-        bail!("--text and --label name the same column, '{}'", arguments.text);
-    }
+    let mut options = ClassifyOptions::default();
+    options.threshold = arguments.model.threshold();
+    let mut evaluator = Evaluator::new(classifier, options, &arguments.text, &arguments.label)?;
     if let Some(path) = &arguments.html {
-        atomic_file::check(path, arguments.table.files())?;
+        atomic_file::check(path, arguments.table.names())?;
     }
-    let mut evaluation = Evaluation::new(classifier, arguments.model.threshold());
-    let (mut files, mut is_complete) = (Vec::new(), true);
-    for file in arguments.table.files() {
-        match evaluation.add_file(&arguments, file).await {
+    let in_order = [("datafusion.execution.target_partitions", "1".to_string())];
+    let context = session(in_order, Arc::new(InstrumentedObjectStoreRegistry::new())).await?;
+    let files = arguments.table.open(&context).await?;
+    let mut is_complete = true;
+    for file in &files.names {
+        match evaluator.add_file(&context, &files, file).await {
             Err(error) if arguments.keep_going => {
                 is_complete = false;
-                say(format_args!("Skipped: {}", message(error.as_ref())));
+                say(format_args!("Skipped: {}", message(&error)));
             }
-            result => {
-                result?;
-                files.push(file.clone());
-            }
+            result => result?,
         }
     }
-    let summary = evaluation.finish(&files)?;
+    let evaluation = evaluator.finish()?;
     if let Some(path) = &arguments.html {
-        atomic_file::write(path, arguments.table.files(), html::page(&summary).into_string().as_bytes())?;
+        atomic_file::write(path, &files.names, evaluation.html().as_bytes())?;
     }
     let mut out = StandardOutput::open();
     match arguments.format {
-        Format::Text => write!(out, "{}", summary.text())?,
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&summary)?)?,
+        Format::Text => write!(out, "{}", text::text(&evaluation))?,
+        Format::Json => {
+            let json = Json { evaluation: &evaluation, peak_memory_bytes: peak_memory() };
+            writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
+        }
     }
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(SET_ASIDE) })
-}
-
-struct Evaluation {
-    classifier: Arc<Classifier>,
-    options: ClassifyOptions,
-    gold: Gold,
-    tally: Tally,
-    rows: u64,
-    time: Duration,
-    statistics: Statistics,
-}
-
-impl Evaluation {
-    fn new(classifier: Arc<Classifier>, threshold: Option<f32>) -> Self {
-        let gold = Gold::new(&classifier, threshold.is_some());
-        let tally = match classifier.config().problem_type {
-            ProblemType::MultiLabel => Tally::of_several(gold.classes()),
-            _ => Tally::of_one(gold.classes()),
-        };
-        let mut options = ClassifyOptions::default().cache(false);
-        options.threshold = threshold;
-        Self { classifier, options, gold, tally, rows: 0, time: Duration::ZERO, statistics: Statistics::default() }
-    }
-
-    /// Adds the rows of a file, or none of them.
-    async fn add_file(&mut self, arguments: &Arguments, file: &str) -> Result<()> {
-        let (tally, rows, time) = (self.tally.clone(), self.rows, self.time);
-        let statistics = self.statistics.snapshot();
-        // Readers of damaged files may panic.
-        let work = AssertUnwindSafe(self.add_rows(arguments, file)).catch_unwind().await;
-        let result = work.unwrap_or_else(|_| bail!("'{file}' is damaged, or its reader has a fault"));
-        if result.is_err() {
-            (self.tally, self.rows, self.time) = (tally, rows, time);
-            self.statistics.reset();
-            self.statistics.add(&statistics);
-        }
-        result
-    }
-
-    async fn add_rows(&mut self, arguments: &Arguments, file: &str) -> Result<()> {
-        let mut batches = arguments.table.columns(file, &[&arguments.text, &arguments.label]).await?;
-        let mut rows_before = 0;
-        while let Some(batch) = batches.next().await {
-            let batch = batch.with_context(|| format!("cannot read '{file}'"))?;
-            self.add(&batch, rows_before).with_context(|| format!("in '{file}'"))?;
-            rows_before += batch.num_rows();
-        }
-        Ok(())
-    }
-
-    /// Classifies a batch of two columns, texts and labels.
-    fn add(&mut self, batch: &RecordBatch, rows_before: usize) -> Result<()> {
-        let [texts, labels] = batch.columns() else { bail!("a batch of {} columns", batch.num_columns()) };
-        let texts = strings(texts, batch.schema_ref().field(0).name())?;
-        let classes = self.gold.read(labels, batch.schema_ref().field(1).name(), rows_before)?;
-        let known = texts.iter().zip(classes).filter_map(|(text, classes)| Some((text?, classes?)));
-        let (texts, classes): (Vec<&str>, Vec<Vec<usize>>) = known.unzip();
-        let started = Instant::now();
-        let answer = self.classifier.request(&texts).options(&self.options).statistics(&self.statistics).run()?;
-        self.time += started.elapsed();
-        for (classes, prediction) in classes.iter().zip(&answer.predictions) {
-            self.tally.add(classes, &self.given(prediction), &prediction.probabilities);
-        }
-        self.rows += batch.num_rows() as u64;
-        Ok(())
-    }
-
-    /// The classes that the model gives a text.
-    fn given(&self, prediction: &Prediction) -> Vec<usize> {
-        let holds = |id: &usize| self.classifier.holds(*id, prediction, self.options.threshold);
-        let given: Vec<usize> = (0..self.classifier.labels().len()).filter(holds).collect();
-        if given.is_empty() { Vec::from_iter(self.gold.no_label()) } else { given }
-    }
-
-    fn finish(self, files: &[String]) -> Result<Summary> {
-        if self.tally.texts() == 0 {
-            bail!("no row has both a text and a label: nothing was measured");
-        }
-        Ok(Summary::new(
-            files.to_vec(),
-            &self.classifier,
-            self.options.threshold,
-            &self.tally,
-            self.rows,
-            self.time,
-            &self.statistics.snapshot(),
-        ))
-    }
 }

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use emotion_label::job::{Estimate, FileProgress};
+use emotion_label::numbers::{counted, grouped};
 
-use crate::numbers::{counted, duration, grouped, whole};
+use crate::numbers::{duration, whole};
 
 pub fn text(estimate: &Estimate) -> String {
     let mut text = String::new();

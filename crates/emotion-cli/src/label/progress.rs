@@ -5,9 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use emotion_label::job::{Observer, SetAside};
+use emotion_label::numbers::grouped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::numbers::{duration, grouped, whole};
+use crate::numbers::{duration, whole};
 use crate::standard_error::say;
 
 /// Time between two lines where there is no terminal.

@@ -4,12 +4,13 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use emotion_label::analysis::NO_LABEL;
 use emotion_label::job::{Counts, Summary};
+use emotion_label::numbers::{counted, grouped};
 use serde::Serialize;
 
 use crate::memory::peak_memory;
-use crate::model::NO_LABEL;
-use crate::numbers::{counted, duration, grouped, whole};
+use crate::numbers::{duration, whole};
 
 #[derive(Serialize)]
 struct Json<'a> {

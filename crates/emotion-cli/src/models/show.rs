@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::Args;
 use emotion_classifier::Classifier;
+use emotion_label::numbers::grouped;
 use serde_json::{Value, json};
 
-use crate::numbers::grouped;
 use crate::standard_output::StandardOutput;
 
 /// Show what a model is: its architecture, sizes, labels and digests

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use emotion_classifier::Statistics;
+use emotion_label::numbers::grouped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
 
-use crate::numbers::{grouped, whole};
+use crate::numbers::whole;
 
 /// A query that ends within this time shows no progress.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! Which files there are to label.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, is_separator};
 use std::sync::Arc;
 
 use datafusion::datasource::listing::ListingTableUrl;
@@ -11,13 +11,13 @@ use futures::stream::BoxStream;
 use glob::{MatchOptions, Pattern};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use crate::address::{absolute, local};
+use crate::address::{absolute, local, without_separator};
 use crate::format::{FileType, Format};
 use crate::job::delta;
 use crate::job::error::{Context, LabelError, Result};
 use crate::job::storage::Storage;
 use crate::job::summary::SetAside;
-use crate::local_files::unescaped;
+use crate::local_files::{path_at, unescaped};
 
 /// A star stands for a part of a name, not for folders.
 const IN_A_FOLDER: MatchOptions =
@@ -39,8 +39,8 @@ pub struct Input {
 impl Input {
     /// Its path, if it is on this machine.
     pub fn local_path(&self) -> Option<String> {
-        let path = (self.url.scheme() == "file").then(|| format!("/{}", self.meta.location))?;
-        Some(if !path.contains('%') || Path::new(&path).exists() { path } else { unescaped(&path) })
+        let is_local = self.url.scheme() == "file";
+        is_local.then(|| path_at(self.meta.location.as_ref()).to_string_lossy().into_owned())
     }
 }
 
@@ -98,7 +98,8 @@ pub async fn find(
         }
         if is_empty {
             let what = "there is nothing to label in";
-            return refused(format!("{what} '{argument}': no file outside the output ends in {}", Format::ENDINGS));
+            let extensions = Format::EXTENSIONS;
+            return refused(format!("{what} '{argument}': no file outside the output has the extension {extensions}"));
         }
     }
     Ok(Inputs { files: inputs.into_values().collect(), left_out: LeftOut { others, unlisted } })
@@ -170,8 +171,10 @@ impl Found {
         }
         let Some(file_type) = (if is_csv { Some(FileType::of_separated(&name)) } else { FileType::of(&name) }) else {
             if self.is_one_file() {
-                let name = &self.argument;
-                return refused(format!("'{name}' is not a table: the name of a file must end in {}", Format::ENDINGS));
+                let (name, extensions) = (&self.argument, Format::EXTENSIONS);
+                return refused(format!(
+                    "'{name}' is not a table: the name of a file must have the extension {extensions}"
+                ));
             }
             return Ok(None);
         };
@@ -190,7 +193,7 @@ impl Found {
             return self.argument.clone();
         }
         let (base, _) = split_pattern(&self.argument);
-        match base.trim_end_matches('/') {
+        match without_separator(base) {
             "" | "." => name.into(),
             base => format!("{base}/{name}"),
         }
@@ -220,7 +223,8 @@ fn path_under(url: &ListingTableUrl, file: &ObjectMeta) -> String {
 /// The address of a file or a folder, and the pattern of the files that are meant under it.
 fn address(argument: &str) -> Result<(ListingTableUrl, Option<Pattern>)> {
     let (base, pattern) = split_pattern(argument);
-    let pattern = pattern.map(Pattern::new).transpose();
+    // Paths under the folder have slashes, on Windows too.
+    let pattern = pattern.map(|pattern| Pattern::new(&pattern.replace(is_separator, "/"))).transpose();
     let pattern = pattern.with_context(|| format!("'{argument}' is not a pattern"))?;
     if argument.contains("://") {
         let url = ListingTableUrl::parse(base).with_context(|| format!("'{argument}' is not an address"))?;
@@ -239,7 +243,7 @@ fn split_pattern(argument: &str) -> (&str, Option<&str>) {
     let wild: &[char] = if is_remote { &['*'] } else { &['*', '?', '['] };
     match argument.find(wild) {
         Some(at) if is_remote || !Path::new(argument).exists() => {
-            let start = argument[..at].rfind('/').map_or(0, |slash| slash + 1);
+            let start = argument[..at].rfind(is_separator).map_or(0, |slash| slash + 1);
             (&argument[..start], Some(&argument[start..]))
         }
         _ => (argument, None),

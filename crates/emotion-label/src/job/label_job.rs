@@ -281,7 +281,7 @@ impl LabelJobBuilder {
         self
     }
 
-    /// Reads the files as CSV with this ASCII character between fields, whatever their endings.
+    /// Reads the files as CSV with this ASCII character between fields, whatever their extensions.
     pub fn delimiter(mut self, delimiter: u8) -> Self {
         self.0.choices.delimiter = Some(delimiter);
         self

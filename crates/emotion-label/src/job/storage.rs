@@ -4,9 +4,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::path::{Path as FilePath, PathBuf};
+use std::path::{Path as FilePath, PathBuf, is_separator};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use datafusion::datasource::listing::ListingTableUrl;
@@ -18,9 +19,9 @@ use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::address::local;
+use crate::address::{local, path_of, without_separator};
 use crate::format::{FileType, Output};
 use crate::job::error::{Context, LabelError, Result};
 use crate::job::seal::hexadecimal;
@@ -56,8 +57,8 @@ enum Place {
 impl Storage {
     /// The output as it was named: a file if that is one's name, else a folder.
     pub fn open(context: &SessionContext, output: &str) -> Result<Self> {
-        let output = output.strip_prefix("file://").unwrap_or(output);
-        let shown = output.trim_end_matches('/').to_string();
+        let output = path_of(output);
+        let shown = without_separator(output).to_string();
         let is_file = match Output::of(output) {
             _ if FilePath::new(output).is_dir() => false,
             Ok(Output::File(_)) => true,
@@ -67,7 +68,7 @@ impl Storage {
             Ok(_) => false,
             Err(error) => return Err(error.into()),
         };
-        let file = is_file.then(|| shown.rsplit('/').next().unwrap_or_default().to_string());
+        let file = is_file.then(|| shown.rsplit(is_separator).next().unwrap_or_default().to_string());
         if output.contains("://") {
             let address = ListingTableUrl::parse(&shown).with_context(|| format!("'{output}' is not an address"))?;
             if address.scheme().starts_with("http") {
@@ -140,7 +141,7 @@ impl Storage {
     /// What messages call a file of it.
     pub fn shown_file(&self, name: &str) -> String {
         if self.file.is_some() {
-            return match self.shown.rsplit_once('/') {
+            return match self.shown.rsplit_once(is_separator) {
                 Some((folder, _)) => format!("{folder}/{name}"),
                 None => name.into(),
             };
@@ -301,14 +302,14 @@ impl Storage {
                     Ok(Partial { file: File::create_new(&begun)?, begun, path })
                 };
                 let file = blocking(create).await.with_context(|| format!("cannot write '{shown}'"))?;
-                Target::File(Arc::new(file))
+                Target::File(FileWriter { partial: Arc::new(file), hasher: Sha256::new(), pending: None })
             }
             Place::Store { store, prefix } => {
                 let writer = BufWriter::new(Arc::clone(store), at(prefix, name)).with_max_concurrency(4);
-                Target::Object(Box::new(writer))
+                Target::Object(Box::new(writer), Sha256::new())
             }
         };
-        Ok(Upload { target, bytes: 0, hasher: Sha256::new(), shown })
+        Ok(Upload { target, bytes: 0, shown })
     }
 
     /// The time that a small file takes to be written for good, if so many are written side by side and removed again;
@@ -369,13 +370,64 @@ impl Storage {
 pub struct Upload {
     target: Target,
     bytes: u64,
-    hasher: Sha256,
     shown: String,
 }
 
 enum Target {
-    File(Arc<Partial>),
-    Object(Box<BufWriter>),
+    File(FileWriter),
+    Object(Box<BufWriter>, Sha256),
+}
+
+/// Writes a local file, one piece on other threads while the caller makes the next.
+struct FileWriter {
+    partial: Arc<Partial>,
+    /// The digest of the pieces before the pending one.
+    hasher: Sha256,
+    pending: Option<JoinHandle<io::Result<Sha256>>>,
+}
+
+/// Bytes from which a piece is digested on a thread of its own.
+const LARGE: usize = 1 << 20;
+
+impl FileWriter {
+    async fn write(&mut self, bytes: Vec<u8>) -> io::Result<()> {
+        self.settle().await?;
+        let (partial, mut hasher) = (Arc::clone(&self.partial), std::mem::take(&mut self.hasher));
+        self.pending = Some(spawn_blocking(move || {
+            if bytes.len() < LARGE {
+                hasher.update(&bytes);
+                return (&partial.file).write_all(&bytes).map(|()| hasher);
+            }
+            thread::scope(|scope| {
+                let digest = scope.spawn(|| hasher.chain_update(&bytes));
+                (&partial.file).write_all(&bytes)?;
+                digest.join().map_err(|_| io::Error::other("the digest panicked"))
+            })
+        }));
+        Ok(())
+    }
+
+    /// Waits until the pending piece is written.
+    async fn settle(&mut self) -> io::Result<()> {
+        if let Some(pending) = self.pending.take() {
+            self.hasher = pending.await.map_err(io::Error::other)??;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> io::Result<Sha256> {
+        self.settle().await?;
+        let partial = self.partial;
+        blocking(move || partial.publish()).await?;
+        Ok(self.hasher)
+    }
+
+    /// Leaves nothing behind.
+    async fn abort(mut self) {
+        // The error that brought us here is the one to tell.
+        let _ = self.settle().await;
+        let _ = fs::remove_file(&self.partial.begun);
+    }
 }
 
 /// A local file that has another name until it is complete.
@@ -396,6 +448,7 @@ impl Partial {
 }
 
 impl Upload {
+    /// Appends bytes. An error may be that of the bytes before them.
     pub async fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -403,42 +456,34 @@ impl Upload {
         self.bytes += bytes.len() as u64;
         let cannot = || format!("cannot write '{}'", self.shown);
         match &mut self.target {
-            Target::File(partial) => {
-                let (partial, mut hasher) = (Arc::clone(partial), std::mem::take(&mut self.hasher));
-                let write = move || {
-                    hasher.update(&bytes);
-                    (&partial.file).write_all(&bytes).map(|()| hasher)
-                };
-                self.hasher = blocking(write).await.with_context(cannot)?;
-                Ok(())
-            }
-            Target::Object(writer) => {
-                self.hasher.update(&bytes);
+            Target::File(writer) => writer.write(bytes).await.with_context(cannot),
+            Target::Object(writer, hasher) => {
+                hasher.update(&bytes);
                 writer.put(bytes.into()).await.with_context(cannot)
             }
         }
     }
 
     /// Gives the file its name.
-    pub async fn finish(mut self) -> Result<Written> {
+    pub async fn finish(self) -> Result<Written> {
         let cannot = || format!("cannot write '{}'", self.shown);
-        match &mut self.target {
-            Target::File(partial) => {
-                let partial = Arc::clone(partial);
-                blocking(move || partial.publish()).await.with_context(cannot)?;
+        let hasher = match self.target {
+            Target::File(writer) => writer.finish().await.with_context(cannot)?,
+            Target::Object(mut writer, hasher) => {
+                writer.shutdown().await.with_context(cannot)?;
+                hasher
             }
-            Target::Object(writer) => writer.shutdown().await.with_context(cannot)?,
-        }
-        Ok(Written { bytes: self.bytes, sha256: hexadecimal(self.hasher), tag: None })
+        };
+        Ok(Written { bytes: self.bytes, sha256: hexadecimal(hasher), tag: None })
     }
 
     /// Leaves nothing behind.
-    pub async fn abort(mut self) {
-        // The error that brought us here is the one to tell.
-        let _ = match &mut self.target {
-            Target::File(partial) => fs::remove_file(&partial.begun).map_err(LabelError::from),
-            Target::Object(writer) => writer.abort().await.map_err(LabelError::from),
-        };
+    pub async fn abort(self) {
+        match self.target {
+            Target::File(writer) => writer.abort().await,
+            // The error that brought us here is the one to tell.
+            Target::Object(mut writer, _) => drop(writer.abort().await),
+        }
     }
 }
 

@@ -24,8 +24,8 @@ impl Target {
         }
         let stem = match FileType::of(name) {
             Some(FileType { compression, .. }) => {
-                let endings = 1 + usize::from(compression.is_some());
-                name.rsplitn(endings + 1, '.').last().unwrap_or(name)
+                let extensions = 1 + usize::from(compression.is_some());
+                name.rsplitn(extensions + 1, '.').last().unwrap_or(name)
             }
             None => name,
         };

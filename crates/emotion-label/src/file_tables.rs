@@ -8,27 +8,80 @@ use std::iter::once;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::address::{absolute, local, path_of};
+use crate::csv_schema::{CsvShape, Dialect};
+use crate::format::{Compression, FileType, Format};
+use crate::json_text;
+use crate::lfs;
+use crate::local_files::LocalFiles;
+use crate::object::Object;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion::catalog::{TableProvider, UrlTableFactory};
+use datafusion::catalog::{DynamicFileCatalog, TableProvider, UrlTableFactory};
 use datafusion::common::{plan_datafusion_err, plan_err};
+use datafusion::config::ConfigOptions;
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
-use emotion_label::address::{absolute, local};
-use emotion_label::csv_schema::{CsvShape, Dialect};
-use emotion_label::format::{Compression, FileType, Format};
-use emotion_label::json_text;
-use emotion_label::lfs;
-use emotion_label::object::Object;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStoreExt};
 
+/// Sets the options of a session that file tables need and that are not set.
+pub fn set_defaults(config: &mut ConfigOptions) {
+    // Nanoseconds of 64 bits hold the years 1677 to 2262 alone, and INT96 values beyond them would wrap.
+    config.execution.parquet.coerce_int96.get_or_insert_with(|| "us".into());
+}
+
+/// The session with names of files as tables. Files in object stores are tables if the session knows their stores.
+#[must_use]
+pub fn with_files(context: SessionContext, readers: Readers) -> SessionContext {
+    let local = ObjectStoreUrl::local_filesystem();
+    context.register_object_store(local.as_ref(), Arc::new(LocalFiles::new()));
+    let tables = Arc::new(FileTables::new(readers));
+    let names = Arc::clone(context.state().catalog_list());
+    let catalogs = DynamicFileCatalog::new(names, Arc::clone(&tables) as Arc<dyn UrlTableFactory>);
+    let session_id = context.session_id();
+    let builder = context.into_state_builder().with_session_id(session_id).with_catalog_list(Arc::new(catalogs));
+    let context = SessionContext::from(builder.build());
+    tables.others.session_store().with_state(context.state_weak_ref());
+    context
+}
+
+/// What to do about a table that does not exist although its name is that of a file; `None` for other errors.
+#[must_use]
+pub fn advice(error: &DataFusionError) -> Option<String> {
+    let message = error.to_string();
+    let path = missing_table(&message).filter(|table| table.contains(['/', '.'])).map(Path::new)?;
+    let (name, extensions) = (path.display(), Format::EXTENSIONS);
+    Some(if path.is_dir() {
+        format!(
+            "'{name}' is a folder in which no file is of a known type: its files must have the extension {extensions}"
+        )
+    } else if path.exists() {
+        format!("'{name}' is not a table: the name of a file must have the extension {extensions}")
+    } else {
+        format!("there is no file '{name}': check the path, which starts from the current folder")
+    })
+}
+
+/// The name of the table that an error of DataFusion says is not there.
+fn missing_table(message: &str) -> Option<&str> {
+    if let Some((_, rest)) = message.split_once("No table named '") {
+        return rest.strip_suffix('\'');
+    }
+    let (_, rest) = message.split_once("table '")?;
+    let (table, rest) = rest.split_once('\'')?;
+    let table = table.strip_prefix("datafusion.public.").unwrap_or(table);
+    rest.starts_with(" not found").then_some(table)
+}
+
 /// Makes tables of names of files.
 #[derive(Debug)]
-pub struct FileTables {
+struct FileTables {
     others: DynamicListTableFactory,
     readers: Readers,
 }
@@ -43,13 +96,8 @@ pub enum Readers {
 }
 
 impl FileTables {
-    pub fn new(readers: Readers) -> Self {
+    fn new(readers: Readers) -> Self {
         Self { others: DynamicListTableFactory::default(), readers }
-    }
-
-    /// The factory for what is not a single file, which needs to know the session.
-    pub fn others(&self) -> &DynamicListTableFactory {
-        &self.others
     }
 
     fn state(&self) -> Result<SessionState> {
@@ -112,14 +160,14 @@ async fn folder(
         });
     }
     let Some(shape) = all else { return plan_err!("the folder is empty") };
-    let options = ListingOptions::new(Arc::new(shape.format())).with_file_extension(ending(file));
+    let options = ListingOptions::new(Arc::new(shape.format())).with_file_extension(extension(file));
     let config = ListingTableConfig::new(url.clone()).with_listing_options(options);
     let config = config.infer_partitions_from_path(state).await?.with_schema(shape.schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
-/// The ending by which files of a folder are told from those of other types.
-fn ending(file: FileType) -> String {
+/// The extension that distinguishes the files of a folder from those of other types.
+fn extension(file: FileType) -> String {
     let compression = match file.compression {
         Some(Compression::Gzip) => ".gz",
         Some(_) => ".zst",
@@ -139,12 +187,15 @@ fn single_file(name: &str) -> Option<(ListingTableUrl, FileType)> {
         let url = ListingTableUrl::parse(name).ok()?;
         return (!url.is_collection() && !name.contains('*')).then_some((url, file));
     }
-    let path = Path::new(name.strip_prefix("file://").unwrap_or(name));
-    let path = absolute(path).ok().filter(|path| path.is_file())?;
+    let path = absolute(Path::new(path_of(name))).ok().filter(|path| path.is_file())?;
     Some((local(&path).ok()?, file))
 }
 
 /// The address of a file on this machine or elsewhere.
+///
+/// # Errors
+///
+/// The name is not UTF-8, or is no address.
 pub fn address_of(name: &str) -> Result<ListingTableUrl> {
     let path = Path::new(name);
     if name.contains("://") || !path.exists() {
@@ -153,7 +204,11 @@ pub fn address_of(name: &str) -> Result<ListingTableUrl> {
     local(&absolute(path)?)
 }
 
-/// The table of a file; `delimiter` is that of its fields, if it is not the one of its ending.
+/// The table of a file; `delimiter` is that of its fields, if it is not the one of its extension.
+///
+/// # Errors
+///
+/// The file cannot be read, or is no table.
 pub async fn table(
     state: &SessionState,
     url: &ListingTableUrl,

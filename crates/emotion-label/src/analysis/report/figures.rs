@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampSecondType, UInt64Type};
 use datafusion::prelude::SessionContext;
 
+use crate::analysis::error::{Context, Result, refused};
+
 /// Columns of the histogram of scores, from 0 to 1.
-pub const SCORE_BINS: usize = 20;
+pub(crate) const SCORE_BINS: usize = 20;
 /// Columns that a chart over time has at most.
 const MOST_BINS: i64 = 60;
 /// Groups that are shown; the rest are counted together.
@@ -18,53 +19,53 @@ const EXAMPLES: usize = 5;
 /// What a report shows, drawn from a table `labeled` of `label` and perhaps `score`, `text`, `group`, and `time` with
 /// `no_time`, which is true where a value is left out. Beside `score` it has `holds`, whether the score is that of the
 /// label.
-pub struct Figures {
-    pub rows: u64,
-    pub unlabeled: u64,
+pub(crate) struct Figures {
+    pub(crate) rows: u64,
+    pub(crate) unlabeled: u64,
     /// Labels with their counts, the most frequent first.
-    pub labels: Vec<(String, u64)>,
-    pub over_time: Option<OverTime>,
+    pub(crate) labels: Vec<(String, u64)>,
+    pub(crate) over_time: Option<OverTime>,
     /// Labeled rows that are left out of the chart over time, since their value is no time or far off.
-    pub without_time: u64,
-    pub groups: Vec<Counts>,
+    pub(crate) without_time: u64,
+    pub(crate) groups: Vec<Counts>,
     /// Groups that are not shown.
-    pub other_groups: u64,
+    pub(crate) other_groups: u64,
     /// How many texts have a score in each twentieth.
-    pub scores: Vec<u64>,
-    pub confident: Vec<Example>,
-    pub doubtful: Vec<Example>,
+    pub(crate) scores: Vec<u64>,
+    pub(crate) confident: Vec<Example>,
+    pub(crate) doubtful: Vec<Example>,
 }
 
 /// Counts for each label, in the order of [`Figures::labels`].
-pub struct Counts {
-    pub name: String,
-    pub counts: Vec<u64>,
+pub(crate) struct Counts {
+    pub(crate) name: String,
+    pub(crate) counts: Vec<u64>,
 }
 
-pub struct OverTime {
+pub(crate) struct OverTime {
     /// `minute`, `hour`, `day`, `week`, `month` or `year`.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// The part of the whole time that one column takes.
-    pub width: f64,
+    pub(crate) width: f64,
     /// Columns with the part of the whole time after which they begin.
-    pub columns: Vec<(f64, Counts)>,
+    pub(crate) columns: Vec<(f64, Counts)>,
 }
 
-pub struct Example {
-    pub label: String,
-    pub score: f64,
-    pub text: String,
+pub(crate) struct Example {
+    pub(crate) label: String,
+    pub(crate) score: f64,
+    pub(crate) text: String,
 }
 
 impl Figures {
-    pub async fn of(context: &SessionContext) -> Result<Self> {
+    pub(crate) async fn of(context: &SessionContext) -> Result<Self> {
         let labeled = context.table("labeled").await?;
         let has = |name: &str| labeled.schema().has_column_with_unqualified_name(name);
         let table = Table(context);
         let totals = table.rows("SELECT count(*), count(*) - count(label) FROM labeled").await?;
         let (rows, unlabeled) = (totals.counts(0)?[0], totals.counts(1)?[0]);
         if rows == unlabeled {
-            bail!("no row has a label: there is nothing to report");
+            return refused("no row has a label: there is nothing to report");
         }
         let labels = table.labels().await?;
         let (groups, other_groups) = if has("group") { table.groups(&labels).await? } else { (Vec::new(), 0) };
@@ -90,7 +91,7 @@ impl Table<'_> {
     async fn rows(&self, sql: &str) -> Result<Rows> {
         let frame = self.0.sql(sql).await?;
         let schema = Arc::clone(frame.schema().inner());
-        let batches = frame.collect().await.context("cannot read the rows")?;
+        let batches = frame.collect().await.with_context(|| "cannot read the rows")?;
         Ok(Rows(concat_batches(&schema, &batches)?))
     }
 
@@ -164,7 +165,9 @@ impl Table<'_> {
         let rows = self.rows(&sql).await?;
         let mut bins = vec![0; SCORE_BINS];
         for (bin, texts) in rows.counts(0)?.into_iter().zip(rows.counts(1)?) {
-            bins[usize::try_from(bin)?] = texts;
+            if let Some(count) = usize::try_from(bin).ok().and_then(|bin| bins.get_mut(bin)) {
+                *count = texts;
+            }
         }
         Ok(bins)
     }
@@ -196,7 +199,7 @@ impl Counts {
         }
     }
 
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 }

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 /// Predictions beside the labels that they should have been, counted.
 #[derive(Clone)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// The classes: the model's labels, and after them perhaps a class for texts of no label.
-    pub labels: Vec<Arc<str>>,
+    pub(crate) labels: Vec<Arc<str>>,
     /// How many texts of one class (the row) the model gave another (the column); nothing if a text may have several.
-    pub confusion: Vec<Vec<u64>>,
+    pub(crate) confusion: Vec<Vec<u64>>,
     counts: Vec<Counts>,
     texts: u64,
     /// Texts that were given exactly the classes they have.
@@ -28,38 +28,38 @@ struct Counts {
 }
 
 /// How well one label is told from the others.
-pub struct LabelScores {
+pub(crate) struct LabelScores {
     /// Of the texts that were given this label, the share that have it; 0 if there are none.
-    pub precision: f64,
+    pub(crate) precision: f64,
     /// Of the texts that have this label, the share that were given it; 0 if there are none.
-    pub recall: f64,
+    pub(crate) recall: f64,
     /// The harmonic mean of the two.
-    pub f1: f64,
+    pub(crate) f1: f64,
     /// Texts that have this label.
-    pub texts: u64,
+    pub(crate) texts: u64,
 }
 
 impl Tally {
     /// Of a model that gives a text one class.
-    pub fn of_one(labels: Vec<Arc<str>>) -> Self {
+    pub(crate) fn of_one(labels: Vec<Arc<str>>) -> Self {
         let confusion = vec![vec![0; labels.len()]; labels.len()];
         Self { confusion, ..Self::of_several(labels) }
     }
 
     /// Of a model that gives a text any number of classes.
-    pub fn of_several(labels: Vec<Arc<str>>) -> Self {
+    pub(crate) fn of_several(labels: Vec<Arc<str>>) -> Self {
         let counts = vec![Counts::default(); labels.len()];
         Self { labels, confusion: Vec::new(), counts, texts: 0, exact: 0, loss: 0.0, with_loss: 0 }
     }
 
     /// Whether a text may have several classes.
-    pub fn is_of_several(&self) -> bool {
+    pub(crate) fn is_of_several(&self) -> bool {
         self.confusion.is_empty()
     }
 
     /// Counts a text by the classes that it has and those that it was given, with the probabilities of the model's
     /// labels.
-    pub fn add(&mut self, labels: &[usize], given: &[usize], probabilities: &[f32]) {
+    pub(crate) fn add(&mut self, labels: &[usize], given: &[usize], probabilities: &[f32]) {
         self.texts += 1;
         let classes = 0..self.counts.len();
         let differ = classes.filter(|id| labels.contains(id) != given.contains(id)).count();
@@ -81,41 +81,41 @@ impl Tally {
         }
     }
 
-    pub fn texts(&self) -> u64 {
+    pub(crate) fn texts(&self) -> u64 {
         self.texts
     }
 
     /// The share of texts that were given the classes they have, and no others.
-    pub fn accuracy(&self) -> f64 {
+    pub(crate) fn accuracy(&self) -> f64 {
         ratio(self.exact as f64, self.texts as f64)
     }
 
     /// The mean cross-entropy, in nats, of the texts that have one of the model's labels; if a text may have several,
     /// that of a label of any text.
-    pub fn loss(&self) -> f64 {
+    pub(crate) fn loss(&self) -> f64 {
         ratio(self.loss, self.with_loss as f64)
     }
 
     /// For each class, in their order.
-    pub fn label_scores(&self) -> Vec<LabelScores> {
+    pub(crate) fn label_scores(&self) -> Vec<LabelScores> {
         self.counts.iter().map(Counts::scores).collect()
     }
 
     /// The mean of the classes' F1, each as heavy as its texts are many.
-    pub fn weighted_f1(&self) -> f64 {
+    pub(crate) fn weighted_f1(&self) -> f64 {
         let weighted = self.counts.iter().map(|counts| counts.f1() * counts.texts as f64).sum();
         ratio(weighted, self.counts.iter().map(|counts| counts.texts).sum::<u64>() as f64)
     }
 
     /// The mean of the classes' F1, of those that occur in texts or answers, each as heavy.
-    pub fn macro_f1(&self) -> f64 {
+    pub(crate) fn macro_f1(&self) -> f64 {
         let f1: Vec<f64> =
             self.counts.iter().filter(|counts| counts.texts + counts.given > 0).map(Counts::f1).collect();
         ratio(f1.iter().sum(), f1.len() as f64)
     }
 
     /// The F1 of all classes together, each decision as heavy.
-    pub fn micro_f1(&self) -> f64 {
+    pub(crate) fn micro_f1(&self) -> f64 {
         let sum = |of: fn(&Counts) -> u64| self.counts.iter().map(of).sum();
         let (texts, given, right) =
             (sum(|counts| counts.texts), sum(|counts| counts.given), sum(|counts| counts.right));

@@ -8,7 +8,7 @@ const EMOTIONS: [&str; 9] = ["sadness", "joy", "love", "anger", "fear", "surpris
 const OTHERS: usize = 6;
 
 /// A CSS color for each label, in the order of the labels.
-pub fn colors<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn colors<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut others = (0..OTHERS).cycle();
     let color = |label: &str| match EMOTIONS.iter().find(|emotion| emotion.eq_ignore_ascii_case(label)) {
         Some(emotion) => format!("var(--emotion-{emotion})"),

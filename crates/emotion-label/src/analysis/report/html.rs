@@ -1,11 +1,11 @@
 use maud::{Markup, html};
 
-use super::figures::{Counts, Example, Figures, OverTime, SCORE_BINS};
-use super::palette::colors;
+use crate::analysis::page::document;
+use crate::analysis::report::figures::{Counts, Example, Figures, OverTime, SCORE_BINS};
+use crate::analysis::report::palette::colors;
 use crate::numbers::{counted, grouped};
-use crate::page::document;
 
-pub fn page(title: &str, files: &[String], figures: &Figures) -> Markup {
+pub(crate) fn page(title: &str, files: &[String], figures: &Figures) -> Markup {
     let labeled = figures.rows - figures.unlabeled;
     let labels = &Labels::of(figures);
     let body = html! {

@@ -2,21 +2,20 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use emotion_classifier::{Classifier, ProblemType};
 use serde_json::Value;
 
-use crate::model::NO_LABEL;
-use crate::table::strings;
+use crate::analysis::columns::{NO_LABEL, strings};
+use crate::analysis::error::{AnalysisError, Result};
 
 /// What files call the label of a text that has none of the model's labels.
 const NAMES_OF_NO_LABEL: [&str; 3] = ["neutral", NO_LABEL, ""];
 
 /// Reads columns of labels as classes: the ids of the model's labels, and perhaps one more for texts of no label.
-pub struct Gold {
+pub(crate) struct Gold {
     labels: Vec<Arc<str>>,
     problem_type: ProblemType,
     /// Whether a text may have none of the model's labels.
@@ -30,23 +29,23 @@ type Class = Result<Option<usize>, String>;
 type Classes = Result<Vec<usize>, String>;
 
 impl Gold {
-    pub fn new(classifier: &Classifier, with_none: bool) -> Self {
+    pub(crate) fn new(classifier: &Classifier, with_none: bool) -> Self {
         Self { labels: classifier.labels().to_vec(), problem_type: classifier.config().problem_type, with_none }
     }
 
     /// The class of texts of no label, if there is one. A text of a multi-label model has no class then.
-    pub fn no_label(&self) -> Option<usize> {
+    pub(crate) fn no_label(&self) -> Option<usize> {
         let has_class = self.with_none && self.problem_type == ProblemType::SingleLabel;
         has_class.then_some(self.labels.len())
     }
 
     /// The names of all classes.
-    pub fn classes(&self) -> Vec<Arc<str>> {
+    pub(crate) fn classes(&self) -> Vec<Arc<str>> {
         self.labels.iter().cloned().chain(self.no_label().map(|_| NO_LABEL.into())).collect()
     }
 
     /// For each row its classes, of a single-label model one; `None` if the row is to be left out.
-    pub fn read(&self, column: &ArrayRef, name: &str, rows_before: usize) -> Result<Vec<Option<Vec<usize>>>> {
+    pub(crate) fn read(&self, column: &ArrayRef, name: &str, rows_before: usize) -> Result<Vec<Option<Vec<usize>>>> {
         let rows = if self.problem_type == ProblemType::MultiLabel && !column.data_type().is_integer() {
             self.sets(column, name)?
         } else {
@@ -57,11 +56,11 @@ impl Gold {
         let row = |(row, classes): (usize, Option<Classes>)| match classes {
             None => Ok(missing()),
             Some(Ok(classes)) => Ok(Some(classes)),
-            Some(Err(label)) => Err(anyhow!(
+            Some(Err(label)) => Err(AnalysisError::Refused(format!(
                 "row {} has the label '{label}', which the model does not know: it has {}",
                 rows_before + row + 1,
                 self.labels.join(", ")
-            )),
+            ))),
         };
         rows.into_iter().enumerate().map(row).collect()
     }

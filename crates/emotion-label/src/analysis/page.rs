@@ -1,3 +1,5 @@
+//! HTML pages.
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("page.css");
@@ -6,7 +8,7 @@ const STYLE: &str = include_str!("page.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// A whole page that needs nothing from elsewhere: for light and dark, phones and paper.
-pub fn document(title: &str, body: &Markup) -> Markup {
+pub(crate) fn document(title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {

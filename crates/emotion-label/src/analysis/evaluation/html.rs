@@ -1,28 +1,35 @@
 use maud::{Markup, html};
 
-use super::summary::{LabelFacts, Summary};
+use crate::analysis::evaluation::facts::{Evaluation, LabelFacts};
+use crate::analysis::page::document;
 use crate::numbers::counted;
-use crate::page::document;
 
-/// The figures as a page.
-pub fn page(summary: &Summary) -> Markup {
-    let model = &summary.model;
+impl Evaluation {
+    /// The figures as an HTML page that needs no network.
+    #[must_use]
+    pub fn html(&self) -> String {
+        page(self).into_string()
+    }
+}
+
+fn page(evaluation: &Evaluation) -> Markup {
+    let model = &evaluation.model;
     let body = html! {
-        p { (summary.files.join(", ")) }
-        (figures(summary))
+        p { (evaluation.files.join(", ")) }
+        (figures(evaluation))
         h2 { "Labels" }
-        (labels(&summary.labels))
-        @if !summary.confusion_matrix.is_empty() {
+        (labels(&evaluation.labels))
+        @if !evaluation.confusion_matrix.is_empty() {
             h2 { "Confusion" }
             p { "Each row is a label of the file; the columns are what the model gave its texts." }
-            (confusion(summary))
+            (confusion(evaluation))
         }
         h2 { "Measured" }
         p {
-            (summary.test_samples) " texts in " (format!("{:.1}", summary.test_runtime)) " s, "
-            (format!("{:.0}", summary.test_samples_per_second)) " texts/s; "
-            (counted(summary.skipped_rows, "row")) " without a text or label, "
-            (counted(summary.truncated_texts, "text")) " cut to " (model.max_length) " tokens; " (model.precision)
+            (evaluation.test_samples) " texts in " (format!("{:.1}", evaluation.test_runtime)) " s, "
+            (format!("{:.0}", evaluation.test_samples_per_second)) " texts/s; "
+            (counted(evaluation.skipped_rows, "row")) " without a text or label, "
+            (counted(evaluation.truncated_texts, "text")) " cut to " (model.max_length) " tokens; " (model.precision)
             @if let Some(threshold) = model.threshold { "; labels from " (threshold) " on" } "."
         }
         p.small { "weights " (model.weights_sha256) " · tokenizer " (model.tokenizer_sha256) }
@@ -30,11 +37,14 @@ pub fn page(summary: &Summary) -> Markup {
     document(&format!("Evaluation of {}", model.origin), &body)
 }
 
-fn figures(summary: &Summary) -> Markup {
-    let micro = summary.test_f1_micro.map(|f1| ("F1, micro", f1));
-    let figures =
-        [("accuracy", summary.test_accuracy), ("F1, weighted", summary.test_f1), ("F1, macro", summary.test_f1_macro)];
-    let figures = figures.into_iter().chain(micro).chain([("loss", summary.test_loss)]);
+fn figures(evaluation: &Evaluation) -> Markup {
+    let micro = evaluation.test_f1_micro.map(|f1| ("F1, micro", f1));
+    let figures = [
+        ("accuracy", evaluation.test_accuracy),
+        ("F1, weighted", evaluation.test_f1),
+        ("F1, macro", evaluation.test_f1_macro),
+    ];
+    let figures = figures.into_iter().chain(micro).chain([("loss", evaluation.test_loss)]);
     html! {
         dl.figures {
             @for (name, value) in figures {
@@ -63,12 +73,12 @@ fn labels(labels: &[LabelFacts]) -> Markup {
     }
 }
 
-fn confusion(summary: &Summary) -> Markup {
+fn confusion(evaluation: &Evaluation) -> Markup {
     html! {
         div.wide { table.confusion {
-            thead { tr { th {} @for label in &summary.labels { th { (label.label) } } } }
+            thead { tr { th {} @for label in &evaluation.labels { th { (label.label) } } } }
             tbody {
-                @for (label, row) in summary.labels.iter().zip(&summary.confusion_matrix) {
+                @for (label, row) in evaluation.labels.iter().zip(&evaluation.confusion_matrix) {
                     tr {
                         th scope="row" { (label.label) }
                         @for count in row { (cell(*count, row.iter().sum())) }
