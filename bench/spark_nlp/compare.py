@@ -173,9 +173,9 @@ def print_differences(arguments: argparse.Namespace, folder: Path, model: Model,
     explained = [row for row in different if difference(theirs[row], first[row]) <= DIFFERENT]
 
     print(f"\n{len(explained)} of the {len(different)} texts with other scores have those of `transformers` on the first piece")
-    print("of each token of Spark NLP's Tokenizer, split at punctuation and ideographs. The others:\n")
+    print("of each token of Spark NLP's Tokenizer, split at ASCII punctuation and ideographs.")
     for row in sorted({*different} - {*explained}):
-        print(f"- {texts[row]} → {theirs[row]['tokens']}")
+        print(f"not explained: {texts[row]} → {theirs[row]['tokens']}")
     print("\n| text | Spark NLP | this project |\n|---|---|---|")
     for row, name in enumerate(EMPTY, start=len(texts)):
         print(f"| {name} | {theirs[row]['label']} | {ours[row].get('label')} |")

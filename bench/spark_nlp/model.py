@@ -1,5 +1,6 @@
 """The model of both sides: a folder for this project, and the same weights as Spark NLP loads them."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -7,6 +8,9 @@ from tokenizers import Tokenizer
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 MAX_LENGTH = 512
+
+PIECE = re.compile(r"[!-/:-@[-`{-~㐀-䶿一-鿿豈-﫿]|[^!-/:-@[-`{-~㐀-䶿一-鿿豈-﫿]+")
+"""A mark of ASCII punctuation, an ideograph, or what is between them."""
 
 
 def base_model(folder: Path, tokenizer: Path) -> Path:
@@ -37,10 +41,11 @@ class Model:
         return self._scores(self.tokenizer.encode(text).ids)
 
     def scores_of_first_pieces(self, tokens: list[str]) -> dict[str, float]:
-        """The same for tokens, of each of which only the part up to the first punctuation mark or ideograph is kept."""
-        normalize, split = self.tokenizer.normalizer.normalize_str, self.tokenizer.pre_tokenizer.pre_tokenize_str
-        pieces = [pieces[0][0] for token in tokens if (pieces := split(normalize(token)))]
-        return self._scores(self.tokenizer.encode(pieces, is_pretokenized=True).ids)
+        """The same for the first `PIECE` of each token, which is what Spark NLP keeps of it."""
+        pieces = [PIECE.match(self.tokenizer.normalizer.normalize_str(token).strip()) for token in tokens]
+        word_pieces = [piece for match in pieces if match for piece in self.tokenizer.model.tokenize(match[0])]
+        start, *_, end = self.tokenizer.encode("").ids
+        return self._scores([start, *(piece.id for piece in word_pieces), end])
 
     @torch.inference_mode()
     def _scores(self, ids: list[int]) -> dict[str, float]:
