@@ -11,8 +11,10 @@ alternately; the best of three rounds is reported, without loading.
 """
 
 import argparse
+import contextlib
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -93,9 +95,12 @@ def open_vino(core: openvino.Core, model: openvino.Model, threads: int, precisio
 
 def quantized(model: openvino.Model, tokenizer: Tokenizer, texts: list[str]) -> openvino.Model:
     """The model in int8 by post-training quantization, calibrated with the first of the texts."""
-    inputs = batches(tokenizer, texts[:CALIBRATION_TEXTS], one_by_one=True)
+    texts = texts[:CALIBRATION_TEXTS]
+    inputs = batches(tokenizer, texts, one_by_one=True)
     calibration = nncf.Dataset([{"ids": ids, "mask": mask} for ids, mask in inputs])
-    return nncf.quantize(model, calibration, model_type=nncf.ModelType.TRANSFORMER, subset_size=CALIBRATION_TEXTS)
+    # Progress is no part of the table.
+    with contextlib.redirect_stdout(sys.stderr):
+        return nncf.quantize(model, calibration, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(texts))
 
 
 def all_peers(model: Path, folder: Path, threads: int, tokenizer: Tokenizer, texts: list[str]) -> dict:
