@@ -14,6 +14,7 @@ default target/release/examples. Python needs torch, transformers and pyarrow.
 
 import argparse
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -26,6 +27,9 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification
 
 import random_model
+
+# Otherwise the tokenizer runs on one core after the first subprocess.
+os.environ["TOKENIZERS_PARALLELISM"] = "true"
 
 ROOT = Path(__file__).parent.parent
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -75,41 +79,46 @@ def best_seconds(run) -> float:
     return min(seconds)
 
 
-def pytorch(folder: Path, tokenizer: Tokenizer, texts: list[str], device: str, budgets: list[int]) -> dict:
-    """The rates of each precision with tokenization and without it, each with its budget."""
-    found = {}
+def pytorch(folder: Path, tokenizer: Tokenizer, texts: list[str], precision: str, device: str, budgets: list[int]):
+    """Reports the rates without tokenization and with it; in float32 also with TF32."""
     encodings = tokenizer.encode_batch(texts)
-    for name, dtype in PRECISIONS.items():
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype).eval().to(device)
-        tf32 = [False, True] if name == "float32" and device != "cpu" else [False]
-        for torch.backends.cuda.matmul.allow_tf32 in tf32:
-            label = f"PyTorch {name}" + ", TF32" * torch.backends.cuda.matmul.allow_tf32
-            for budget in budgets:
-                parts = list(batches(encodings, budget))
-                whole = best_seconds(lambda: forward(model, batches(tokenizer.encode_batch(texts), budget)))
-                alone = best_seconds(lambda: forward(model, parts))
-                for row, seconds in ((label, whole), (f"{label}, without tokenization", alone)):
-                    found[row] = max(found.get(row, (0, 0)), (len(texts) / seconds, budget))
+    parts = {budget: list(batches(encodings, budget)) for budget in budgets}
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=PRECISIONS[precision]).eval().to(device)
+
+    def whole(budget: int) -> torch.Tensor:
+        return forward(model, batches(tokenizer.encode_batch(texts), budget))
+
+    for tf32 in [False, True] if precision == "float32" and device != "cpu" else [False]:
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        name = f"PyTorch {precision}" + ", TF32" * tf32
+        alone = {budget: best_seconds(lambda: forward(model, parts[budget])) for budget in budgets}
+        report(f"{name}, without tokenization", texts, alone)
+        report(name, texts, {budget: best_seconds(lambda: whole(budget)) for budget in budgets})
     torch.backends.cuda.matmul.allow_tf32 = False
-    return found
 
 
-def ours(programs: Path, folder: Path, file: Path, device: str, budgets: list[int]) -> dict:
-    found = {}
-    for precision in PRECISIONS:
-        rates = []
-        for budget in budgets:
-            command = [programs / "throughput", folder, file, "backend=candle", f"device={device}"]
-            command += [f"precision={precision}", f"batch_tokens={budget}"]
-            output = subprocess.run(command, capture_output=True, text=True)
-            if output.returncode:
-                print(f"ours in {precision}, batches of {budget}: {output.stderr.strip()}", flush=True)
-                continue
-            rates.append((json.loads(output.stdout)["texts_per_second"], budget))
-        if rates:
-            print(f"ours in {precision}, texts/s of batches of so many tokens: {rates}", flush=True)
-            found[f"ours {precision}"] = max(rates)
-    return found
+RATES = {}
+"""The best rate of each row of the table, and its number of tokens in a batch."""
+
+
+def report(name: str, texts: list[str], seconds: dict[int, float]) -> None:
+    rates = {budget: len(texts) / passed for budget, passed in seconds.items()}
+    found = ", ".join(f"{rate:.0f} in batches of {budget} tokens" for budget, rate in rates.items())
+    print(f"{name}, texts/s: {found}", flush=True)
+    RATES[name] = max((rate, budget) for budget, rate in rates.items())
+
+
+def ours(programs: Path, folder: Path, file: Path, texts: list[str], precision: str, device: str, budgets: list[int]):
+    seconds = {}
+    for budget in budgets:
+        command = [programs / "throughput", folder, file, "backend=candle", f"device={device}"]
+        command += [f"precision={precision}", f"batch_tokens={budget}"]
+        output = subprocess.run(command, capture_output=True, text=True)
+        if output.returncode:
+            print(f"ours in {precision}, batches of {budget}: {output.stderr.strip()}", flush=True)
+            return
+        seconds[budget] = len(texts) / json.loads(output.stdout)["texts_per_second"]
+    report(f"ours {precision}", texts, seconds)
 
 
 def parity(programs: Path, folder: Path, tokenizer: Tokenizer, texts: list[str], device: str) -> None:
@@ -148,7 +157,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=10_000)
     parser.add_argument("--words", type=int, default=18)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--budgets", type=int, nargs="+", default=[4096, 16_384, 65_536])
+    parser.add_argument("--budgets", type=int, nargs="+", default=[8192, 32_768])
     parser.add_argument("--parity", type=int, default=500, help="compare the logits of so many texts")
     args = parser.parse_args()
 
@@ -164,12 +173,14 @@ def main() -> None:
         print(f"{args.architecture} of base size on {name}: {len(texts)} texts, {tokens:.1f} tokens a text", flush=True)
         if args.parity:
             parity(args.programs, folder, tokenizer, texts[: args.parity], args.device)
-        mine = ours(args.programs, folder, file, args.device, args.budgets)
-        theirs = pytorch(folder, tokenizer, texts, args.device, args.budgets)
+        for precision in PRECISIONS:
+            ours(args.programs, folder, file, texts, precision, args.device, args.budgets)
+            pytorch(folder, tokenizer, texts, precision, args.device, args.budgets)
 
+    mine = {name: rate for name, (rate, _) in RATES.items() if name.startswith("ours")}
     print(f"{'':42}{'texts/s':>9}{'batch':>8}" + "".join(f"{f'{name} is':>18}" for name in mine))
-    for row, (rate, budget) in {**mine, **theirs}.items():
-        ratios = "".join(f"{own / rate:17.2f}x" for own, _ in mine.values())
+    for row, (rate, budget) in sorted(RATES.items()):
+        ratios = "".join(f"{own / rate:17.2f}x" for own in mine.values())
         print(f"{row:42}{rate:9.0f}{budget:8}{ratios}")
 
 

@@ -63,41 +63,57 @@ __device__ float activate(float x, unsigned activation) {
     }
 }
 
-// y = activation(x + bias), for rows of `width` values.
-template <typename T>
+// N neighbouring values, which one instruction loads.
+template <typename T, unsigned N>
+struct alignas(sizeof(T) * N) Values {
+    T at[N];
+};
+
+// y = activation(x + bias), for rows of `width` values, which N divides.
+template <unsigned N, typename T>
 __device__ void bias_activation(const T *x, const T *bias, T *y, unsigned width, unsigned activation) {
     const size_t start = (size_t)blockIdx.x * width;
-    for (unsigned at = threadIdx.x; at < width; at += blockDim.x)
-        store(y + start + at, activate(load(x + start + at) + load(bias + at), activation));
+    for (unsigned at = threadIdx.x * N; at < width; at += blockDim.x * N) {
+        Values<T, N> values = *(const Values<T, N> *)(x + start + at);
+        const Values<T, N> biases = *(const Values<T, N> *)(bias + at);
+        for (unsigned i = 0; i < N; i++)
+            store(values.at + i, activate(load(values.at + i) + load(biases.at + i), activation));
+        *(Values<T, N> *)(y + start + at) = values;
+    }
 }
 
 // Query, key and value of every head, of shape [3, sequences, heads, tokens, size], from rows of shape
-// [sequences, tokens, 3, heads, size] and their bias. Queries are multiplied by `scale`.
-template <typename T>
+// [sequences, tokens, 3, heads, size] and their bias. Queries are multiplied by `scale`. N divides `size`.
+template <unsigned N, typename T>
 __device__ void split_heads(const T *rows, const T *bias, T *out, unsigned tokens, unsigned heads, unsigned size,
                             float scale) {
     const unsigned width = heads * size;
     const unsigned sequence = blockIdx.x / tokens, token = blockIdx.x % tokens;
     const T *row = rows + (size_t)blockIdx.x * 3 * width;
     const size_t part = (size_t)gridDim.x * width;
-    for (unsigned at = threadIdx.x; at < 3 * width; at += blockDim.x) {
+    for (unsigned at = threadIdx.x * N; at < 3 * width; at += blockDim.x * N) {
         const unsigned head = at / size, which = head / heads;
         const size_t to = ((size_t)sequence * heads + head - which * heads) * tokens + token;
-        const float value = load(row + at) + load(bias + at);
-        store(out + which * part + to * size + (at - head * size), which == 0 ? value * scale : value);
+        Values<T, N> values = *(const Values<T, N> *)(row + at);
+        const Values<T, N> biases = *(const Values<T, N> *)(bias + at);
+        for (unsigned i = 0; i < N; i++) {
+            const float value = load(values.at + i) + load(biases.at + i);
+            store(values.at + i, which == 0 ? value * scale : value);
+        }
+        *(Values<T, N> *)(out + which * part + to * size + (at - head * size)) = values;
     }
 }
 
-// Rows of shape [sequences, tokens, heads, size] from [sequences, heads, tokens, size].
-template <typename T>
+// Rows of shape [sequences, tokens, heads, size] from [sequences, heads, tokens, size]. N divides `size`.
+template <unsigned N, typename T>
 __device__ void merge_heads(const T *by_head, T *rows, unsigned tokens, unsigned heads, unsigned size) {
     const unsigned width = heads * size;
     const unsigned sequence = blockIdx.x / tokens, token = blockIdx.x % tokens;
     T *row = rows + (size_t)blockIdx.x * width;
-    for (unsigned at = threadIdx.x; at < width; at += blockDim.x) {
+    for (unsigned at = threadIdx.x * N; at < width; at += blockDim.x * N) {
         const unsigned head = at / size;
         const size_t from = ((size_t)sequence * heads + head) * tokens + token;
-        row[at] = by_head[from * size + (at - head * size)];
+        *(Values<T, N> *)(row + at) = *(const Values<T, N> *)(by_head + from * size + (at - head * size));
     }
 }
 
@@ -121,42 +137,58 @@ __device__ void softmax(const T *scores, const unsigned *lengths, T *out, unsign
         store(out + start + key, key < length ? expf(load(at + key) - largest) * scale : 0.0f);
 }
 
-// y = norm(x + bias + residual) * weight + offset, for rows of `width` values, which shared memory holds in between.
-template <typename T>
+// y = norm(x + bias + residual) * weight + offset, for rows of `width` values, which N divides and which shared memory
+// holds in between.
+template <unsigned N, typename T>
 __device__ void add_norm(const T *x, const T *bias, const T *residual, const T *weight, const T *offset, T *y,
                          unsigned width, float epsilon) {
-    extern __shared__ float values[];
+    extern __shared__ float sums[];
     const size_t start = (size_t)blockIdx.x * width;
     float sum = 0.0f;
-    for (unsigned at = threadIdx.x; at < width; at += blockDim.x) {
-        values[at] = load(x + start + at) + load(bias + at) + load(residual + start + at);
-        sum += values[at];
+    for (unsigned at = threadIdx.x * N; at < width; at += blockDim.x * N) {
+        const Values<T, N> values = *(const Values<T, N> *)(x + start + at);
+        const Values<T, N> biases = *(const Values<T, N> *)(bias + at);
+        const Values<T, N> residuals = *(const Values<T, N> *)(residual + start + at);
+        for (unsigned i = 0; i < N; i++) {
+            sums[at + i] = load(values.at + i) + load(biases.at + i) + load(residuals.at + i);
+            sum += sums[at + i];
+        }
     }
     const float mean = block_sum(sum) / width;
     float squares = 0.0f;
-    for (unsigned at = threadIdx.x; at < width; at += blockDim.x) {
-        const float centred = values[at] - mean;
-        squares += centred * centred;
+    for (unsigned at = threadIdx.x * N; at < width; at += blockDim.x * N) {
+        for (unsigned i = 0; i < N; i++) {
+            const float centred = sums[at + i] - mean;
+            squares += centred * centred;
+        }
     }
     const float variance = block_sum(squares) / width;
     // NaN if the variance overflows, whose inverse would turn the row into the offset; otherwise 0 is added.
     const float scale = rsqrtf(variance + epsilon) + variance * 0.0f;
-    for (unsigned at = threadIdx.x; at < width; at += blockDim.x)
-        store(y + start + at, (values[at] - mean) * scale * load(weight + at) + load(offset + at));
+    for (unsigned at = threadIdx.x * N; at < width; at += blockDim.x * N) {
+        const Values<T, N> weights = *(const Values<T, N> *)(weight + at);
+        Values<T, N> values = *(const Values<T, N> *)(offset + at);
+        for (unsigned i = 0; i < N; i++)
+            store(values.at + i, (sums[at + i] - mean) * scale * load(weights.at + i) + load(values.at + i));
+        *(Values<T, N> *)(y + start + at) = values;
+    }
 }
 
 #define KERNELS(T, NAME)                                                                                               \
     extern "C" __global__ void bias_activation_##NAME(const T *x, const T *bias, T *y, unsigned width,                 \
                                                       unsigned activation) {                                           \
-        bias_activation(x, bias, y, width, activation);                                                                \
+        if (width % 4 == 0) bias_activation<4>(x, bias, y, width, activation);                                         \
+        else bias_activation<1>(x, bias, y, width, activation);                                                        \
     }                                                                                                                  \
     extern "C" __global__ void split_heads_##NAME(const T *rows, const T *bias, T *out, unsigned tokens,               \
                                                   unsigned heads, unsigned size, float scale) {                        \
-        split_heads(rows, bias, out, tokens, heads, size, scale);                                                      \
+        if (size % 4 == 0) split_heads<4>(rows, bias, out, tokens, heads, size, scale);                                \
+        else split_heads<1>(rows, bias, out, tokens, heads, size, scale);                                              \
     }                                                                                                                  \
     extern "C" __global__ void merge_heads_##NAME(const T *by_head, T *rows, unsigned tokens, unsigned heads,          \
                                                   unsigned size) {                                                     \
-        merge_heads(by_head, rows, tokens, heads, size);                                                               \
+        if (size % 4 == 0) merge_heads<4>(by_head, rows, tokens, heads, size);                                         \
+        else merge_heads<1>(by_head, rows, tokens, heads, size);                                                       \
     }                                                                                                                  \
     extern "C" __global__ void softmax_##NAME(const T *scores, const unsigned *lengths, T *out, unsigned rows,         \
                                               unsigned rows_each, unsigned tokens) {                                   \
@@ -164,7 +196,8 @@ __device__ void add_norm(const T *x, const T *bias, const T *residual, const T *
     }                                                                                                                  \
     extern "C" __global__ void add_norm_##NAME(const T *x, const T *bias, const T *residual, const T *weight,          \
                                                const T *offset, T *y, unsigned width, float epsilon) {                 \
-        add_norm(x, bias, residual, weight, offset, y, width, epsilon);                                                \
+        if (width % 4 == 0) add_norm<4>(x, bias, residual, weight, offset, y, width, epsilon);                         \
+        else add_norm<1>(x, bias, residual, weight, offset, y, width, epsilon);                                        \
     }
 
 KERNELS(float, f32)

@@ -12,8 +12,10 @@ use crate::config::Activation;
 
 const SOURCE: &str = include_str!("kernels.cu");
 const WARP: u32 = 32;
-/// Threads of a block, which runs one row.
+/// The most threads of a block.
 const THREADS: u32 = 256;
+/// Values that a thread loads at once, if rows allow it.
+const VALUES: u32 = 4;
 
 /// The kernels, compiled for a device.
 #[derive(Clone)]
@@ -45,7 +47,7 @@ impl Kernels {
         };
         let width = x.dim(D::Minus1)?;
         let numbers = [Number::U32(count(width)), Number::U32(activation)];
-        self.run("bias_activation", &[x, bias], x.shape().clone(), by_row(x.elem_count() / width, 0), &numbers)
+        self.run("bias_activation", &[x, bias], x.shape().clone(), by_row(x.elem_count() / width, width, 0), &numbers)
     }
 
     /// Query, key and value of every head, of shape `[3, sequences, heads, tokens, size]`, from `rows` of shape
@@ -58,7 +60,7 @@ impl Kernels {
         let [tokens_number, heads_number, size_number] = numbers;
         let numbers = [tokens_number, heads_number, size_number, Number::F32(scale)];
         let shape = Shape::from((3, sequences, heads, tokens, size));
-        self.run("split_heads", &[rows, bias], shape, by_row(sequences * tokens, 0), &numbers)
+        self.run("split_heads", &[rows, bias], shape, by_row(sequences * tokens, width, 0), &numbers)
     }
 
     /// Rows of shape `[sequences, tokens, heads * size]` from `[sequences, heads, tokens, size]`.
@@ -66,7 +68,7 @@ impl Kernels {
         let (sequences, heads, tokens, size) = by_head.dims4()?;
         let numbers = [tokens, heads, size].map(|number| Number::U32(count(number)));
         let shape = Shape::from((sequences, tokens, heads * size));
-        self.run("merge_heads", &[by_head], shape, by_row(sequences * tokens, 0), &numbers)
+        self.run("merge_heads", &[by_head], shape, by_row(sequences * tokens, heads * size, 0), &numbers)
     }
 
     /// Scores of attention, of shape `[sequences, heads, tokens, tokens]`, as probabilities of the first tokens of each
@@ -88,7 +90,7 @@ impl Kernels {
         epsilon: f32,
     ) -> Result<Tensor> {
         let width = x.dim(D::Minus1)?;
-        let launch = by_row(x.elem_count() / width, count(width * size_of::<f32>()));
+        let launch = by_row(x.elem_count() / width, width, count(width * size_of::<f32>()));
         let numbers = [Number::U32(count(width)), Number::F32(epsilon)];
         self.run("add_norm", &[x, bias, residual, weight, offset], x.shape().clone(), launch, &numbers)
     }
@@ -112,9 +114,10 @@ impl Kernels {
     }
 }
 
-/// A launch of one block for each row.
-fn by_row(rows: usize, shared_mem_bytes: u32) -> LaunchConfig {
-    LaunchConfig { grid_dim: (count(rows), 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes }
+/// A launch of one block for each row of `width` values.
+fn by_row(rows: usize, width: usize, shared_mem_bytes: u32) -> LaunchConfig {
+    let threads = count(width).div_ceil(VALUES).next_multiple_of(WARP).min(THREADS);
+    LaunchConfig { grid_dim: (count(rows), 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes }
 }
 
 fn count(number: usize) -> u32 {
