@@ -1,8 +1,9 @@
 //! The operations of `kernels.cu` on tensors.
 
+use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::cuda_backend::cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
-use candle_core::cuda_backend::{CudaDType, CudaDevice, WrapErr};
+use candle_core::cuda_backend::{CudaDType, WrapErr};
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, D, DType, Device, Error, Layout, Result, Shape, Storage, Tensor, bail,
 };
@@ -152,7 +153,7 @@ impl CustomOp1 for Operation<'_> {
     }
 
     fn cuda_fwd(&self, first: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        let output = match candle_core::backend::BackendStorage::dtype(first) {
+        let output = match first.dtype() {
             DType::F32 => self.launch::<f32>(first, layout)?,
             DType::F16 => self.launch::<f16>(first, layout)?,
             DType::BF16 => self.launch::<bf16>(first, layout)?,
@@ -164,7 +165,7 @@ impl CustomOp1 for Operation<'_> {
 
 impl Operation<'_> {
     fn launch<T: CudaDType + DeviceRepr>(&self, first: &CudaStorage, layout: &Layout) -> Result<CudaStorage> {
-        let device: &CudaDevice = candle_core::backend::BackendStorage::device(first);
+        let device = first.device();
         let function = device.get_or_load_custom_func(&self.name, "emotion", self.ptx)?;
         let others: Vec<_> = self.others.iter().map(|tensor| tensor.storage_and_layout()).collect();
         if !std::iter::once(layout).chain(others.iter().map(|(_, layout)| *layout)).all(is_whole) {
@@ -177,7 +178,7 @@ impl Operation<'_> {
         builder.arg(first.as_cuda_slice::<T>()?);
         for (storage, _) in &others {
             let Storage::Cuda(storage) = &**storage else { bail!("an input of {} is not on the GPU", self.name) };
-            match candle_core::backend::BackendStorage::dtype(storage) {
+            match storage.dtype() {
                 DType::U32 => builder.arg(storage.as_cuda_slice::<u32>()?),
                 _ => builder.arg(storage.as_cuda_slice::<T>()?),
             };
@@ -190,7 +191,7 @@ impl Operation<'_> {
             };
         }
         #[expect(unsafe_code, reason = "kernels are called through the driver")]
-        // SAFETY: the parameters are those of the kernel, whose inputs are whole tensors of the shapes that the methods of
+        // SAFETY: the parameters are those of the kernel; its inputs are whole tensors of the shapes that the methods of
         // `Kernels` describe.
         unsafe { builder.launch(self.launch) }.w()?;
         Ok(CudaStorage::wrap_cuda_slice(output, device.clone()))
