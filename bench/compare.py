@@ -1,13 +1,14 @@
 """Compare the throughput with other libraries, on the same weights and texts, in one run.
 
-    bench/compare.sh [--texts FILE] [--model FOLDER] [--base] [--threads N] [--one-by-one]
+    bench/compare.sh [--texts FILE] [--model FOLDER] [--architecture NAME] [--threads N] [--one-by-one]
 
 The libraries are PyTorch, ONNX Runtime (also in dynamically quantized int8) and OpenVINO (also in int8 by the
 post-training quantization of NNCF, calibrated with the first 300 texts), also in bfloat16 if the machine supports it.
 Each gets the texts sorted by length, in padded batches of 32, tokenized by the library `tokenizers`. The engines run
 alternately; the best of three rounds is reported, without loading.
 `--one-by-one` passes one text at a time, in the order of the file: the latency is the inverse of the throughput.
-`--base` uses a model of the size of DistilBERT base with seeded random weights instead of the default model.
+`--architecture` uses a model of base size with seeded random weights instead of the default model; `--base` is
+`--architecture distilbert`.
 """
 
 import argparse
@@ -27,20 +28,14 @@ import pyarrow.parquet as pq
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers import Tokenizer
-from transformers import DistilBertConfig, DistilBertForSequenceClassification
+from transformers import AutoModelForSequenceClassification
+
+import random_model
 
 ROOT = Path(__file__).parent.parent
 BATCH = 32
 CALIBRATION_TEXTS = 300
 PRECISIONS = ["float32", "bfloat16", "int8"]
-
-
-def base_model(folder: Path) -> Path:
-    torch.manual_seed(11)
-    config = DistilBertConfig(id2label={i: f"label {i}" for i in range(6)}, label2id={f"label {i}": i for i in range(6)})
-    DistilBertForSequenceClassification(config).save_pretrained(folder)
-    (folder / "tokenizer.json").write_bytes((ROOT / "data/model/tokenizer.json").read_bytes())
-    return folder
 
 
 def batches(tokenizer: Tokenizer, texts: list[str], one_by_one: bool):
@@ -60,7 +55,7 @@ def batches(tokenizer: Tokenizer, texts: list[str], one_by_one: bool):
 
 
 def pytorch(folder: Path, dtype: torch.dtype):
-    model = DistilBertForSequenceClassification.from_pretrained(folder, dtype=dtype).eval()
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype).eval()
 
     @torch.inference_mode()
     def run(ids, mask):
@@ -70,7 +65,7 @@ def pytorch(folder: Path, dtype: torch.dtype):
 
 
 def export(folder: Path, path: Path) -> Path:
-    model = DistilBertForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     example = torch.ones(2, 8, dtype=torch.int64)
     torch.onnx.export(
         model, (example, example), path, dynamo=False, opset_version=17,
@@ -134,8 +129,8 @@ def rate(tokenizer: Tokenizer, texts: list[str], run, one_by_one: bool) -> float
 
 
 def ours(folder: Path, file: Path, threads: int, precision: str, one_by_one: bool) -> float:
-    command = [ROOT / "target/release/examples/throughput", folder, file, str(threads), precision]
-    command += ["1"] * one_by_one
+    command = [ROOT / "target/release/examples/throughput", folder, file, f"threads={threads}", f"precision={precision}"]
+    command += ["texts_a_call=1"] * one_by_one
     output = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(output.stdout)["texts_per_second"]
 
@@ -145,7 +140,8 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, help="one text per line [default: the texts of data/reviews.parquet]")
     parser.add_argument("--words", type=int, help="join texts to this many words each")
     parser.add_argument("--model", type=Path, default=ROOT / "data/model")
-    parser.add_argument("--base", action="store_true")
+    parser.add_argument("--architecture", choices=random_model.CONFIGS)
+    parser.add_argument("--base", action="store_const", const="distilbert", dest="architecture")
     parser.add_argument("--one-by-one", action="store_true")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
@@ -161,7 +157,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        model = base_model(folder) if args.base else args.model
+        model = random_model.make(folder, args.architecture, texts) if args.architecture else args.model
         file = folder / "texts.txt"
         file.write_text("\n".join(texts) + "\n", encoding="utf-8")
         tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
@@ -175,7 +171,7 @@ def main() -> None:
             for name, run in peers.items():
                 best[name] = max(best[name], rate(tokenizer, texts, run, args.one_by_one))
 
-    name = "DistilBERT base size" if args.base else "default model"
+    name = f"{args.architecture} of base size" if args.architecture else "default model"
     how = ", one by one" * args.one_by_one
     print(f"{name}, {len(texts)} texts, {tokens:.1f} tokens a text, {args.threads} threads{how}")
     print(f"{'':22}{'texts/s':>9}" + "".join(f"{'ours ' + precision + ' is':>18}" for precision in PRECISIONS))

@@ -12,8 +12,9 @@ class ModelOptions(TypedDict, total=False):
 
     model: str | PathLike[str]
     """A folder in Hugging Face layout, or a hub id; by default the model that is built in."""
-    precision: Literal["float32", "bfloat16", "int8"]
-    """What the model computes in; ``float32`` by default, which is Hugging Face's answer."""
+    precision: Literal["float32", "bfloat16", "float16", "int8"]
+    """What the model computes in; ``float32`` by default, which is Hugging Face's answer. ``int8`` is for the CPU, and
+    ``float16`` for GPUs."""
     backend: Literal["auto", "packed", "candle"]
     """What computes the model; ``auto`` by default: the packed kernels where they know it, else candle."""
     device: str

@@ -108,7 +108,7 @@ def test_wrong_options(options, message):
     ("options", "message"),
     [
         ({"device": "metal"}, "build it with the feature 'metal'"),
-        ({"backend": "candle", "precision": "int8"}, "does not compute in int8"),
+        ({"backend": "candle", "precision": "int8"}, "does not compute DistilBERT in int8 on 'cpu'"),
     ],
     ids=str,
 )

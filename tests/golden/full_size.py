@@ -4,7 +4,7 @@
     training/.venv/bin/python tests/golden/full_size.py target/release/examples/logits TEXTS FOLDER
 
 The shapes are those of models on the hub; the weights are random, and the tokenizers are trained on the
-texts of texts.json, of which the first TEXTS are compared. Writes about 500 MB a model to FOLDER, and
+texts of texts.json, of which the first TEXTS are compared. Writes 300 MB to 1.1 GB a model to FOLDER, and
 prints the largest difference of a logit for each model.
 """
 
@@ -31,13 +31,29 @@ SHAPES = {
         model_type="roberta", labels=28, config=dict(problem_type="multi_label_classification", **ROBERTA)
     ),
     "bhadresh-savani/bert-base-uncased-emotion": dict(model_type="bert", labels=6, config={}),
+    "cardiffnlp/twitter-xlm-roberta-base-sentiment": dict(
+        model_type="xlm-roberta", labels=3, config=ROBERTA | dict(vocab_size=250_002)
+    ),
 }
+
+
+def enlarge(tokenizer: Tokenizer, size: int) -> Tokenizer:
+    """A Unigram tokenizer with pieces that no text has after the four special tokens, so that ids are large."""
+    made = json.loads(tokenizer.to_str())
+    vocabulary = made["model"]["vocab"]
+    missing = size - len(vocabulary)
+    vocabulary[4:4] = [[f"\uE000{number}", -100.0] for number in range(missing)]
+    for token in made["added_tokens"]:
+        token["id"] += missing * (token["id"] >= 4)
+    return Tokenizer.from_str(json.dumps(made))
 
 
 def make(folder: Path, shape: dict, corpus: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     small = architectures.MODELS[shape["model_type"]]
     tokenizer: Tokenizer = small["tokenizer"](corpus)
+    if shape["model_type"] == "xlm-roberta":
+        tokenizer = enlarge(tokenizer, shape["config"]["vocab_size"])
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {"tokenizer_class": small["tokenizer_class"], "model_max_length": 512}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))

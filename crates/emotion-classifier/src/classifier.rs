@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use emotion_kernels::Precision;
-
 use crate::architectures::layout_of;
 use crate::backends::Backend;
 #[cfg(feature = "candle")]
@@ -18,6 +16,7 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::error::Result;
 use crate::folder::{Digest, ModelFolder, Origin};
+use crate::precision::Precision;
 use crate::prediction::Prediction;
 use crate::tokenizer::{TokenIds, Tokenizer};
 use crate::weights::Weights;
@@ -110,7 +109,7 @@ impl ClassifierBuilder {
     /// - [`Error::MaxLength`] if [`Self::max_length`] is outside the range that the model takes;
     /// - [`Error::Backend`] if the backend of [`Self::backend`] does not know the architecture or is not in this build;
     /// - [`Error::Device`] if the device of [`Self::device`] is not there or not in this build;
-    /// - [`Error::Precision`] if the backend does not compute in [`Self::precision`].
+    /// - [`Error::Precision`] if the backend does not compute in [`Self::precision`] on that device.
     pub fn load(self, folder: impl AsRef<Path>) -> Result<Classifier> {
         self.build(&ModelFolder::from_folder(folder.as_ref())?)
     }
@@ -191,10 +190,11 @@ impl ClassifierBuilder {
 fn load_backend(compute: Compute, config: &Config, json: &[u8], weights: &Weights<'_>) -> Result<Box<dyn Backend>> {
     #[cfg(feature = "candle")]
     if compute.backend == BackendChoice::Candle {
-        return Ok(Box::new(CandleBackend::load(config, json, weights, compute.device)?));
+        return Ok(Box::new(CandleBackend::load(config, json, weights, compute)?));
     }
+    let precision = compute.precision.packed().expect("a precision that Compute::resolve has checked");
     let layout = layout_of(config, |name| weights.contains(name))?;
-    Ok(Box::new(PackedBackend::load(&layout, weights, compute.precision)?))
+    Ok(Box::new(PackedBackend::load(&layout, weights, precision)?))
 }
 
 impl Classifier {

@@ -2,11 +2,12 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::str::FromStr;
 
-use emotion_kernels::{Isa, Precision};
+use emotion_kernels::Isa;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model_type::ModelType;
+use crate::precision::Precision;
 
 /// How a model computes: in which precision, by which backend and on which device.
 ///
@@ -36,7 +37,8 @@ pub enum BackendChoice {
     Auto,
     /// The packed kernels: the fastest on the CPU, for the BERT family.
     Packed,
-    /// Candle (feature `candle`): every architecture, on every device, in float32.
+    /// Candle (feature `candle`): every architecture, on every device. On the CPU it computes in float32, on a GPU the BERT
+    /// family also in bfloat16 and float16.
     Candle,
 }
 
@@ -70,8 +72,8 @@ impl Compute {
     /// # Errors
     ///
     /// [`Error::Backend`] if the backend does not know the type, does not compute on the device, or is not in this build;
-    /// [`Error::Device`] if the device is not in this build; [`Error::Precision`] if the backend does not compute in the
-    /// precision.
+    /// [`Error::Device`] if the device is not in this build; [`Error::Precision`] if the backend does not compute the type
+    /// in the precision on the device.
     pub fn resolve(self, model_type: ModelType) -> Result<Self> {
         check_built(self.device)?;
         let backend = match self.backend {
@@ -95,7 +97,7 @@ impl Compute {
             let reason = format!("does not compute on '{}': choose the backend 'candle' or 'auto'", self.device);
             return Err(Error::Backend { backend: "packed", reason });
         }
-        Ok(())
+        self.check_precision("packed", model_type, &[Precision::Float32, Precision::Bfloat16, Precision::Int8])
     }
 
     fn check_candle(self, model_type: ModelType) -> Result<()> {
@@ -104,10 +106,25 @@ impl Compute {
             let reason = format!("is not in this program{needed}: build it with the feature 'candle'");
             return Err(Error::Backend { backend: "candle", reason });
         }
-        if self.precision != Precision::Float32 {
-            return Err(Error::Precision { backend: "candle", precision: self.precision });
+        let supported: &[Precision] = if self.device != Device::Cpu && model_type.is_packed() {
+            &[Precision::Float32, Precision::Bfloat16, Precision::Float16]
+        } else {
+            &[Precision::Float32]
+        };
+        self.check_precision("candle", model_type, supported)
+    }
+
+    fn check_precision(
+        self,
+        backend: &'static str,
+        model_type: ModelType,
+        supported: &'static [Precision],
+    ) -> Result<()> {
+        let Self { precision, device, .. } = self;
+        if supported.contains(&precision) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::Precision { backend, model_type, precision, device, supported })
     }
 }
 
@@ -205,6 +222,13 @@ mod tests {
         assert_eq!(error, "the packed backend does not know ModernBERT: choose the backend 'candle' or 'auto'");
     }
 
+    #[test]
+    fn float16_needs_a_gpu() {
+        let error = Compute::from(Precision::Float16).resolve(ModelType::Bert).unwrap_err().to_string();
+        let expected = "the packed backend does not compute BERT in float16 on 'cpu': choose float32, bfloat16 or int8";
+        assert_eq!(error, expected);
+    }
+
     #[cfg(feature = "candle")]
     #[test]
     fn auto_is_candle_for_other_architectures() {
@@ -212,7 +236,10 @@ mod tests {
         for model_type in [ModelType::ModernBert, ModelType::DebertaV2] {
             assert_eq!(resolve(Auto, Device::Cpu, model_type), Ok(Candle));
             let error = Compute::from(Precision::Int8).resolve(model_type).unwrap_err().to_string();
-            assert_eq!(error, "the candle backend does not compute in int8: choose float32");
+            assert_eq!(
+                error,
+                format!("the candle backend does not compute {model_type} in int8 on 'cpu': choose float32")
+            );
         }
         assert_eq!(resolve(Candle, Device::Cpu, ModelType::Bert), Ok(Candle));
     }
@@ -234,6 +261,19 @@ mod tests {
             error,
             "cannot compute on 'cuda:1': this program was built without it: build it with the feature 'cuda'"
         );
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn a_gpu_computes_the_bert_family_in_half_precision() {
+        let on_gpu = |precision, model_type| Compute::from(precision).device(Device::Cuda(0)).resolve(model_type);
+        for precision in [Precision::Float32, Precision::Bfloat16, Precision::Float16] {
+            assert_eq!(on_gpu(precision, ModelType::Roberta).unwrap().backend, BackendChoice::Candle);
+        }
+        let error = on_gpu(Precision::Int8, ModelType::Roberta).unwrap_err().to_string();
+        assert!(error.contains("RoBERTa in int8 on 'cuda:0': choose float32, bfloat16 or float16"), "{error}");
+        let error = on_gpu(Precision::Float16, ModelType::DebertaV2).unwrap_err().to_string();
+        assert!(error.contains("DeBERTa in float16 on 'cuda:0': choose float32"), "{error}");
     }
 
     #[cfg(feature = "cuda")]

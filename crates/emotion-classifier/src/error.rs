@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
-use emotion_kernels::Precision;
-
 use crate::device::Device;
+use crate::model_type::ModelType;
+use crate::precision::{Precision, names};
 
 /// The result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -155,12 +155,21 @@ pub enum Error {
         reason: String,
     },
 
-    /// The backend does not compute in the requested precision.
-    #[error("the {backend} backend does not compute in {precision}: choose float32")]
+    /// The backend does not compute the architecture in the requested precision on the requested device.
+    #[error(
+        "the {backend} backend does not compute {model_type} in {precision} on '{device}': choose {}",
+        names(supported)
+    )]
     Precision {
         /// The backend's name.
         backend: &'static str,
+        /// The architecture.
+        model_type: ModelType,
         /// The requested precision.
         precision: Precision,
+        /// The requested device.
+        device: Device,
+        /// What it computes in there.
+        supported: &'static [Precision],
     },
 }

@@ -44,8 +44,8 @@
 //! - `hub`: loads models from the Hugging Face hub by id.
 //! - `candle`: the candle backend, which adds `ModernBERT` and `DeBERTa`; and `pytorch_model.bin`, a pickle, which is read
 //!   without executing anything: an object that is not a tensor is an error.
-//! - `cuda`, `metal`: the candle backend on a GPU of NVIDIA or of an Apple computer. Neither was compiled or measured
-//!   for this release.
+//! - `cuda`: the candle backend on a GPU of NVIDIA. The build needs the CUDA toolkit.
+//! - `metal`: the candle backend on the GPU of an Apple computer. It was not compiled or measured for this release.
 //! - `accelerate`, `mkl`: the candle backend with Apple's or Intel's matrix products on the CPU, which were not compiled
 //!   or measured either.
 
@@ -67,6 +67,7 @@ mod hub;
 mod inference;
 mod model_type;
 mod options;
+mod precision;
 mod prediction;
 mod request;
 mod shared;
@@ -81,7 +82,7 @@ pub use classifier::{Classifier, ClassifierBuilder};
 pub use compute::{BackendChoice, Compute, UnknownBackend};
 pub use config::{Activation, Config, ProblemType};
 pub use device::{Device, UnknownDevice};
-pub use emotion_kernels::{Isa, Precision, UnknownPrecision};
+pub use emotion_kernels::Isa;
 pub use error::{Error, Result};
 pub use folder::Origin;
 #[cfg(feature = "hub")]
@@ -92,6 +93,7 @@ pub use hub::download::{Download, observe_downloads};
 pub use hub::{cached_folder, cached_models, is_hub_id, pull};
 pub use model_type::ModelType;
 pub use options::{ClassifyOptions, LongText, UnknownLongText};
+pub use precision::{Precision, UnknownPrecision};
 pub use prediction::{DEFAULT_THRESHOLD, Prediction};
 pub use request::{ClassifyRequest, Predictions};
 pub use statistics::{Counts, Statistics};

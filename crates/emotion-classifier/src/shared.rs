@@ -1,13 +1,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use emotion_kernels::Precision;
-
 use crate::classifier::Classifier;
 use crate::compute::Compute;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::folder::{Digest, ModelFolder};
+use crate::precision::Precision;
 
 type Slot = Arc<Mutex<Weak<Classifier>>>;
 

@@ -131,7 +131,7 @@ fn classify_by_either_backend() {
     let refused = run(&["classify", "--model", &model, "--backend", "packed", "I like you."]);
     assert_fails(&refused, &["does not know ModernBERT: choose the backend 'candle' or 'auto'"]);
     let refused = run(&["classify", "--precision", "int8", "--model", &model, "I like you."]);
-    assert_fails(&refused, &["the candle backend does not compute in int8: choose float32"]);
+    assert_fails(&refused, &["the candle backend does not compute ModernBERT in int8 on 'cpu': choose float32"]);
     let refused = run(&["classify", "--device", "cuda:1", "I like you."]);
     assert_fails(&refused, &["cannot compute on 'cuda:1'", "the feature 'cuda'"]);
     let unknown = run(&["classify", "--backend", "onnx", "I like you."]);

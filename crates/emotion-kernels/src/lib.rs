@@ -79,4 +79,4 @@ pub use isa::Isa;
 pub use matmul::{Matmul, PackedMatrix};
 pub use norm::LayerNorm;
 pub use operand::{Operand, OperandWorkspace};
-pub use precision::{Precision, UnknownPrecision};
+pub use precision::Precision;

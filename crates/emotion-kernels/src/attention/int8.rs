@@ -188,12 +188,28 @@ mod tests {
             let query: Vec<f32> = (0..).map(value).take(tokens * hidden).collect();
             let key_value: Vec<f32> = (17..).map(value).take(tokens * 2 * hidden).collect();
             let expected = naive(&query, &key_value, hidden, heads);
-            let mut workspace = AttentionWorkspace::default();
+            let mut workspace = Int8Workspace::default();
             for isa in Isa::available() {
                 let mut context = vec![f32::NAN; query.len()];
-                let attention = Attention { isa, precision: Precision::Int8, heads, hidden };
-                attention.run(&query, &key_value, &mut context, &mut workspace);
+                attend(isa, hidden, size, &query, &key_value, &mut context, &mut workspace);
                 prop_assert_eq!(&context, &expected, "{}", isa.name());
+            }
+        }
+    }
+
+    #[test]
+    fn long_sequences_are_multiplied_in_integers() {
+        let (hidden, size) = (32, 16);
+        let value = |i: u32| (i.wrapping_mul(2_654_435_761) >> 16) as f32 / 8192.0 - 4.0;
+        for (tokens, integers) in [(255, false), (256, true)] {
+            let query: Vec<f32> = (0..).map(value).take(hidden).collect();
+            let key_value: Vec<f32> = (17..).map(value).take(tokens * 2 * hidden).collect();
+            let expected = naive(&query, &key_value, hidden, hidden / size);
+            for isa in Isa::available() {
+                let mut context = vec![f32::NAN; hidden];
+                let attention = Attention { isa, precision: Precision::Int8, heads: hidden / size, hidden };
+                attention.run(&query, &key_value, &mut context, &mut AttentionWorkspace::default());
+                assert_eq!(context == expected, integers, "{tokens} tokens on {}", isa.name());
             }
         }
     }

@@ -1,8 +1,12 @@
-use candle_core::{D, Device, Module, Result as CandleResult, Tensor};
+use candle_core::{Module, Result as CandleResult, Tensor};
 
 use crate::architectures::layout::{self, HeadStep, Layout};
 use crate::backends::candle::activate::activate;
-use crate::backends::candle::network::{Input, Network};
+#[cfg(feature = "cuda")]
+use crate::backends::candle::cuda::CudaEncoder;
+use crate::backends::candle::network::{Encoder, Input, Network};
+use crate::backends::candle::rows::{layer_norm, softmax};
+use crate::backends::candle::target::Target;
 use crate::backends::candle::tensors::tensor;
 use crate::config::Activation;
 use crate::error::Result;
@@ -15,7 +19,7 @@ use crate::weights::Weights;
 /// here, and no model of that crate has the classification heads.)
 pub(super) struct BertNetwork {
     embeddings: Embeddings,
-    layers: Vec<Layer>,
+    encoder: Box<dyn Encoder>,
     head: Vec<Step>,
 }
 
@@ -26,27 +30,22 @@ enum Step {
 
 impl BertNetwork {
     /// Loads the model's tensors, checking each against `layout`.
-    pub(super) fn load(layout: &Layout, weights: &Weights<'_>, device: &Device) -> Result<Self> {
-        let source = Source { weights, device };
+    pub(super) fn load(layout: &Layout, weights: &Weights<'_>, target: &Target) -> Result<Self> {
+        let source = Source { weights, target };
         let step = |step: &HeadStep| match step {
             HeadStep::Dense(dense) => Linear::load(dense, source).map(Step::Linear),
             HeadStep::Tanh => Ok(Step::Tanh),
         };
         Ok(Self {
             embeddings: Embeddings::load(&layout.embeddings, source)?,
-            layers: layout.layers.iter().map(|layer| Layer::load(layout, layer, source)).collect::<Result<_>>()?,
+            encoder: load_encoder(layout, source)?,
             head: layout.head.iter().map(step).collect::<Result<_>>()?,
         })
     }
 
     /// The last layer's hidden state of each sequence's first token, of shape `[sequences, hidden]`.
     pub(super) fn state(&self, input: &Input) -> CandleResult<Tensor> {
-        // Added to the scores of attention: the least number for padding, whose weight becomes 0.
-        let bias = ((1.0 - &input.mask)? * f64::from(f32::MIN))?.unsqueeze(1)?.unsqueeze(1)?;
-        let mut hidden = self.embeddings.forward(input)?;
-        for layer in &self.layers {
-            hidden = layer.forward(&hidden, &bias)?;
-        }
+        let hidden = self.encoder.states(self.embeddings.forward(input)?, input)?;
         hidden.narrow(1, 0, 1)?.squeeze(1)?.contiguous()
     }
 }
@@ -64,16 +63,38 @@ impl Network for BertNetwork {
     }
 }
 
+/// The layers for the device.
+fn load_encoder(layout: &Layout, source: Source<'_>) -> Result<Box<dyn Encoder>> {
+    #[cfg(feature = "cuda")]
+    if source.target.device.is_cuda() {
+        return Ok(Box::new(CudaEncoder::load(layout, source.weights, source.target)?));
+    }
+    let layers = layout.layers.iter().map(|layer| Layer::load(layout, layer, source));
+    Ok(Box::new(ReferenceEncoder { layers: layers.collect::<Result<_>>()? }))
+}
+
+/// The layers in candle's operations.
+struct ReferenceEncoder {
+    layers: Vec<Layer>,
+}
+
+impl Encoder for ReferenceEncoder {
+    fn states(&self, embedded: Tensor, input: &Input) -> CandleResult<Tensor> {
+        let bias = input.padding_bias()?;
+        self.layers.iter().try_fold(embedded, |hidden, layer| layer.forward(&hidden, bias.as_ref()))
+    }
+}
+
 /// Where tensors are read from, and where they are put.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     weights: &'a Weights<'a>,
-    device: &'a Device,
+    target: &'a Target,
 }
 
 impl Source<'_> {
     fn tensor(self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        tensor(self.weights, name, shape, self.device)
+        tensor(self.weights, name, shape, self.target)
     }
 }
 
@@ -160,13 +181,13 @@ impl Layer {
         })
     }
 
-    fn forward(&self, hidden: &Tensor, bias: &Tensor) -> CandleResult<Tensor> {
+    fn forward(&self, hidden: &Tensor, bias: Option<&Tensor>) -> CandleResult<Tensor> {
         let attended = self.attention_norm.forward(&(self.attention(hidden, bias)? + hidden)?)?;
         let inner = self.intermediate.forward(&attended)?;
         self.output_norm.forward(&(self.output.forward(&inner)? + attended)?)
     }
 
-    fn attention(&self, hidden: &Tensor, bias: &Tensor) -> CandleResult<Tensor> {
+    fn attention(&self, hidden: &Tensor, bias: Option<&Tensor>) -> CandleResult<Tensor> {
         let (sequences, tokens, dim) = hidden.dims3()?;
         let head_size = dim / self.heads;
         let by_head = |linear: &Linear| {
@@ -174,7 +195,10 @@ impl Layer {
             heads.transpose(1, 2)?.contiguous()
         };
         let query = (by_head(&self.query)? / (head_size as f64).sqrt())?;
-        let scores = query.matmul(&by_head(&self.key)?.transpose(2, 3)?)?.broadcast_add(bias)?;
+        let mut scores = query.matmul(&by_head(&self.key)?.transpose(2, 3)?)?;
+        if let Some(bias) = bias {
+            scores = scores.broadcast_add(bias)?;
+        }
         let context = softmax(&scores)?.matmul(&by_head(&self.value)?)?;
         self.attention_output.forward(&context.transpose(1, 2)?.reshape((sequences, tokens, dim))?)
     }
@@ -204,26 +228,16 @@ impl Linear {
 struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
-    epsilon: f64,
+    epsilon: f32,
 }
 
 impl LayerNorm {
     fn load(norm: &layout::Norm, width: usize, source: Source<'_>) -> Result<Self> {
         let read = |name: &str| source.tensor(name, &[width]);
-        Ok(Self { weight: read(&norm.weight)?, bias: read(&norm.bias)?, epsilon: norm.epsilon.into() })
+        Ok(Self { weight: read(&norm.weight)?, bias: read(&norm.bias)?, epsilon: norm.epsilon })
     }
 
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
-        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        // NaN if the variance overflows, whose inverse would turn the row into the bias; otherwise 0.
-        let overflow = (&variance * 0.0)?;
-        let scaled = centred.broadcast_div(&((variance + self.epsilon)?.sqrt()? + overflow)?)?;
-        scaled.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
+        layer_norm(x, &self.weight, &self.bias, self.epsilon)
     }
-}
-
-fn softmax(x: &Tensor) -> CandleResult<Tensor> {
-    let exps = x.broadcast_sub(&x.max_keepdim(D::Minus1)?)?.exp()?;
-    exps.broadcast_div(&exps.sum_keepdim(D::Minus1)?)
 }

@@ -1,4 +1,4 @@
-use candle_core::{Device, Module, Result as CandleResult, Tensor};
+use candle_core::{Module, Result as CandleResult, Tensor};
 use candle_nn::{Linear, linear};
 use candle_transformers::models::debertav2::{
     Config as EncoderConfig, DebertaV2Embeddings, DebertaV2Encoder, HiddenAct,
@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::backends::candle::activate::activate;
 use crate::backends::candle::network::{Input, Network};
+use crate::backends::candle::target::Target;
 use crate::backends::candle::{settings, tensors};
 use crate::config::{Activation, Config, activation};
 use crate::error::Result;
@@ -160,11 +161,11 @@ fn hidden_activation(activation: Activation) -> Result<HiddenAct, String> {
 const MOST_DISTANCE: i64 = 1 << 17;
 
 impl DebertaV2Network {
-    pub(super) fn load(config: &Config, json: &[u8], weights: &Weights<'_>, device: &Device) -> Result<Self> {
+    pub(super) fn load(config: &Config, json: &[u8], weights: &Weights<'_>, target: &Target) -> Result<Self> {
         let (encoder, pooler_activation) = settings::read(weights.origin(), config, json, |settings: Settings| {
             Ok((settings.encoder(config)?, settings.pooler_activation()?))
         })?;
-        tensors::build(weights, &[], device, |tensors| {
+        tensors::build(weights, &[], target, |tensors| {
             let hidden = config.hidden_size;
             Ok(Self {
                 embeddings: DebertaV2Embeddings::load(tensors.pp("deberta.embeddings"), &encoder)?,

@@ -1,10 +1,11 @@
-use candle_core::{D, Device, Module, Result as CandleResult, Tensor};
+use candle_core::{D, Module, Result as CandleResult, Tensor};
 use candle_nn::{LayerNorm, Linear, layer_norm_no_bias, linear, linear_no_bias};
 use candle_transformers::models::modernbert::{Config as EncoderConfig, ModernBert};
 use serde::Deserialize;
 
 use crate::backends::candle::activate::activate;
 use crate::backends::candle::network::{Input, Network};
+use crate::backends::candle::target::Target;
 use crate::backends::candle::{settings, tensors};
 use crate::config::{Activation, Config, activation};
 use crate::error::Result;
@@ -165,13 +166,13 @@ impl Settings {
 }
 
 impl ModernBertNetwork {
-    pub(super) fn load(config: &Config, json: &[u8], weights: &Weights<'_>, device: &Device) -> Result<Self> {
+    pub(super) fn load(config: &Config, json: &[u8], weights: &Weights<'_>, target: &Target) -> Result<Self> {
         let (encoder, pooling, activation) = settings::read(weights.origin(), config, json, |settings: Settings| {
             let head = activation(settings.classifier_activation.as_deref().unwrap_or("gelu"))?;
             Ok((settings.encoder(config)?, settings.classifier_pooling.unwrap_or_default(), head))
         })?;
         // The first layer has no norm before its attention.
-        tensors::build(weights, &["model.layers.0.attn_norm.weight"], device, |tensors| {
+        tensors::build(weights, &["model.layers.0.attn_norm.weight"], target, |tensors| {
             let (hidden, epsilon) = (config.hidden_size, encoder.layer_norm_eps);
             Ok(Self {
                 encoder: ModernBert::load(tensors.clone(), &encoder)?,
