@@ -152,11 +152,11 @@ mod tests {
         for name in ["gelu-json", "relu-cased", "bert", "roberta", "xlm-roberta", "camembert", "electra"] {
             let (config, reference) = load(name, DType::F32);
             let batch = batch(&config);
-            let expected = reference.logits(&batch, 1).unwrap();
+            let expected = reference.logits(&batch, 1, &AtomicBool::new(false)).unwrap();
             for (dtype, tolerance) in [(DType::BF16, 0.4), (DType::F16, 0.1)] {
                 let (_, mut backend) = load(name, dtype);
                 backend.pads = true;
-                let logits = backend.logits(&batch, 1).unwrap();
+                let logits = backend.logits(&batch, 1, &AtomicBool::new(false)).unwrap();
                 let worst = logits.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 assert!(logits.iter().all(|logit| logit.is_finite()), "{name} in {dtype:?}");
                 assert!(worst > 0.0 && worst < tolerance, "{name} in {dtype:?}: logits differ by {worst}");
