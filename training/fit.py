@@ -26,15 +26,25 @@ class Recipe:
     weight_decay: float = 0.01
     punctuate: float = 0.3
     max_length: int = 128
+    variants: float = 0.0
+    """Of the lesson's variants, how many are learned in each epoch, per text."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """Texts, the probability of every label (texts, labels), and the weight of each text (texts)."""
+    """Texts, the probability of every label (texts, labels), and the weight of each text (texts). The
+    last `variants` texts are learned in turn, a part in each epoch, and the others in every epoch."""
 
     texts: list[str]
     targets: torch.Tensor
     weight: torch.Tensor
+    variants: int = 0
+
+    def of_epoch(self, epoch: int, share: float) -> list[int]:
+        """The texts that are learned in an epoch, with `share` times as many variants as other texts."""
+        always = len(self.texts) - self.variants
+        count = int(share * always) if self.variants else 0
+        return [*range(always), *(always + (epoch * count + i) % self.variants for i in range(count))]
 
 
 def token_ids(tokenizer: Tokenizer, texts: list[str], max_length: int) -> list[list[int]]:
@@ -108,7 +118,7 @@ def fit(network, tokenizer: Tokenizer, lesson: Lesson, recipe: Recipe, seed: int
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
-    steps = recipe.epochs * math.ceil(len(lesson.texts) / recipe.batch) + recipe.epochs
+    steps = recipe.epochs * (math.ceil(len(lesson.of_epoch(0, recipe.variants)) / recipe.batch) + 1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=steps, pct_start=0.1)
     targets, weights = lesson.targets.to(DEVICE), lesson.weight.to(DEVICE)
     pad = pad_id(tokenizer)
@@ -127,14 +137,16 @@ def fit(network, tokenizer: Tokenizer, lesson: Lesson, recipe: Recipe, seed: int
     for epoch in range(first, recipe.epochs):
         network.train()
         started, total = time.time(), torch.zeros((), device=DEVICE)
-        texts = [punctuated(t, shuffle) if shuffle.random() < recipe.punctuate else t for t in lesson.texts]
+        learned = lesson.of_epoch(epoch, recipe.variants)
+        texts = [lesson.texts[i] for i in learned]
+        texts = [punctuated(t, shuffle) if shuffle.random() < recipe.punctuate else t for t in texts]
         ids = token_ids(tokenizer, texts, recipe.max_length)
         plan = batches(ids, recipe.batch, shuffle)
         for step, batch in enumerate(plan):
             tokens, mask = padded([ids[i] for i in batch], pad)
             with torch.autocast(DEVICE, torch.bfloat16, enabled=BFLOAT16):
                 logits = forward(network, tokens, mask)
-            rows = torch.tensor(batch).to(DEVICE, non_blocking=True)
+            rows = torch.tensor([learned[i] for i in batch]).to(DEVICE, non_blocking=True)
             weight = weights[rows]
             each = cross_entropy(logits, targets[rows], reduction="none")
             loss = (each * weight).sum() / weight.sum()

@@ -20,6 +20,11 @@ def pretrained_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
+def word_embedding() -> torch.Tensor:
+    """MiniLM's vectors of its word pieces, (pieces, hidden size)."""
+    return load_file(MINILM / "model.safetensors")["embeddings.word_embeddings.weight"].float()
+
+
 def minilm(labels: list[str]) -> DistilBertForSequenceClassification:
     """MiniLM-L6's encoder under DistilBERT's names, with a new classification head.
 

@@ -3,10 +3,10 @@
 With a folder as --data: the default model, six emotions, from its emotion/, goemotions/ and xed/.
 With a Parquet file as --data, --text and --label: the labels in that file.
 
-Stages: teachers (each fold's texts are predicted by teachers that have not seen them), students (fitted
-to the labels mixed with the teachers' predictions, their weights averaged), for the default model a
-continuation on labeled and neutral texts, calibration, export. Finished teachers are kept under --cache; a stage that is stopped
-continues after its last whole epoch.
+Stages: teachers (each fold's texts are predicted by teachers that have not seen them), a student (fitted
+to the labels mixed with the teachers' predictions), calibration, export. The student of the default model
+also learns from variants of the texts, and continues on labeled and neutral texts. Finished teachers are
+kept under --cache; a stage that is stopped continues after its last whole epoch.
 """
 
 import argparse
@@ -16,35 +16,36 @@ import multiprocessing
 import random
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
 from fit import Lesson, Recipe, fit, predict
-from networks import MINILM, MPNET, Mpnet, minilm, pretrained_tokenizer, save
+from head import chosen, first_states, refit
+from networks import MINILM, MPNET, Mpnet, minilm, pretrained_tokenizer, save, word_embedding
 from scores import auroc, scores, temperature
-from texts import DATA_SETS, NEUTRAL, UNLABELED, Corpus, Text, default_corpus, fraction, parquet_corpus
+from texts import NEUTRAL, UNLABELED, Corpus, Text, default_corpus, fraction, parquet_corpus
+from variants import variants
 
-TEACHERS = {
-    "mpnet": (Mpnet, MPNET, Recipe(epochs=3, lr=5e-5)),
-    "minilm": (minilm, MINILM, Recipe(epochs=3, lr=2e-4)),
+TEACHERS = {"mpnet": (Mpnet, MPNET), "minilm": (minilm, MINILM)}
+RECIPES = {
+    "mpnet": Recipe(epochs=2, lr=7e-5, batch=128),
+    "minilm": Recipe(epochs=3, lr=3e-4, batch=128),
+    "student": Recipe(epochs=8, lr=5e-4, batch=512, variants=1.0),
+    "continuation": Recipe(epochs=1, lr=1e-4, batch=128),
+}
+# For texts of one's own, which are fewer as a rule and have no variants.
+OWN_RECIPES = {
+    "mpnet": Recipe(epochs=3, lr=5e-5),
+    "minilm": Recipe(epochs=3, lr=2e-4),
+    "student": Recipe(epochs=10, lr=3e-4, batch=128),
 }
 
 
-@dataclass(frozen=True)
-class Student:
-    """What distinguishes the students whose weights are averaged: the seed, and the weight of the
-    written sentences."""
-
-    seed: int
-    everyday_weight: float
-
-
-STUDENTS = [Student(17, 1.0), Student(18, 1.0), Student(17, 2.0)]
-STUDENT = Recipe(epochs=10, lr=3e-4, batch=128)
-CONTINUATION = Recipe(epochs=1, lr=8e-5)
+def recipe_of(stage: str, corpus: Corpus) -> Recipe:
+    return (RECIPES if corpus.variants else OWN_RECIPES)[stage]
 
 
 def fold_of(text: str, folds: int) -> int:
@@ -80,7 +81,7 @@ class Teacher:
     cache: Path
 
     def predictions(self, corpus: Corpus) -> dict:
-        build, folder, recipe = TEACHERS[self.kind]
+        (build, folder), recipe = TEACHERS[self.kind], recipe_of(self.kind, corpus)
         settings = {**asdict(recipe), "seed": self.seed, "folds": self.folds, "smoothing": self.smoothing}
         result = self.cache / f"{self.kind}-{self.fold}-predicted.pt"
         saved = torch.load(result) if result.exists() else {}
@@ -99,6 +100,7 @@ class Teacher:
         saved = {
             "settings": settings,
             "held": judge(held),
+            "variants": judge(corpus.variants) if corpus.variants else torch.empty(0, len(corpus.labels)),
             "validation": {name: judge(texts) for name, texts in evaluated(corpus).items()},
         }
         torch.save(saved, result)
@@ -111,7 +113,7 @@ class Teacher:
 
 def taught(kind: str, parts: list[dict], corpus: Corpus, folds: int) -> dict:
     """The predictions of one kind of teacher: of a labeled text by the teacher that has not seen it, of
-    other texts the mean over all."""
+    other texts and of variants the mean over all."""
     whole = torch.zeros(len(corpus.train), len(corpus.labels))
     for fold, part in enumerate(parts):
         held = [i for i, t in enumerate(corpus.train) if t.label == UNLABELED or fold_of(t.text, folds) == fold]
@@ -119,7 +121,7 @@ def taught(kind: str, parts: list[dict], corpus: Corpus, folds: int) -> dict:
         whole[held] += share[:, None] * part["held"]
     mean = {name: sum(part["validation"][name] for part in parts) / folds for name in parts[0]["validation"]}
     show(f"teachers {kind}", corpus, {name: p.log() for name, p in mean.items()})
-    return {"train": whole, "validation": mean}
+    return {"train": whole, "variants": sum(part["variants"] for part in parts) / folds, "validation": mean}
 
 
 def mixed(predictions: list[dict], corpus: Corpus) -> dict:
@@ -138,7 +140,7 @@ def mixed(predictions: list[dict], corpus: Corpus) -> dict:
     print(f"mix: {share:.2f} {next(iter(TEACHERS))}", flush=True)
     mix = lambda a, b: share * a + (1 - share) * b
     validation = {n: mix(first["validation"][n], second["validation"][n]) for n in first["validation"]}
-    return {"train": mix(first["train"], second["train"]), "validation": validation}
+    return {name: mix(first[name], second[name]) for name in ("train", "variants")} | {"validation": validation}
 
 
 def teachers(corpus: Corpus, args, cache: Path) -> dict:
@@ -160,21 +162,15 @@ def teachers(corpus: Corpus, args, cache: Path) -> dict:
     return both
 
 
-def lesson_of_student(corpus: Corpus, predicted: torch.Tensor, trust: float, smoothing: float) -> Lesson:
+def lesson_of_student(corpus: Corpus, predicted: dict, trust: float) -> Lesson:
     """Targets: `trust` parts the teachers', the rest the label's. Texts whose label is missing or only
-    near have the teachers' alone, and texts that teachers do not see the label's."""
+    near, and variants, have the teachers' alone."""
     own = torch.tensor([t.label == UNLABELED or t.source == "near" for t in corpus.train])
     share = torch.where(own, 1.0, trust)[:, None]
-    targets = (1 - share) * hard_targets(corpus.train, len(corpus.labels)) + share * predicted
-    targets = torch.cat([targets, hard_targets(corpus.student, len(corpus.labels), smoothing)])
-    texts = corpus.train + corpus.student
-    return Lesson([t.text for t in texts], targets, torch.tensor([t.weight for t in texts]))
-
-
-def weighted(lesson: Lesson, corpus: Corpus, factor: float) -> Lesson:
-    """The lesson with the weight of the written sentences multiplied by `factor`."""
-    written = torch.tensor([t.source not in DATA_SETS for t in corpus.train + corpus.student])
-    return Lesson(lesson.texts, lesson.targets, torch.where(written, lesson.weight * factor, lesson.weight))
+    targets = (1 - share) * hard_targets(corpus.train, len(corpus.labels)) + share * predicted["train"]
+    texts = corpus.train + corpus.variants
+    weight = torch.tensor([t.weight for t in texts])
+    return Lesson([t.text for t in texts], torch.cat([targets, predicted["variants"]]), weight, len(corpus.variants))
 
 
 def average(networks: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -182,24 +178,18 @@ def average(networks: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     return {name: sum(weights[name].cpu() for weights in networks) / len(networks) for name in networks[0]}
 
 
-def averaged_student(corpus: Corpus, predicted: torch.Tensor, args, cache: Path):
-    tokenizer = pretrained_tokenizer(MINILM)
-    lesson = lesson_of_student(corpus, predicted, args.trust, args.label_smoothing)
-    fitted = []
-    for number, kind in enumerate(STUDENTS[: args.students]):
-        torch.manual_seed(kind.seed)
-        student = minilm(corpus.labels)
-        checkpoint = cache / f"student-{number}.pt"
-        fit(student, tokenizer, weighted(lesson, corpus, kind.everyday_weight), STUDENT, kind.seed, checkpoint)
-        fitted.append(student.state_dict())
-    student.load_state_dict(average(fitted))
+def student_of(corpus: Corpus, predicted: dict, args, cache: Path):
+    torch.manual_seed(args.seed)
+    student = minilm(corpus.labels)
+    lesson = lesson_of_student(corpus, predicted, args.trust)
+    fit(student, pretrained_tokenizer(MINILM), lesson, recipe_of("student", corpus), args.seed, cache / "student.pt")
     return student
 
 
-def continued(student, corpus: Corpus, predicted: torch.Tensor, args, cache: Path) -> None:
+def continued(student, corpus: Corpus, predicted: dict, args, cache: Path) -> None:
     """Replaces the student's weights by the mean of them and those after one epoch on the labeled texts
     and a part of the neutral ones. The targets are 0.3 parts the teachers', and GoEmotions weighs more."""
-    texts, rng = corpus.train + corpus.student, random.Random(5)
+    rng = random.Random(5)
 
     def is_kept(text: Text) -> bool:
         if text.label == UNLABELED or text.source == "near":
@@ -208,14 +198,26 @@ def continued(student, corpus: Corpus, predicted: torch.Tensor, args, cache: Pat
             return rng.random() < 0.45
         return not (text.source == "goemotions" and text.label == NEUTRAL) or rng.random() < 0.6
 
-    kept = [i for i, text in enumerate(texts) if is_kept(text)]
-    lesson = lesson_of_student(corpus, predicted, 0.3, args.label_smoothing)
-    exact = torch.tensor([texts[i].source == "goemotions" and texts[i].label >= 0 for i in kept])
-    weight = torch.where(exact, 1.2, lesson.weight[kept])
-    lesson = Lesson([texts[i].text for i in kept], lesson.targets[kept], weight)
+    kept = [i for i, text in enumerate(corpus.train) if is_kept(text)]
+    lesson = lesson_of_student(corpus, predicted, 0.3)
+    exact = torch.tensor([corpus.train[i].source == "goemotions" and corpus.train[i].label >= 0 for i in kept])
+    weight = torch.where(exact, lesson.weight[kept] * 1.2, lesson.weight[kept])
+    lesson = Lesson([corpus.train[i].text for i in kept], lesson.targets[kept], weight)
     start = {name: tensor.cpu().clone() for name, tensor in student.state_dict().items()}
-    fit(student, pretrained_tokenizer(MINILM), lesson, CONTINUATION, args.seed, cache / "continuation.pt")
+    recipe = recipe_of("continuation", corpus)
+    fit(student, pretrained_tokenizer(MINILM), lesson, recipe, args.seed, cache / "continuation.pt")
     student.load_state_dict(average([start, student.state_dict()]))
+
+
+def separated(student, corpus: Corpus, predicted: dict) -> None:
+    """Replaces the layers after the encoder by the mean of four fits to even targets for texts without
+    emotion, and to 0.3 parts the teachers' for the others."""
+    rows, weight = chosen(corpus.train, random.Random(4))
+    texts = [corpus.train[i] for i in rows]
+    share = torch.tensor([0.3 if t.label >= 0 else 0.0 for t in texts])[:, None]
+    targets = (1 - share) * hard_targets(texts, len(corpus.labels)) + share * predicted["train"][rows]
+    states = first_states(student, pretrained_tokenizer(MINILM), [t.text for t in texts])
+    student.load_state_dict(average([refit(student, states, targets, weight, seed) for seed in range(4)]), strict=False)
 
 
 def calibrate(student, logits: dict[str, torch.Tensor], corpus: Corpus) -> None:
@@ -256,18 +258,19 @@ def arguments() -> tuple[argparse.Namespace, Corpus]:
     parser.add_argument("--label", help="the Parquet file's column of labels")
     parser.add_argument("--out", type=Path, help="folder to write the model to [default: data/model, for the default model]")
     parser.add_argument("--cache", type=Path, default=Path(__file__).parent / ".cache")
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--trust", type=float, default=0.5, help="share of the teachers in the student's targets")
-    parser.add_argument("--students", type=int, default=len(STUDENTS), help="how many are fitted and averaged")
     parser.add_argument("--label-smoothing", type=float, default=0.05)
-    parser.add_argument("--seed", type=int, default=17, help="of the teachers")
+    parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--jobs", type=int, default=1, help="teachers trained at a time; above 1 pays on a GPU alone")
     args = parser.parse_args()
     if not args.data.exists():
         parser.error(f"{args.data} does not exist")
     if args.data.is_dir():
         args.out = args.out or Path(__file__).parents[1] / "data/model"
-        return args, default_corpus(args.data)
+        corpus = default_corpus(args.data)
+        vocabulary = pretrained_tokenizer(MINILM).get_vocab()
+        return args, replace(corpus, variants=variants(corpus.train, vocabulary, word_embedding(), args.seed))
     if not (args.text and args.label and args.out):
         parser.error(f"{args.data} is a file: give the names of its columns as --text and --label, and --out too")
     return args, parquet_corpus(args.data, args.text, args.label, args.seed)
@@ -278,16 +281,17 @@ def main() -> None:
     key = hashlib.sha256(repr((corpus.labels, corpus.train)).encode()).hexdigest()[:12]
     cache = args.cache / key
     cache.mkdir(parents=True, exist_ok=True)
-    print(f"{len(corpus.train)} training texts, {len(corpus.student)} more for the student, labels {', '.join(corpus.labels)}", flush=True)
+    print(f"{len(corpus.train)} training texts, {len(corpus.variants)} variants, labels {', '.join(corpus.labels)}", flush=True)
 
     started = time.time()
     predicted = teachers(corpus, args, cache)
     print(f"teachers: {time.time() - started:.0f} s", flush=True)
 
-    student = averaged_student(corpus, predicted["train"], args, cache)
+    student = student_of(corpus, predicted, args, cache)
     if corpus.neutral:
-        continued(student, corpus, predicted["train"], args, cache)
-    print(f"students: {time.time() - started:.0f} s since the start", flush=True)
+        continued(student, corpus, predicted, args, cache)
+        separated(student, corpus, predicted)
+    print(f"student: {time.time() - started:.0f} s since the start", flush=True)
 
     tokenizer, texts = pretrained_tokenizer(MINILM), evaluated(corpus)
     judge = lambda: {name: predict(student, tokenizer, [t.text for t in each]) for name, each in texts.items()}

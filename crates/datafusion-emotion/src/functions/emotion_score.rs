@@ -13,11 +13,11 @@ use crate::shared::Shared;
                    given. A label that the model does not have is an error, which names the nearest.",
     syntax_example = "emotion_score(text [, label] [, model])",
     sql_example = r"```sql
-> SELECT round(emotion_score('I like you.', 'anger'), 2) AS anger;
+> SELECT round(emotion_score('Go away!', 'anger'), 2) AS anger;
 +-------+
 | anger |
 +-------+
-| 0.01  |
+| 0.98  |
 +-------+
 ```",
     argument(name = "text", description = "A string: the text to classify. NULL gives NULL."),

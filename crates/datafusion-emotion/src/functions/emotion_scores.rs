@@ -14,11 +14,11 @@ use crate::shared::Shared;
                    the model's labels. Take one out with emotion_scores(text)['joy'].",
     syntax_example = "emotion_scores(text [, model])",
     sql_example = r"```sql
-> SELECT round(emotion_scores('I like you.')['anger'], 2) AS anger;
+> SELECT round(emotion_scores('Go away!')['anger'], 2) AS anger;
 +-------+
 | anger |
 +-------+
-| 0.01  |
+| 0.98  |
 +-------+
 ```",
     argument(name = "text", description = "A string: the text to classify. NULL gives NULL."),
