@@ -25,6 +25,9 @@ impl Precision {
     /// Every precision, from the finest to the coarsest on the device that has it.
     pub const ALL: [Self; 4] = [Self::Float32, Self::Bfloat16, Self::Float16, Self::Int8];
 
+    /// The precisions of the packed backend, from the finest to the coarsest.
+    pub const PACKED: [Self; 3] = [Self::Float32, Self::Bfloat16, Self::Int8];
+
     /// The name that [`Precision::from_str`] takes.
     #[must_use]
     pub fn name(self) -> &'static str {

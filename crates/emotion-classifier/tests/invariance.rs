@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 /// Every golden model in every precision.
 static MODELS: LazyLock<Vec<Classifier>> = LazyLock::new(|| {
-    let models = golden::MODELS.into_iter().flat_map(|name| Precision::ALL.map(|precision| model(name, precision)));
+    let models = golden::MODELS.into_iter().flat_map(|name| Precision::PACKED.map(|precision| model(name, precision)));
     models.collect()
 });
 
@@ -62,7 +62,7 @@ fn default_model_in_a_batch_of_64_with_long_neighbours() {
     let neighbours = neighbours();
     let batch: Vec<&str> = texts.into_iter().chain(neighbours[2..].iter().map(String::as_str)).collect();
     assert_eq!(batch.len(), 64);
-    for precision in Precision::ALL {
+    for precision in Precision::PACKED {
         let classifier = Classifier::builder().precision(precision).load_default_model().unwrap();
         let together = infer(&classifier, &batch);
         for (text, together) in texts.iter().zip(&together) {
