@@ -254,13 +254,12 @@ impl ExecutionPlan for InferenceExec {
     }
 }
 
+/// The expression of a text and the inference of its annotation.
+type LoadedColumn = (Arc<dyn PhysicalExpr>, Arc<Inference>);
+
 /// The text and the model of each column, computing as the options ask for.
 #[expect(clippy::mutable_key_type, reason = "the loaded classifier of a model is no part of its hash")]
-fn load(
-    columns: &[InferredColumn],
-    options: Option<&EmotionOptions>,
-    usage: &Arc<Usage>,
-) -> Result<Vec<(Arc<dyn PhysicalExpr>, Arc<Inference>)>> {
+fn load(columns: &[InferredColumn], options: Option<&EmotionOptions>, usage: &Arc<Usage>) -> Result<Vec<LoadedColumn>> {
     let mut inferences: HashMap<&Arc<Model>, Arc<Inference>> = HashMap::new();
     let columns = columns.iter().map(|InferredColumn { text, model, .. }| {
         let inference = match inferences.entry(model) {
@@ -317,7 +316,7 @@ impl InferenceMetrics {
 struct Pieces {
     input: SendableRecordBatchStream,
     /// The text and the model of each column that is added.
-    columns: Vec<(Arc<dyn PhysicalExpr>, Arc<Inference>)>,
+    columns: Vec<LoadedColumn>,
     schema: SchemaRef,
     metrics: InferenceMetrics,
     reservation: MemoryReservation,

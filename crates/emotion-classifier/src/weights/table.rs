@@ -53,7 +53,7 @@ mod tests {
             for (index, expected) in values.chunks(WIDTH).enumerate() {
                 let mut row = [0.0; WIDTH];
                 table.copy_row(index, &mut row);
-                assert_eq!(row, expected);
+                assert_eq!(row.map(f32::to_bits)[..], expected.iter().map(|value| value.to_bits()).collect::<Vec<_>>());
             }
         }
     }
