@@ -183,10 +183,11 @@ mod tests {
         let input = LogicalPlanBuilder::values(values).unwrap().build().unwrap();
         let column = |text| AnnotationColumn::new(text, Model::built_in(), DataType::Utf8);
         let node = InferenceNode::try_new(input, [column(col("column1"))].into(), Arc::default()).unwrap();
-        let rebuild = |texts| UserDefinedLogicalNodeCore::with_exprs_and_inputs(&node, texts, vec![node.input.clone()]);
-        let rebuilt = rebuild(UserDefinedLogicalNodeCore::expressions(&node)).unwrap();
+        let with_texts =
+            |texts| UserDefinedLogicalNodeCore::with_exprs_and_inputs(&node, texts, vec![node.input.clone()]);
+        let rebuilt = with_texts(UserDefinedLogicalNodeCore::expressions(&node)).unwrap();
         assert!(Arc::ptr_eq(&node.schema, &rebuilt.schema));
-        let changed = rebuild(vec![lit("I")]).unwrap();
+        let changed = with_texts(vec![lit("I")]).unwrap();
         assert!(!changed.schema.field(1).is_nullable() && node.schema.field(1).is_nullable());
     }
 }
