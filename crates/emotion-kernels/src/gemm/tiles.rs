@@ -294,13 +294,15 @@ impl<D: Dot, const PANELS: usize> Operands<D, PANELS> {
     /// All rows of `sums` and all panels must have a step at the offset.
     #[inline(always)]
     unsafe fn add_step<const ROWS: usize>(&self, dot: D, sums: &mut [[D::Sums; PANELS]; ROWS], offset: usize) {
-        // SAFETY: by the contract of this function, here and below.
+        // SAFETY: by the contract of this function.
         let mut loaded = [unsafe { dot.load(&*self.weights[0].add(offset)) }; PANELS];
         for (loaded, weights) in loaded.iter_mut().zip(self.weights) {
+            // SAFETY: as above.
             *loaded = unsafe { dot.load(&*weights.add(offset)) };
         }
         for (row, sums) in sums.iter_mut().enumerate() {
             let first = self.rows[row / ROWS_PER_POINTER];
+            // SAFETY: as above.
             let input = unsafe { *first.add(row % ROWS_PER_POINTER * self.stride + offset) };
             for (sum, loaded) in sums.iter_mut().zip(loaded) {
                 dot.add(sum, loaded, input);
