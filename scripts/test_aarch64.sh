@@ -76,7 +76,7 @@ detects max portable dotprod i8mm bf16
 if [ "${1:-}" = --program ]; then
   cargo build --locked --target "$target" --bin emotion
   program=$built/emotion
-  query="SELECT emotion_classify(text) AS emotion, count(*) AS texts FROM 'data/reviews.parquet' GROUP BY 1 ORDER BY 2 DESC"
+  query="SELECT emotion_classify(text) AS emotion, count(*) AS texts FROM 'data/reviews.parquet' GROUP BY 1 ORDER BY 2 DESC, 1"
   $emulator "$program" classify "I like you."
   diff <($emulator "$program" sql -q -c "$query") <(sed -n '/^\$ emotion sql -q -c/,/^```/p' README.md | sed '1d;$d')
   echo "The program prints the table of README.md."
