@@ -226,7 +226,7 @@ impl Int8Panels {
         self.scales.as_flattened().iter().sum()
     }
 
-    /// Makes room for `outputs` outputs of `inputs` inputs. The scales of new outputs are zero.
+    /// Resizes the panels to `outputs` outputs of `inputs` inputs. The scales of new outputs are zero.
     fn resize(&mut self, layout: ByteLayout, multiples: Multiples, outputs: usize, inputs: usize) {
         let panels = multiples.panels(outputs);
         self.depth = depth(layout, multiples, inputs);

@@ -207,18 +207,23 @@ fn vector_tile<D: Dot, const ROWS: usize, const PANELS: usize>(
     for weights in weights {
         assert_eq!(weights.len(), x.width);
     }
-    let tile = if D::TILE_PANELS == 1 {
-        products::<D, ROWS, PANELS>(dot, x, weights, starts)
-    } else {
-        // SAFETY: the lengths were checked.
-        unsafe { unrolled_products::<D, ROWS, PANELS>(dot, x, weights, starts) }
+    // SAFETY: the lengths were checked.
+    let tile = unsafe {
+        if D::TILE_PANELS == 1 {
+            products::<D, ROWS, PANELS>(dot, x, weights, starts)
+        } else {
+            unrolled_products::<D, ROWS, PANELS>(dot, x, weights, starts)
+        }
     };
     sums[..ROWS].copy_from_slice(&tile);
 }
 
-/// The sums of a tile. Rows and panels must have the same depth.
+/// The sums of a tile.
+///
+/// # Safety
+/// `x` must have `ROWS` rows of `width` values each within `values`, and the panels must have `width` steps.
 #[inline(always)]
-fn products<D: Dot, const ROWS: usize, const PANELS: usize>(
+unsafe fn products<D: Dot, const ROWS: usize, const PANELS: usize>(
     dot: D,
     x: Rows<'_, D::Input>,
     weights: [&[D::Weights]; PANELS],
@@ -228,7 +233,7 @@ fn products<D: Dot, const ROWS: usize, const PANELS: usize>(
     let mut sums = [starts; ROWS];
     for step in 0..x.width {
         for (panel, weights) in weights.iter().enumerate() {
-            // SAFETY: the caller has checked that the panels have `x.width` steps.
+            // SAFETY: by the contract of this function.
             let weights = dot.load(unsafe { weights.get_unchecked(step) });
             for (sums, row) in sums.iter_mut().zip(rows) {
                 // SAFETY: a row has `x.width` steps.
@@ -242,7 +247,7 @@ fn products<D: Dot, const ROWS: usize, const PANELS: usize>(
 /// As [`products`], with few instructions for addresses, for sets with enough registers.
 ///
 /// # Safety
-/// `x` must have `ROWS` rows of `width` values each within `values`, and the panels must have `width` steps.
+/// As for [`products`].
 #[inline(always)]
 unsafe fn unrolled_products<D: Dot, const ROWS: usize, const PANELS: usize>(
     dot: D,
