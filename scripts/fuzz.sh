@@ -19,6 +19,8 @@ seed() {
     merges) cp tests/golden/tokenizers/roberta/{vocab.json,merges.txt} "$corpus" ;;
     sentence_pieces) cp tests/golden/tokenizers/xlm-roberta/sentencepiece.bpe.model "$corpus" ;;
     index) printf '{"weight_map": {"classifier.weight": "one.safetensors", "x": "two.safetensors"}}' >"$corpus/index" ;;
+    csv) printf 'id,text\r\n1,"a\n""b"""\r\n2,c\r\n' >"$corpus/csv" ;;
+    json_lines) printf '{"text": "a\\ud83d", "x": {"y": [1, null]}}\n{"text": null}\n' >"$corpus/json" ;;
     word_pieces) split -l 2 README.md "$corpus/README." ;;
   esac
 }
@@ -40,7 +42,7 @@ for target in "${targets[@]}"; do
   case $target in
     # The library takes a second for a long text in an instrumented build.
     word_pieces) limits=(-max_len=256) ;;
-    codec | pickle) features=(--features "$target") ;;
+    codec | journal | pickle) features=(--features "$target") ;;
   esac
   seed "$target"
   cargo +nightly fuzz run "${features[@]}" "$target" -- \

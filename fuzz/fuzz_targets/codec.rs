@@ -18,6 +18,7 @@ use datafusion_proto::logical_plan::{DefaultLogicalExtensionCodec, LogicalExtens
 use datafusion_proto::physical_plan::{
     DefaultPhysicalExtensionCodec, DefaultPhysicalProtoConverter, PhysicalExtensionCodec,
 };
+use emotion_fuzz::edit::edited;
 use emotion_fuzz::golden;
 use libfuzzer_sys::fuzz_target;
 
@@ -50,16 +51,6 @@ static CODECS: LazyLock<Codecs> = LazyLock::new(|| {
         function,
     }
 });
-
-/// The message with bytes replaced: three bytes an edit, an offset and a value.
-fn edited(message: &[u8], edits: &[u8]) -> Vec<u8> {
-    let mut message = message.to_vec();
-    for edit in edits.chunks_exact(3) {
-        let offset = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % message.len();
-        message[offset] = edit[2];
-    }
-    message
-}
 
 fuzz_target!(|input: &[u8]| {
     let Some((kind, rest)) = input.split_first() else { return };

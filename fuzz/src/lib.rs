@@ -1,4 +1,7 @@
-//! A small model, one file of which a fuzz target replaces.
+//! What fuzz targets share: a small model, one file of which a target replaces; copies of files; edits.
+
+pub mod copy;
+pub mod edit;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -31,7 +31,7 @@ class Options(ModelOptions, total=False):
     """The options of a model and of its execution, of which the latter change no result on the CPU."""
 
     batch_tokens: int
-    """Tokens that go through the model together; 512 by default."""
+    """Tokens that go through the model together; by default 512 on the CPU and 8192 on a GPU."""
     threads: int
     """Threads that infer; by default one for each core."""
     cache_entries: int

@@ -23,7 +23,7 @@ use crate::error::Error;
 /// | `max_length` | 0 | tokens the model sees at once; 0 for as many as it can |
 /// | `long_text` | `truncate` | longer texts: `truncate` them, or average over a `window` that moves |
 /// | `threshold` | `default` | probability from which a label holds; `default` is 0.5 for a multi-label model and 0 for a single-label model |
-/// | `batch_tokens` | `512` | tokens of a micro-batch |
+/// | `batch_tokens` | 0 | tokens of a micro-batch; 0 for 512 on the CPU and 8192 on a GPU |
 /// | `threads` | 0 | threads that infer; 0 for all cores |
 /// | `cache_entries` | `100000` | texts that the process remembers; 0 for none in this session |
 ///
@@ -63,8 +63,9 @@ pub struct EmotionOptions {
     /// A query is planned with a label that cannot be NULL if the model is a single-label model and the threshold is 0.
     /// It keeps every label if it is executed with another threshold.
     pub threshold: Option<f32>,
-    /// Tokens of a micro-batch, above 0. Changes no result on the CPU; on a GPU, the last digits of a score may change.
-    pub batch_tokens: usize,
+    /// Tokens of a micro-batch; `None` for 512 on the CPU and 8192 on a GPU. Changes no result on the CPU; on a GPU, the
+    /// last digits of a score may change.
+    pub batch_tokens: Option<usize>,
     /// Threads that infer; `None` for all cores. Changes no result.
     pub threads: Option<NonZeroUsize>,
     cache_entries: usize,
@@ -156,10 +157,7 @@ impl EmotionOptions {
             "max_length" => self.max_length = whole(key, value)?.map(NonZeroUsize::get),
             "long_text" => self.long_text = parse(key, value)?,
             "threshold" => self.threshold = threshold(key, value)?,
-            "batch_tokens" => {
-                let tokens = whole(key, value)?.ok_or_else(|| Error::option(key, value, "it must be above 0"))?;
-                self.batch_tokens = tokens.get();
-            }
+            "batch_tokens" => self.batch_tokens = whole(key, value)?.map(NonZeroUsize::get),
             "threads" => {
                 let threads = whole(key, value)?;
                 if threads.is_some_and(|threads| threads.get() > MOST_THREADS) {
@@ -233,8 +231,8 @@ const DESCRIPTIONS: [(&str, &str); 10] = [
     ),
     (
         "batch_tokens",
-        "Tokens that go through the model together, unless a single text has more; changes no result on the CPU, and on \
-         a GPU at most the last digits of a score",
+        "Tokens that go through the model together, unless a single text has more; 0 for 512 on the CPU and 8192 on a \
+         GPU; changes no result on the CPU, and on a GPU at most the last digits of a score",
     ),
     ("threads", "Threads that infer; 0 for all cores; changes no result"),
     (
@@ -278,7 +276,7 @@ impl ExtensionOptions for EmotionOptions {
             self.max_length.unwrap_or(0).to_string(),
             self.long_text.to_string(),
             self.threshold.map_or_else(|| DEFAULT.into(), |threshold| threshold.to_string()),
-            self.batch_tokens.to_string(),
+            self.batch_tokens.unwrap_or(0).to_string(),
             self.threads.map_or(0, NonZeroUsize::get).to_string(),
             self.cache_entries.to_string(),
         ];

@@ -9,12 +9,12 @@
 use std::error::Error;
 use std::time::Instant;
 
-use emotion_classifier::{Classifier, ClassifyOptions, Compute};
+use emotion_classifier::{Classifier, Compute};
 
 struct Options {
     threads: Option<usize>,
     compute: Compute,
-    batch_tokens: usize,
+    batch_tokens: Option<usize>,
     texts_a_call: usize,
 }
 
@@ -23,7 +23,7 @@ impl Options {
         let mut options = Self {
             threads: None,
             compute: Compute::default(),
-            batch_tokens: ClassifyOptions::BATCH_TOKENS,
+            batch_tokens: None,
             texts_a_call: usize::MAX,
         };
         for argument in arguments {
@@ -32,7 +32,7 @@ impl Options {
                 Some(("precision", value)) => options.compute.precision = value.parse()?,
                 Some(("backend", value)) => options.compute.backend = value.parse()?,
                 Some(("device", value)) => options.compute.device = value.parse()?,
-                Some(("batch_tokens", value)) => options.batch_tokens = value.parse()?,
+                Some(("batch_tokens", value)) => options.batch_tokens = Some(value.parse()?),
                 Some(("texts_a_call", value)) => options.texts_a_call = value.parse()?,
                 _ => return Err(format!("'{argument}' is not an option: see the top of throughput.rs").into()),
             }
@@ -59,7 +59,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let started = Instant::now();
         (texts_inferred, tokens) = (0, 0);
         for texts in texts.chunks(options.texts_a_call.clamp(1, texts.len().max(1))) {
-            let request = classifier.request(texts).cache(false).batch_tokens(options.batch_tokens);
+            let mut request = classifier.request(texts).cache(false);
+            if let Some(tokens) = options.batch_tokens {
+                request = request.batch_tokens(tokens);
+            }
             let counts = request.run()?.counts;
             texts_inferred += counts.forward_passes;
             tokens += counts.tokens;

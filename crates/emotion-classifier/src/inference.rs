@@ -135,9 +135,9 @@ impl Classifier {
         let total: usize = lengths.iter().sum();
         let budget = job.options.batch_tokens;
         let rows = if self.backend.pads() {
-            padded_batches(&lengths, budget)
+            padded_batches(&lengths, budget.unwrap_or(ClassifyOptions::GPU_BATCH_TOKENS))
         } else {
-            micro_batches(&lengths, budget, workers)
+            micro_batches(&lengths, budget.unwrap_or(ClassifyOptions::BATCH_TOKENS), workers)
         };
         let run = |rows: Vec<usize>| -> Result<_> {
             job.check()?;
