@@ -2,11 +2,13 @@
 # Builds the wheel emotion-cli, installs it into a fresh virtual environment, and compares what the program prints there,
 # without Rust in its path, with the first table of README.md. Needs Rust and Python 3.10 or later with venv; PYTHON
 # names another python3. The wheel is in target/wheels afterwards.
-# Usage: test_program.sh [PROFILE], which is dev by default, and dist for a release.
+# Usage: test_program.sh [PROFILE [OPTION…]]. The profile is dev by default, and dist for a release; options go to
+# maturin.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 profile=${1:-dev}
+shift || true
 python=${PYTHON:-python3}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 wheels=$CARGO_TARGET_DIR/wheels
@@ -14,9 +16,10 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 "$python" -m venv "$scratch/build"
-"$scratch/build/bin/pip" install --quiet 'maturin>=1.9,<2'
+"$scratch/build/bin/pip" install --quiet 'maturin[zig]>=1.9,<2'
 rm -f "$wheels"/emotion_cli-*.whl
-(cd python/emotion-cli && "$scratch/build/bin/maturin" build --profile "$profile" --locked --out "$wheels")
+export PATH="$scratch/build/bin:$PATH"
+(cd python/emotion-cli && maturin build --profile "$profile" --locked --out "$wheels" "$@")
 wheel=("$wheels"/emotion_cli-*.whl)
 
 bytes=$(wc -c <"${wheel[0]}")
