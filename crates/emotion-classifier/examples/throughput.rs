@@ -20,12 +20,8 @@ struct Options {
 
 impl Options {
     fn parse(arguments: &[String]) -> Result<Self, Box<dyn Error>> {
-        let mut options = Self {
-            threads: None,
-            compute: Compute::default(),
-            batch_tokens: None,
-            texts_a_call: usize::MAX,
-        };
+        let mut options =
+            Self { threads: None, compute: Compute::default(), batch_tokens: None, texts_a_call: usize::MAX };
         for argument in arguments {
             match argument.split_once('=') {
                 Some(("threads", value)) => options.threads = Some(value.parse()?),
