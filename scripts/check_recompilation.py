@@ -15,7 +15,8 @@ TESTS = ["cargo", "test", "--locked", "--workspace", "--no-run"]
 
 def libraries(command: list[str]) -> dict[str, bool]:
     """The third-party libraries that a command needs, and whether each was compiled by it."""
-    run = subprocess.run([*command, "--message-format=json-render-diagnostics"], stdout=subprocess.PIPE, check=True, text=True)
+    command = [*command, "--message-format=json-render-diagnostics"]
+    run = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     compiled: dict[str, bool] = {}
     for line in run.stdout.splitlines():
         message = json.loads(line) if line.startswith("{") else {}

@@ -132,7 +132,8 @@ impl<'a> ClassifyRequest<'a> {
     }
 
     /// Sets the most tokens in a micro-batch, unless a single text has more; the default is
-    /// [`ClassifyOptions::BATCH_TOKENS`]. Changes no prediction on the CPU; on a GPU, it may change the last digits.
+    /// [`ClassifyOptions::BATCH_TOKENS`] on the CPU and [`ClassifyOptions::GPU_BATCH_TOKENS`] on a GPU. Changes no
+    /// prediction on the CPU; on a GPU, it may change the last digits.
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
         self.options.batch_tokens = Some(tokens);
         self
