@@ -17,12 +17,13 @@ trap 'rm -rf "$scratch"' EXIT
 "$scratch/build/bin/pip" install --quiet 'maturin>=1.9,<2'
 maturin=$scratch/build/bin/maturin
 "$maturin" sdist --out "$scratch/sdist"
-# Always the same folder, so that a second build compiles only what has changed.
+# Always the same folder, so that a second build compiles no third-party crate again. The times of the files are those of
+# now: in a source distribution they are constant, and Cargo would not notice a change.
 unpacked=$CARGO_TARGET_DIR/sdist
 wheels=$CARGO_TARGET_DIR/wheels
 rm -rf "$unpacked" "$wheels"/datafusion_emotion-*.whl
 mkdir -p "$unpacked"
-tar -xzf "$scratch"/sdist/datafusion_emotion-*.tar.gz -C "$unpacked" --strip-components 1
+tar -xzmf "$scratch"/sdist/datafusion_emotion-*.tar.gz -C "$unpacked" --strip-components 1
 (cd "$unpacked" && "$maturin" build --release --locked --interpreter "$scratch/build/bin/python" --out "$wheels")
 wheel=("$wheels"/datafusion_emotion-*.whl)
 
