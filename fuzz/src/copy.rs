@@ -1,7 +1,7 @@
 //! Copies of files with added columns.
 
 use std::io::Cursor;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use arrow::array::{ArrayRef, AsArray, Float32Array, RecordBatch, StringArray};
 use arrow::compute::cast;
@@ -12,6 +12,11 @@ use emotion_label::format::{FileType, Format};
 use emotion_label::open;
 use emotion_label::options::Options;
 use parquet::arrow::ArrowWriter;
+
+use crate::allow_caught_panics;
+
+/// The readers catch panics of the libraries for Arrow and Parquet.
+static CAUGHT_PANICS: Once = Once::new();
 
 fn added() -> SchemaRef {
     let fields = vec![Field::new("label", DataType::Utf8, true), Field::new("score", DataType::Float32, true)];
@@ -40,6 +45,7 @@ fn texts(file: FileType, content: &[u8], options: &Options) -> Result<Vec<Option
 ///
 /// If a copy succeeds whose texts are not those of the file.
 pub fn check(format: Format, content: &[u8]) {
+    CAUGHT_PANICS.call_once(allow_caught_panics);
     let file = FileType { format, compression: None };
     let mut options = Options::new("a file", "text", added());
     options.batch_rows = 3;

@@ -45,6 +45,7 @@ mod arrow_file;
 mod compression;
 mod csv;
 mod flat;
+mod guard;
 mod ipc_schema;
 mod json;
 mod parquet;

@@ -1,7 +1,6 @@
 //! The text column of an Arrow file or stream.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, make_array};
@@ -16,6 +15,7 @@ use bytes::Bytes;
 
 use crate::arrow_file::message::{Message, Split, Splitter};
 use crate::error::{Fault, FileError, Position};
+use crate::guard::guarded;
 use crate::options::Options;
 use crate::step::{TextBatch, TextReader, TextStep};
 
@@ -54,7 +54,8 @@ impl ArrowTexts {
         let damaged = || self.splitter.damaged("the schema cannot be read");
         let raw = message.schema().ok_or_else(damaged)?;
         self.splitter.check(raw)?;
-        let schema = guarded(|| try_schema_from_flatbuffer_bytes(message.metadata())).map_err(|_| damaged())?;
+        let schema = guarded(|| try_schema_from_flatbuffer_bytes(message.metadata()), ArrowError::ParseError)
+            .map_err(|_| damaged())?;
         let (root, path) = self.find(&schema)?;
         let mut dictionaries = Vec::new();
         if let Some(fields) = raw.fields().filter(|fields| root < fields.len()) {
@@ -107,13 +108,14 @@ impl ArrowTexts {
                 let root = message.root();
                 let id = root.and_then(|root| Some(root.header_as_dictionary_batch()?.id()));
                 if id.is_some_and(|id| column.dictionaries.contains(&id)) {
-                    let read = guarded(|| column.decoder.read_dictionary(&block, &message.bytes));
+                    let read =
+                        guarded(|| column.decoder.read_dictionary(&block, &message.bytes), ArrowError::ParseError);
                     read.map_err(|error| self.undecodable(&error))?;
                 }
                 Ok(())
             }
             MessageHeader::RecordBatch => {
-                let read = guarded(|| column.decoder.read_record_batch(&block, &message.bytes));
+                let read = guarded(|| column.decoder.read_record_batch(&block, &message.bytes), ArrowError::ParseError);
                 let path = column.path.clone();
                 let batch = read.map_err(|error| self.undecodable(&error))?;
                 if let Some(batch) = batch {
@@ -136,12 +138,6 @@ impl ArrowTexts {
         }
         self.next_row += texts.len() as u64;
     }
-}
-
-/// Decodes what may be damaged: `arrow` panics on types that it does not know, and on some damage.
-fn guarded<T>(decode: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ArrowError> {
-    catch_unwind(AssertUnwindSafe(decode))
-        .unwrap_or_else(|_| Err(ArrowError::ParseError("the data is damaged, or of a type that is not known".into())))
 }
 
 /// The field that a name with dots stands for, and the way to it.

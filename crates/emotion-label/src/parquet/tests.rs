@@ -238,6 +238,20 @@ fn damaged_files_are_refused() {
     }
 }
 
+/// The library panics on some of these, for example on definition levels beyond the end of a page.
+#[test]
+fn a_damaged_byte_causes_no_panic() {
+    let before = file(&input(4), 2, plain());
+    for offset in 0..before.len() {
+        for value in [0, 0xa1, 0xff] {
+            let mut damaged = before.clone();
+            damaged[offset] = value;
+            drop(texts(&options(), &damaged));
+            drop(copy(&options(), &damaged));
+        }
+    }
+}
+
 #[test]
 fn a_pointer_of_git_lfs_is_named_as_such() {
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";

@@ -17,6 +17,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::error::{Fault, FileError, Place, Position};
+use crate::guard::guarded;
 use crate::options::Options;
 use crate::parquet::footer::FooterReader;
 use crate::step::{Need, TextBatch, TextReader, TextStep, check_ranges};
@@ -58,13 +59,15 @@ impl ParquetTexts {
     fn open(&self, footer: &Bytes) -> Result<File, FileError> {
         self.footer.tree(footer)?;
         let unreadable = |error: ParquetError| self.footer.damaged(&error.to_string());
-        let metadata = ParquetMetaDataReader::decode_metadata(footer).map_err(unreadable)?;
+        let decode = || ParquetMetaDataReader::decode_metadata(footer);
+        let metadata = guarded(decode, ParquetError::General).map_err(unreadable)?;
         let schema = metadata.file_metadata().schema_descr();
         let names: Vec<_> = schema.root_schema().get_fields().iter().map(|field| field.name()).collect();
         self.options.check_names(names.iter().copied())?;
         let leaf = self.leaf(&metadata, &names)?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(unreadable)?;
+        let decode = || ArrowReaderMetadata::try_new(Arc::new(metadata), options);
+        let metadata = guarded(decode, ParquetError::General).map_err(unreadable)?;
         Ok(File { metadata, leaf })
     }
 
@@ -206,7 +209,7 @@ impl TextReader for ParquetTexts {
                 self.decoder = Some(self.decoder(file)?);
             }
             let decoded = match &mut self.decoder {
-                Some(decoder) => decoder.try_decode(),
+                Some(decoder) => guarded(|| decoder.try_decode(), ParquetError::General),
                 None => Ok(DecodeResult::Finished),
             };
             match decoded.map_err(|error| self.undecodable(&error))? {
