@@ -6,8 +6,10 @@ use std::ops::Range;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
 
 use crate::error::{Fault, FileError, Position};
+use crate::guard::guarded;
 use crate::metadata::extended;
 use crate::options::Options;
 use crate::parquet::added::{AddedFile, AddedWriter};
@@ -344,6 +346,9 @@ impl ParquetCopier {
         self.extend_metadata(&mut tree);
         let mut footer = Vec::new();
         tree.write(&mut footer);
+        // A damaged footer that can be read may become one that cannot.
+        guarded(|| ParquetMetaDataReader::decode_metadata(&footer), ParquetError::General)
+            .map_err(|error| self.damaged(format!("the footer of the copy could not be read: {error}")))?;
         let length = u32::try_from(footer.len()).map_err(|_| self.damaged("the footer is too long"))?;
         footer.extend_from_slice(&length.to_le_bytes());
         footer.extend_from_slice(MAGIC);
