@@ -40,8 +40,8 @@ def main() -> None:
             for program in programs:
                 time = processor_time(program, texts, precision) - processor_time(program, texts[:1], precision)
                 best[program] = min(best[program], 1e6 * time / len(texts))
-        for program, time in best.items():
-            print(f"| {precision} | {program} | {time:.0f} | {best[programs[0]] / time:.2f} |", flush=True)
+        for program, per_text in best.items():
+            print(f"| {precision} | {program} | {per_text:.0f} | {best[programs[0]] / per_text:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
