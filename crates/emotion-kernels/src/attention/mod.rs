@@ -19,12 +19,12 @@ const QUERY_ROWS: usize = 48;
 
 /// The number of tokens from which attention in int8 multiplies integers. In shorter sequences, rounding the operands
 /// takes longer than the faster products save.
-const INTEGER_TOKENS: usize = 256;
+const INTEGER_TOKENS: usize = 64;
 
 /// Multi-head attention within one sequence: `softmax(Q Kᵀ / √d) V` for each head of size `d`.
 ///
 /// In bfloat16, queries, keys, values and the softmax are rounded before they are multiplied if `d` is even; if it is
-/// odd, the operands are float32. In int8, they are float32 below 256 tokens. From 256 tokens on, a head's queries and
+/// odd, the operands are float32. In int8, they are float32 below 64 tokens. From 64 tokens on, a head's queries and
 /// keys have a scale per token, its values a scale per column, and the softmax is rounded to integers; the result then
 /// has the same bits on every instruction set.
 ///

@@ -425,7 +425,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::arithmetic::{Fused, Native, gelu};
+    use crate::arithmetic::{Fused, Native, coarse_gelu};
     use crate::epilogue::Activation;
     use crate::gemm::emulated::{Smmla, Tdpbssd};
     use crate::gemm::row_pairs::RowPairs;
@@ -521,7 +521,7 @@ mod tests {
                 let y = run(isa, &x, &weight, &bias, inputs, Activation::Gelu);
                 let portable = isa == Isa::available()[0];
                 let gelu: Vec<f32> =
-                    exact.iter().map(|x| if portable { gelu::<Native>(*x) } else { gelu::<Fused>(*x) }).collect();
+                    exact.iter().map(|x| if portable { coarse_gelu::<Native>(*x) } else { coarse_gelu::<Fused>(*x) }).collect();
                 prop_assert_eq!(bits(&y), bits(&gelu), "{}", isa.name());
             }
         }

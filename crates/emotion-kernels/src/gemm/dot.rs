@@ -1,6 +1,6 @@
 //! The dot step: how an instruction set adds a few products to each of 16 sums.
 
-use crate::arithmetic::{Arithmetic, LANES};
+use crate::arithmetic::{Arithmetic, LANES, Sum};
 use crate::layout::{ByteLayout, Group, Multiples, Quad, Rows};
 use crate::lines::Word;
 
@@ -11,7 +11,7 @@ pub(crate) trait Step {
     /// The weights of 16 outputs that multiply the inputs: one step of a panel.
     type Weights;
     /// The sums of products.
-    type Element: Word;
+    type Element: Word + Sum;
     /// The arithmetic of the epilogue on the same instruction set.
     type Arithmetic: Arithmetic;
 }

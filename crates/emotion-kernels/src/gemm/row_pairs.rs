@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::dot::Step;
-use super::tiles::{BLOCK_ROWS, Kernel, Panel, Panels};
+use super::tiles::{BLOCK_ROWS, Kernel, MemoryRows, Panel, Panels};
 use crate::arithmetic::LANES;
 use crate::epilogue::{Epilogue, Output};
 use crate::layout::Rows;
@@ -92,13 +92,10 @@ fn pair_tile<D: RowPairDot, P: Panel<RowPairs<D>>, T: Output, const PAIRS: usize
             dot.add(sums, weights, unsafe { *pair.get_unchecked(index) });
         }
     }
-    let mut out = epilogue.tile(rows.start, column);
-    for (pair, sums) in sums.into_iter().enumerate() {
-        for (index, sums) in dot.finish(sums).into_iter().enumerate() {
-            let index = 2 * pair + index;
-            if index < rows.len() {
-                out.store::<D::Arithmetic>(index, panel.finish(rows.start + index, sums));
-            }
-        }
+    let mut finished = [[[D::Element::default(); LANES]; 2]; PAIRS];
+    for (finished, sums) in finished.iter_mut().zip(sums) {
+        *finished = dot.finish(sums);
     }
+    let sums = &finished.as_flattened()[..rows.len()];
+    epilogue.tile(rows.start, column).store(&MemoryRows { panel, sums, first_row: rows.start });
 }

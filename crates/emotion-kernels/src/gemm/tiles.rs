@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::dot::{Dot, Step, TILE_PANELS, TILE_ROWS, TileDot, TileSums};
 use crate::arithmetic::{LANES, Lanes};
-use crate::epilogue::{Epilogue, Output};
+use crate::epilogue::{Epilogue, Output, TileRows};
 use crate::layout::Rows;
 
 /// Rows of a block in vector registers, which stay in the second-level cache.
@@ -184,13 +184,56 @@ fn vector_tiles<D: Dot, P: Panel<D>, T: Output, const PANELS: usize>(
             _ => vector_tile::<D, 1, PANELS>(dot, tile, weights, starts, &mut sums),
         }
         for (index, panel) in panels.iter().enumerate() {
-            let mut out = epilogue.tile(row, column + index * LANES);
-            for (tile_row, sums) in sums[..count].iter().enumerate() {
-                let values = panel.finish(row + tile_row, dot.finish(sums[index]));
-                out.store::<D::Arithmetic>(tile_row, values);
-            }
+            let rows = VectorRows { dot, panel, index, sums: &sums[..count], first_row: row };
+            epilogue.tile(row, column + index * LANES).store(&rows);
         }
         row += count;
+    }
+}
+
+/// Rows of a tile by the panel of an index, whose sums are in vector registers.
+struct VectorRows<'a, D: Dot, P, const PANELS: usize> {
+    dot: D,
+    panel: &'a P,
+    index: usize,
+    sums: &'a [[D::Sums; PANELS]],
+    first_row: usize,
+}
+
+impl<D: Dot, P: Panel<D>, const PANELS: usize> TileRows for VectorRows<'_, D, P, PANELS> {
+    type Sum = D::Element;
+    type Arithmetic = D::Arithmetic;
+
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.sums.len()
+    }
+
+    #[inline(always)]
+    fn values(&self, row: usize) -> Lanes {
+        self.panel.finish(self.first_row + row, self.dot.finish(self.sums[row][self.index]))
+    }
+}
+
+/// Rows of a tile by a panel, whose sums are in memory.
+pub(super) struct MemoryRows<'a, S: Step, P> {
+    pub panel: &'a P,
+    pub sums: &'a [[S::Element; LANES]],
+    pub first_row: usize,
+}
+
+impl<S: Step, P: Panel<S>> TileRows for MemoryRows<'_, S, P> {
+    type Sum = S::Element;
+    type Arithmetic = S::Arithmetic;
+
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.sums.len()
+    }
+
+    #[inline(always)]
+    fn values(&self, row: usize) -> Lanes {
+        self.panel.finish(self.first_row + row, self.sums[row])
     }
 }
 
@@ -399,10 +442,8 @@ impl<D: TileDot> TwoByTwo<'_, D> {
                 if column >= epilogue.out.width {
                     break;
                 }
-                let mut out = epilogue.tile(first_row, column);
-                for (index, (row, sums)) in (first_row..rows.end).zip(sums).enumerate() {
-                    out.store::<D::Arithmetic>(index, panel.finish(row, *sums));
-                }
+                let sums = &sums[..TILE_ROWS.min(rows.end - first_row)];
+                epilogue.tile(first_row, column).store(&MemoryRows { panel, sums, first_row });
             }
         }
     }
