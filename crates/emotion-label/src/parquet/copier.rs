@@ -102,6 +102,15 @@ impl ParquetCopier {
         self.position += bytes.len() as u64;
     }
 
+    /// Emits bytes without copying them, if they are the first.
+    fn emit_piece(&mut self, bytes: Bytes, out: &mut Vec<u8>) {
+        if !out.is_empty() {
+            return self.emit(&bytes, out);
+        }
+        self.position += bytes.len() as u64;
+        *out = bytes.into();
+    }
+
     fn ask(&mut self, ranges: Vec<Range<u64>>) -> CopyStep {
         self.ranges.clone_from(&ranges);
         CopyStep::Need(Need::Ranges(ranges))
@@ -216,7 +225,7 @@ impl ParquetCopier {
     /// Copies the ranges of the queue.
     fn copy(&mut self, then: State, out: &mut Vec<u8>) -> CopyStep {
         for bytes in std::mem::take(&mut self.arrived) {
-            self.emit(&bytes, out);
+            self.emit_piece(bytes, out);
         }
         match self.queue.pop_front() {
             Some(range) => self.ask(vec![range]),

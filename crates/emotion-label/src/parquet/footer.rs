@@ -112,7 +112,8 @@ impl FooterReader {
 
     /// The footer as a tree, if files like it can be copied.
     pub fn tree(&self, footer: &Bytes) -> Result<Struct, FileError> {
-        let Some((tree, _)) = Struct::read(footer) else { return Err(self.damaged("the footer cannot be read")) };
+        let tree = Struct::read(footer).map(|(tree, _)| tree).filter(is_well_formed);
+        let Some(tree) = tree else { return Err(self.damaged("the footer cannot be read")) };
         let chunks = || tree.structs(file::ROW_GROUPS).flat_map(|group| group.structs(row_group::COLUMNS));
         if tree.get(file::ENCRYPTION).is_some() || chunks().any(|chunk| chunk.get(chunk::CRYPTO).is_some()) {
             return Err(self.unsupported("the file is encrypted"));
@@ -130,4 +131,27 @@ impl FooterReader {
     fn unsupported(&self, what: &str) -> FileError {
         FileError::Unsupported(Fault::new(what, self.options.place(), "write it as a plain Parquet file first"))
     }
+}
+
+/// Whether the fields that are read or changed have the types of the format. Other readers do not look at the types that
+/// the fields are written with, so that the copy of a damaged footer would say something else to them.
+fn is_well_formed(tree: &Struct) -> bool {
+    let is_column = |metadata: &Struct| {
+        let (filter, length) = column::BLOOM_FILTER;
+        let places = [column::DATA_PAGE, column::INDEX_PAGE, column::DICTIONARY_PAGE];
+        metadata.are_numbers(&places) && metadata.are_numbers(&[column::CODEC, column::COMPRESSED, filter, length])
+    };
+    let is_chunk = |chunk: &Struct| {
+        let ((offset, offset_length), (column, column_length)) = (chunk::OFFSET_INDEX, chunk::COLUMN_INDEX);
+        chunk.are_numbers(&[chunk::OFFSET, offset, offset_length, column, column_length])
+            && chunk.get(chunk::METADATA).is_none_or(|metadata| metadata.as_struct().is_some_and(is_column))
+    };
+    let is_group = |group: &Struct| {
+        use row_group::{BYTES, COLUMNS, COMPRESSED, OFFSET, ORDINAL, ROWS};
+        group.are_numbers(&[BYTES, ROWS, OFFSET, COMPRESSED, ORDINAL]) && group.are_structs(COLUMNS, is_chunk)
+    };
+    tree.are_numbers(&[file::ROWS])
+        && tree.are_structs(file::SCHEMA, |_| true)
+        && tree.are_structs(file::ROW_GROUPS, is_group)
+        && tree.are_structs(file::METADATA, |_| true)
 }

@@ -5,13 +5,17 @@ use std::ops::Range;
 use crate::parquet::footer::{chunk, column};
 use crate::parquet::thrift::{Struct, Value};
 
-/// The bytes of a column chunk.
+/// The bytes of a column chunk; `None` if they cannot be found, or if the dictionary, which comes first, is said to lie
+/// after the data.
 pub(crate) fn chunk_range(chunk: &Struct) -> Option<Range<u64>> {
     let metadata = chunk.child(chunk::METADATA)?;
     let first = u64::try_from(metadata.i64(column::DATA_PAGE)?).ok()?;
     let dictionary = metadata.i64(column::DICTIONARY_PAGE).and_then(|offset| u64::try_from(offset).ok());
     // Some writers give 0 where there is no dictionary.
-    let start = dictionary.filter(|offset| (1..first).contains(offset)).unwrap_or(first);
+    let start = dictionary.filter(|offset| *offset > 0).unwrap_or(first);
+    if start > first {
+        return None;
+    }
     let length = u64::try_from(metadata.i64(column::COMPRESSED)?).ok()?;
     Some(start..start.checked_add(length)?)
 }

@@ -156,6 +156,17 @@ impl Struct {
         self.list(id).unwrap_or_default().iter().filter_map(Value::as_struct)
     }
 
+    /// Whether the fields that are there are numbers.
+    pub fn are_numbers(&self, ids: &[i16]) -> bool {
+        ids.iter().filter_map(|id| self.get(*id)).all(|value| value.as_i64().is_some())
+    }
+
+    /// Whether a field, if it is there, is a list of structures, each of which passes the check.
+    pub fn are_structs(&self, id: i16, check: impl Fn(&Self) -> bool) -> bool {
+        let is_list = self.get(id).is_none() || self.list(id).is_some();
+        is_list && self.list(id).unwrap_or_default().iter().all(|item| item.as_struct().is_some_and(&check))
+    }
+
     pub fn child(&self, id: i16) -> Option<&Self> {
         self.get(id)?.as_struct()
     }
@@ -249,6 +260,10 @@ impl Reader<'_> {
                 wire::FALSE => Value::Bool(false),
                 wire => self.value(wire, depth)?,
             };
+            // Of a field that is there twice, other readers take the last.
+            if fields.iter().any(|(id, _)| *id == last) {
+                return None;
+            }
             fields.push((last, value));
         }
     }
