@@ -399,7 +399,7 @@ fn compressed_text_files_are_read_and_written() {
     assert_eq!(fs::read(folder.path("b.jsonl.zst")).unwrap()[..4], [0x28, 0xb5, 0x2f, 0xfd]);
     output_of(&label(&folder.path("b.jsonl.zst"), &folder.path("c.jsonl"), &["--columns", "truncated=last"]));
     let labeled = fs::read_to_string(folder.path("c.jsonl")).unwrap();
-    assert_eq!(labeled, "{\"Text\":\"I like you.\",\"n\":7,\"truncated\":false,\"cut\":false,\"last\":false}\n");
+    assert_eq!(labeled, "{\"Text\":\"I like you.\",\"n\":\"007\",\"truncated\":false,\"cut\":false,\"last\":false}\n");
     output_of(&label(&folder.path("a.csv.gz"), &folder.path("folder"), &["--columns", "truncated=cut"]));
     assert_eq!(folder.files("folder").keys().collect::<Vec<_>>(), ["a.csv.gz"]);
 }

@@ -16,6 +16,7 @@ use datafusion::error::{DataFusionError, Result};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::spawn_blocking;
 
+use crate::csv_numbers::changed;
 use crate::format::Compression;
 use crate::object::Object;
 
@@ -60,16 +61,35 @@ impl CsvShape {
     ///
     /// The file cannot be read, or is not CSV.
     pub async fn infer(object: &Object, dialect: Dialect) -> Result<Self> {
-        let (sender, receiver) = channel(CHUNKS_AHEAD);
-        let inferred = spawn_blocking(move || infer(Chunks { receiver, current: Bytes::new() }, dialect));
-        let mut object = object.open();
-        while let Some(chunk) = object.chunk().await? {
-            if sender.send(chunk).await.is_err() {
-                break;
-            }
+        read(object, move |chunks| infer(chunks, dialect)).await
+    }
+
+    /// Makes columns of numbers text that have a value which their type would change, such as `02134`. Reads the whole
+    /// file again if there are numbers.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is not CSV.
+    pub async fn with_values_kept(mut self, object: &Object) -> Result<Self> {
+        let fields = self.schema.fields();
+        let types = fields.iter().map(|field| field.data_type().clone()).enumerate();
+        let numbers: Vec<_> = types.filter(|(_, data_type)| data_type.is_numeric()).collect();
+        if numbers.is_empty() {
+            return Ok(self);
         }
-        drop(sender);
-        inferred.await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
+        let dialect = self.dialect;
+        let changed = move |chunks| {
+            let reader = dialect.compression().convert_read(chunks)?;
+            changed(reader, dialect.delimiter, dialect.escape, numbers)
+                .map_err(|error| DataFusionError::External(Box::new(error)))
+        };
+        let changed = read(object, changed).await?;
+        let kept = fields.iter().enumerate().map(|(index, field)| match changed.contains(&index) {
+            true => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
+            false => Arc::clone(field),
+        });
+        self.schema = Arc::new(Schema::new(kept.collect::<Vec<_>>()));
+        Ok(self)
     }
 
     /// What the rows of this file and another are like.
@@ -105,6 +125,23 @@ impl CsvShape {
             .with_newlines_in_values(self.has_newlines)
             .with_file_compression_type(self.dialect.compression())
     }
+}
+
+/// Passes the bytes of a file to `work`, which runs on another thread.
+async fn read<T: Send + 'static>(
+    object: &Object,
+    work: impl FnOnce(Chunks) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (sender, receiver) = channel(CHUNKS_AHEAD);
+    let work = spawn_blocking(move || work(Chunks { receiver, current: Bytes::new() }));
+    let mut object = object.open();
+    while let Some(chunk) = object.chunk().await? {
+        if sender.send(chunk).await.is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    work.await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
 }
 
 fn infer(chunks: Chunks, dialect: Dialect) -> Result<CsvShape> {

@@ -17,6 +17,8 @@ pub mod address;
 #[cfg(feature = "analysis")]
 pub mod analysis;
 #[cfg(feature = "job")]
+mod csv_numbers;
+#[cfg(feature = "job")]
 pub mod csv_schema;
 pub mod drive;
 pub mod error;

@@ -225,7 +225,8 @@ async fn format(
         Format::Csv | Format::Tsv => {
             let (delimiter, escape) = (choices.delimiter_of(format), choices.escape);
             let dialect = Dialect { delimiter, escape, compression: input.file.compression };
-            let shape = CsvShape::infer(&Object::new(&input.store, &input.meta), dialect).await?;
+            let object = Object::new(&input.store, &input.meta);
+            let shape = CsvShape::infer(&object, dialect).await?.with_values_kept(&object).await?;
             (Arc::new(shape.format()), Some(shape.schema))
         }
         Format::Json => {
