@@ -69,13 +69,31 @@ impl CsvReader {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         self.options.check_names(names.iter().copied())?;
         let mut found = names.iter().enumerate().filter(|(_, name)| **name == self.options.text);
-        let Some((text, _)) = found.next() else { return Err(self.options.no_text_column(&names)) };
+        let Some((text, _)) = found.next() else { return Err(self.no_text_column(&names)) };
         if found.next().is_some() {
             let what = format!("two columns are called '{}'", self.options.text);
             let fault = Fault::new(what, self.place(self.line), "rename one of them in the header");
             return Err(FileError::Column(fault));
         }
         Ok(Header { columns: names.len(), text })
+    }
+
+    /// The error for a header without the text column, which may be there between other delimiters.
+    fn no_text_column(&self, names: &[&str]) -> FileError {
+        const DELIMITERS: [(char, &str); 4] = [(',', ","), (';', ";"), ('\t', "\\t"), ('|', "|")];
+        let error = self.options.no_text_column(names);
+        let [header] = names else { return error };
+        let is_text = |name: &str| name.trim_matches(['"', ' ']) == self.options.text;
+        let Some((_, shown)) = DELIMITERS.iter().find(|(delimiter, _)| header.split(*delimiter).any(is_text)) else {
+            return error;
+        };
+        let what =
+            format!("there is no column '{}' between delimiters '{}'", self.options.text, self.shown_delimiter());
+        FileError::Column(Fault::new(what, self.options.place(), format!("use --delimiter '{shown}'")))
+    }
+
+    fn shown_delimiter(&self) -> String {
+        char::from(self.options.delimiter).escape_default().to_string()
     }
 
     /// The value of a field of the record at the start of the buffer.

@@ -114,6 +114,11 @@ fn duplicate_and_empty_names_of_other_columns_are_kept() {
 fn faults_name_the_line_and_the_cure() {
     assert!(refusal("text,text\n").starts_with("two columns are called 'text' | 'a.csv', line 1 |"));
     assert_eq!(refusal("id,Text\n"), "there is no column 'text' | 'a.csv' | use --text 'Text'");
+    for (header, delimiter) in [("id;text\n", ";"), ("\"id\"\t\"text\"\n", "\\t"), ("text|id\n", "|")] {
+        let advice =
+            format!("there is no column 'text' between delimiters ',' | 'a.csv' | use --delimiter '{delimiter}'");
+        assert_eq!(refusal(header), advice);
+    }
     assert!(refusal("Label,text\n").starts_with("the file already has a column 'Label'"));
     assert!(
         refusal("id,text\n1,a\n2,b,c\n").starts_with("the record has 3 fields, the header has 2 | 'a.csv', line 3 |")
