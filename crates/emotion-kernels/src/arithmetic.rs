@@ -199,7 +199,7 @@ pub(crate) fn gelu<A: Arithmetic>(x: f32) -> f32 {
 pub(crate) fn coarse_gelu<A: Arithmetic>(x: f32) -> f32 {
     const LIMIT: f32 = 4.0;
     const COEFFICIENTS: [f32; 7] =
-        [0.001_439_533_2, -0.015_239_703_5, 0.076_151_453, -0.176_186_41, 0.081_389_28, 0.370_625_14, -0.496_678_23];
+        [0.001_439_533_2, -0.015_239_703_5, 0.076_151_45, -0.176_186_41, 0.081_389_28, 0.370_625_14, -0.496_678_23];
 
     let magnitude = x.abs();
     let near = if magnitude < LIMIT { magnitude } else { LIMIT };
