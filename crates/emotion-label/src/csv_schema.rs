@@ -84,9 +84,11 @@ impl CsvShape {
                 .map_err(|error| DataFusionError::External(Box::new(error)))
         };
         let changed = read(object, changed).await?;
-        let kept = fields.iter().enumerate().map(|(index, field)| match changed.contains(&index) {
-            true => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
-            false => Arc::clone(field),
+        let kept = fields.iter().enumerate().map(|(index, field)| {
+            if changed.contains(&index) {
+                return Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8));
+            }
+            Arc::clone(field)
         });
         self.schema = Arc::new(Schema::new(kept.collect::<Vec<_>>()));
         Ok(self)
