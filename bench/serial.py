@@ -49,12 +49,10 @@ def distinct_texts(rows: int) -> list[str]:
 
 
 def pool_seconds(pid: int) -> float:
-    """The processor time of the threads that the main thread has started for inference, which have its name."""
-    tasks = Path(f"/proc/{pid}/task")
-    name = (tasks / str(pid) / "comm").read_bytes()
+    """The processor time of the threads of the pool, by their name."""
     seconds = 0.0
-    for task in tasks.iterdir():
-        if task.name != str(pid) and (task / "comm").read_bytes() == name:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text() == "inference\n":
             seconds += int((task / "schedstat").read_text().split()[0]) / 1e9
     return seconds
 

@@ -78,8 +78,9 @@ impl ModelArguments {
     /// Sets the number of threads of the pool in which all inference of the process runs.
     fn limit_threads(&self) {
         if let Some(threads) = self.threads {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
             // A second call finds the pool that the first has started.
-            let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();
+            let _ = pool.thread_name(|_| "inference".into()).build_global();
         }
     }
 
