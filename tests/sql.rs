@@ -171,7 +171,7 @@ async fn wrong_arguments_are_refused_when_the_query_is_planned() {
             assert!(message.contains(part), "{message}");
         }
         for (arguments, part) in
-            [("", "zero arguments"), ("'a', 'b'", "no model 'b'"), ("'a', 'default', 'c'", "3 arguments")]
+            [("", "not with 0 arguments"), ("'a', 'b'", "no model 'b'"), ("'a', 'default', 'c'", "3 arguments")]
         {
             let message = error(&context, &format!("SELECT {function}({arguments})")).await;
             assert!(message.contains(part), "{message}");

@@ -126,7 +126,7 @@ def test_a_threshold_in_sql():
     [
         ("SELECT emotion_classify(1)", "takes a text .a string column., not Int64"),
         ("SELECT emotion_score('x', 'jog')", "did you mean 'joy'"),
-        ("SELECT emotion_classify('x', 'y', 'z')", "takes a text, but 3 arguments"),
+        ("SELECT emotion_classify('x', 'y', 'z')", "not with 3 arguments"),
         ("SELECT emotion_score(t, l) FROM (VALUES ('x', 'jog')) AS v(t, l)", "did you mean 'joy'"),
     ],
 )

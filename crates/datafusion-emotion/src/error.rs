@@ -6,7 +6,7 @@ use datafusion::error::DataFusionError;
 #[non_exhaustive]
 pub enum Error {
     /// The text is not a string.
-    #[error("{function} takes a text (a string column), not {given}: cast it, as in {function}(CAST(x AS VARCHAR))")]
+    #[error("{function} takes a text (a string column), not {given}: {}", cure(.function, .given))]
     WrongType {
         /// The function's name.
         function: String,
@@ -15,11 +15,11 @@ pub enum Error {
     },
 
     /// There are too few or too many arguments.
-    #[error("{function} takes {takes}, but {given} arguments were given")]
+    #[error("{function} is called as {function}{takes}, not with {given} arguments")]
     WrongCount {
         /// The function's name.
         function: String,
-        /// The arguments it takes.
+        /// The arguments it takes, such as `(text [, model])`.
         takes: &'static str,
         /// How many there were.
         given: usize,
@@ -129,6 +129,17 @@ impl Error {
 
     pub(crate) fn unknown_model(name: &str, names: Vec<String>) -> Self {
         Self::UnknownModel { name: name.into(), known: names.join(", "), names }
+    }
+}
+
+/// How to get texts from a value of another type.
+fn cure(function: &str, given: &DataType) -> String {
+    match given {
+        DataType::Struct(_) | DataType::Map(..) => format!("name a field of it, as in {function}(x['text'])"),
+        list if list.is_nested() => {
+            format!("take the items of the list apart, as in SELECT {function}(x) FROM (SELECT unnest(xs) AS x FROM t)")
+        }
+        _ => format!("cast it, as in {function}(CAST(x AS VARCHAR))"),
     }
 }
 

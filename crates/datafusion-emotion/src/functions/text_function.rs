@@ -21,6 +21,9 @@ use crate::options::EmotionOptions;
 use crate::shared::Shared;
 use crate::text_column::{TextColumn, is_text, plain, text_at};
 
+/// Calls with so many arguments, most of them wrong, get an error of our own.
+const MOST_UNDERSTOOD: usize = 8;
+
 /// A function of a text that runs a model over it.
 #[derive(Debug)]
 pub(crate) struct TextFunction {
@@ -79,7 +82,8 @@ impl TextFunction {
         if matches!(takes, Takes::LabelAndModel | Takes::Fixed(Output::Score)) {
             signatures.push(TypeSignature::Exact(vec![DataType::Utf8; 2]));
         }
-        signatures.extend([1, 2, 3].map(TypeSignature::Any));
+        signatures.push(TypeSignature::Nullary);
+        signatures.extend((1..=MOST_UNDERSTOOD).map(TypeSignature::Any));
         Self {
             name: name.into(),
             takes,
@@ -148,10 +152,10 @@ impl TextFunction {
 
     fn wrong_count(&self, given: usize) -> Error {
         let takes = match self.takes {
-            Takes::Model(_) => "a text and perhaps the name of a model",
-            Takes::LabelAndModel => "a text and perhaps a label and the name of a model",
-            Takes::Fixed(Output::Score) => "a text and perhaps a label",
-            Takes::Fixed(_) => "a text",
+            Takes::Model(_) => "(text [, model])",
+            Takes::LabelAndModel => "(text [, label] [, model])",
+            Takes::Fixed(Output::Score) => "(text [, label])",
+            Takes::Fixed(_) => "(text)",
         };
         Error::WrongCount { function: self.name.clone(), takes, given }
     }

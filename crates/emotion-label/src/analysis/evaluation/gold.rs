@@ -85,24 +85,36 @@ impl Gold {
         Ok(texts.iter().map(|text| text.map(classes)).collect())
     }
 
-    /// The class of each label of a column, which stands there by name or as its id; `None` for NULL.
+    /// The class of each label of a column, which stands there by name or as its id, perhaps as a float; `None` for NULL.
     fn items(&self, column: &ArrayRef, name: &str) -> Result<Vec<Option<Class>>> {
         if column.data_type().is_integer() {
             let ids = cast(column, &DataType::Int64)?;
             let ids = ids.as_primitive::<Int64Type>().iter();
             return Ok(ids.map(|id| id.map(|id| self.class_of_id(id))).collect());
         }
-        let labels = strings(column, name)?;
+        let labels = if column.data_type().is_floating() { cast(column, &DataType::Utf8)? } else { Arc::clone(column) };
+        let labels = strings(&labels, name)?;
         Ok(labels.iter().map(|label| label.map(|label| self.class(label))).collect())
     }
 
-    /// The class of a label in a text: its name, or its id where no label has that name.
-    fn class(&self, label: &str) -> Class {
-        match self.labels.iter().position(|known| **known == *label) {
-            Some(id) => Ok(Some(id)),
-            None if self.with_none && NAMES_OF_NO_LABEL.contains(&label) => Ok(self.no_label()),
-            None => label.parse().map_or_else(|_| Err(label.into()), |id| self.class_of_id(id)),
+    /// The class of a label in a text: its name, or its id where no label has that name. Blanks around it do not count,
+    /// nor do capitals, if no other label differs by them alone.
+    fn class(&self, written: &str) -> Class {
+        let label = written.trim();
+        let lower = label.to_lowercase();
+        if let Some(id) = self.labels.iter().position(|known| **known == *label) {
+            return Ok(Some(id));
         }
+        let mut alike = self.labels.iter().enumerate().filter(|(_, known)| known.to_lowercase() == lower);
+        if let (Some((id, _)), None) = (alike.next(), alike.next()) {
+            return Ok(Some(id));
+        }
+        if self.with_none && NAMES_OF_NO_LABEL.contains(&&*lower) {
+            return Ok(self.no_label());
+        }
+        // Columns of ids with missing values are often floats.
+        let id = label.strip_suffix(".0").unwrap_or(label).parse();
+        id.map_or_else(|_| Err(written.into()), |id| self.class_of_id(id))
     }
 
     fn class_of_id(&self, id: i64) -> Class {
@@ -129,7 +141,7 @@ fn name(value: Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int32Array, ListArray, StringArray};
+    use arrow::array::{Float64Array, Int32Array, ListArray, StringArray};
     use arrow::datatypes::Int32Type;
 
     use super::*;
@@ -148,6 +160,18 @@ mod tests {
         let expected = [Some(vec![1]), None, Some(vec![0])];
         assert_eq!(read(&gold, StringArray::from(vec![Some("b"), None, Some("a")])), expected);
         assert_eq!(read(&gold, Int32Array::from(vec![Some(1), None, Some(0)])), expected);
+    }
+
+    #[test]
+    fn blanks_and_capitals_do_not_count() {
+        let alike = gold(ProblemType::SingleLabel, true);
+        let column = StringArray::from(vec![" A ", "B", "Neutral ", "  "]);
+        assert_eq!(read(&alike, column), [Some(vec![0]), Some(vec![1]), Some(vec![3]), Some(vec![3])]);
+        let distinct = Gold { labels: ["A", "a", "c"].map(Arc::from).to_vec(), ..alike };
+        assert_eq!(
+            read(&distinct, StringArray::from(vec!["a", "A", "C"])),
+            [Some(vec![1]), Some(vec![0]), Some(vec![2])]
+        );
     }
 
     #[test]
@@ -179,6 +203,8 @@ mod tests {
         assert!(error.to_string().contains("row 1 has the label '3'"), "{error}");
         let one = gold(ProblemType::SingleLabel, false);
         assert_eq!(read(&one, StringArray::from(vec!["2"])), [Some(vec![2])]);
+        assert_eq!(read(&one, StringArray::from(vec!["2.0", " 1 "])), [Some(vec![2]), Some(vec![1])]);
+        assert_eq!(read(&one, Float64Array::from(vec![Some(2.0), None])), [Some(vec![2]), None]);
         let named = Gold { labels: ["1", "0"].map(Arc::from).to_vec(), ..one };
         assert_eq!(read(&named, StringArray::from(vec!["1", "0"])), [Some(vec![0]), Some(vec![1])]);
     }
