@@ -80,7 +80,8 @@ impl LabelError {
 
 /// The cause of an error, also where the error stands for it and shows only the cause of that.
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    if let Some(LabelError::Values(cause)) = error.downcast_ref() {
+    let in_box = || error.downcast_ref::<Box<LabelError>>().map(|error| &**error);
+    if let Some(LabelError::Values(cause)) = error.downcast_ref().or_else(in_box) {
         return Some(&**cause);
     }
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -143,7 +144,19 @@ pub fn message(error: &(dyn Error + 'static)) -> String {
         }
         next = cause.source();
     }
+    if lacks_ranges(error) {
+        message.push_str("; the server sends no parts of files: download the file first");
+    }
     message
+}
+
+/// Whether a server did not send a part of a file.
+fn lacks_ranges(error: &(dyn Error + 'static)) -> bool {
+    let is_refusal = |error: &(dyn Error + 'static)| match error.downcast_ref() {
+        Some(object_store::Error::NotSupported { source }) => source.to_string().starts_with("Range request"),
+        _ => false,
+    };
+    std::iter::successors(Some(error), |&error| cause(error)).any(is_refusal)
 }
 
 /// The text of an error, without that of `DataFusion` around one that is not its own.
@@ -167,6 +180,23 @@ mod tests {
         assert!(error(TOO_MANY_OPEN_FILES[0]).lacks_descriptors());
         assert!(LabelError::from(io::Error::from_raw_os_error(TOO_MANY_OPEN_FILES[0])).lacks_descriptors());
         assert!(!error(2).lacks_descriptors());
+    }
+
+    #[test]
+    fn files_of_a_server_without_ranges_are_to_be_downloaded() {
+        let refusal = || object_store::Error::NotSupported { source: "Range request not supported by a.csv".into() };
+        let label = LabelError::Input { file: "a.csv".into(), row_group: None, source: Box::new(refusal().into()) };
+        let sql = DataFusionError::ObjectStore(Box::new(refusal()));
+        for error in [&label as &(dyn Error + 'static), &sql] {
+            assert!(message(error).ends_with("download the file first"), "{}", message(error));
+        }
+        assert!(
+            !message(&LabelError::from(object_store::Error::NotImplemented {
+                operation: "get".into(),
+                implementer: "test".into(),
+            }))
+            .contains("download")
+        );
     }
 
     #[test]
