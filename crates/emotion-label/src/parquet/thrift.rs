@@ -7,6 +7,8 @@ use bytes::Bytes;
 
 /// Structures nested deeper than this are refused.
 const DEEPEST: usize = 64;
+/// Structures of more fields are refused; those of the format have fewer than 20.
+const MOST_FIELDS: usize = 256;
 
 mod wire {
     pub const TRUE: u8 = 1;
@@ -261,7 +263,7 @@ impl Reader<'_> {
                 wire => self.value(wire, depth)?,
             };
             // Of a field that is there twice, other readers take the last.
-            if fields.iter().any(|(id, _)| *id == last) {
+            if fields.len() == MOST_FIELDS || fields.iter().any(|(id, _)| *id == last) {
                 return None;
             }
             fields.push((last, value));
@@ -374,5 +376,9 @@ mod tests {
         assert_eq!(Struct::read(&Bytes::from_static(&[0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x7f])), None);
         assert_eq!(Struct::read(&Bytes::from(vec![0x1c; 1000])), None);
         assert_eq!(Struct::read(&Bytes::new()), None);
+        let of_fields = |count| Bytes::from([vec![0x11; count], vec![0]].concat());
+        assert!(Struct::read(&of_fields(MOST_FIELDS)).is_some());
+        assert_eq!(Struct::read(&of_fields(MOST_FIELDS + 1)), None);
+        assert_eq!(Struct::read(&Bytes::from_static(&[0x11, 0x01, 0x02, 0])), None, "field 1 is there twice");
     }
 }
