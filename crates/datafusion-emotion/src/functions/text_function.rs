@@ -21,7 +21,7 @@ use crate::options::EmotionOptions;
 use crate::shared::Shared;
 use crate::text_column::{TextColumn, is_text, plain, text_at};
 
-/// Calls with so many arguments, most of them wrong, get an error of our own.
+/// Calls with up to so many arguments, most of them wrong, get an error of this crate.
 const MOST_UNDERSTOOD: usize = 8;
 
 /// A function of a text that runs a model over it.
