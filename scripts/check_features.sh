@@ -28,7 +28,7 @@ without() {
 
 at_most 100 emotion-classifier ""
 at_most 265 datafusion-emotion ""
-at_most 425 emotion-cli ""
+at_most 400 emotion-cli ""
 for crate in emotion-classifier datafusion-emotion; do
   without ureq "$crate" "default-model"
   without candle-core "$crate" "default-model,hub"

@@ -11,9 +11,6 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::ExplainFormat;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion_cli::catalog::DynamicObjectStoreCatalog;
-use datafusion_cli::functions::ParquetMetadataFunc;
-use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use datafusion_emotion::EmotionExt;
 use emotion_label::file_tables::{Readers, advice, set_defaults, with_files};
 
@@ -45,19 +42,15 @@ impl Resources {
     }
 }
 
-/// A session in which file names and object-store addresses are tables, with these options set.
-pub async fn session(
-    options: impl IntoIterator<Item = (&'static str, String)>,
-    object_stores: Arc<InstrumentedObjectStoreRegistry>,
-) -> Result<SessionContext> {
-    session_on(None, options, object_stores, Resources::default()).await
+/// A session in which file names are tables, and addresses whose object stores it knows, with these options set.
+pub async fn session(options: impl IntoIterator<Item = (&'static str, String)>) -> Result<SessionContext> {
+    session_on(None, options, Resources::default()).await
 }
 
 /// The same with queries that run on the cluster at an address, if there is one, and use these resources.
 pub async fn session_on(
     cluster: Option<&str>,
     options: impl IntoIterator<Item = (&'static str, String)>,
-    object_stores: Arc<InstrumentedObjectStoreRegistry>,
     resources: Resources,
 ) -> Result<SessionContext> {
     let mut config = ConfigOptions::from_env()?;
@@ -69,7 +62,7 @@ pub async fn session_on(
     }
     set_defaults(&mut config);
     let config = SessionConfig::from(config).with_information_schema(true);
-    let runtime = resources.runtime().with_object_store_registry(object_stores).build_arc()?;
+    let runtime = resources.runtime().build_arc()?;
     let mut builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().with_emotion();
     let mut names_model = false;
@@ -88,11 +81,6 @@ pub async fn session_on(
     let readers = if cluster.is_some() { Readers::Cluster } else { Readers::Here };
     let context = with_files(context, readers);
     context.refresh_catalogs().await?;
-    context.register_catalog_list(Arc::new(DynamicObjectStoreCatalog::new(
-        Arc::clone(context.state().catalog_list()),
-        context.state_weak_ref(),
-    )));
-    context.register_udtf("parquet_metadata", Arc::new(ParquetMetadataFunc {}));
     Ok(context)
 }
 

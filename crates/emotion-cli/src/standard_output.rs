@@ -3,7 +3,6 @@
 use std::io::{self, ErrorKind, Stdout, Write};
 
 use arrow::error::ArrowError;
-use datafusion::error::DataFusionError;
 
 /// The standard output. An error of it can be told from those of files and connections: see [`is_closed`].
 pub struct StandardOutput(Stdout);
@@ -51,23 +50,10 @@ pub fn is_closed(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Names the error of a statement whose rows could not be printed, because `datafusion-cli` prints them itself.
-pub fn of_printing(error: DataFusionError) -> Result<DataFusionError, Closed> {
-    let is_broken = match error.find_root() {
-        DataFusionError::IoError(error) => error.kind() == ErrorKind::BrokenPipe,
-        DataFusionError::ArrowError(error, _) => match &**error {
-            ArrowError::IoError(_, error) => error.kind() == ErrorKind::BrokenPipe,
-            ArrowError::CsvError(message) => message.contains("Broken pipe"),
-            _ => false,
-        },
-        _ => false,
-    };
-    if is_broken { Err(Closed) } else { Ok(error) }
-}
-
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
+    use datafusion::error::DataFusionError;
 
     use super::*;
 
@@ -83,14 +69,5 @@ mod tests {
         let upload = Err::<(), _>(broken()).context("cannot write 's3://bucket/out.csv'").unwrap_err();
         assert!(!is_closed(&upload));
         assert!(!is_closed(&DataFusionError::IoError(broken()).into()));
-    }
-
-    #[test]
-    fn a_statement_whose_connection_breaks_has_failed() {
-        assert!(of_printing(DataFusionError::IoError(broken())).is_err());
-        assert!(of_printing(DataFusionError::External(Box::new(broken()))).is_ok());
-        let message = "Broken pipe (os error 32)".to_string();
-        assert!(of_printing(ArrowError::CsvError(message.clone()).into()).is_err());
-        assert!(of_printing(DataFusionError::Execution(message)).is_ok());
     }
 }

@@ -2,10 +2,9 @@ use anyhow::Result;
 use clap::Args;
 use datafusion::prelude::SessionContext;
 use emotion_label::analysis::TableFiles;
-use emotion_label::file_tables::address_of;
 
 use crate::character::ascii;
-use crate::stores::object_store;
+use crate::stores::connect;
 
 /// Which files to read.
 #[derive(Args)]
@@ -26,10 +25,8 @@ impl TableArguments {
 
     /// The files, whose object stores the session knows afterwards.
     pub async fn open(&self, context: &SessionContext) -> Result<TableFiles> {
-        // Without a delimiter, the catalog of the session does it for each name that is a table.
-        let addresses = self.files.iter().filter(|name| self.delimiter.is_some() && name.contains("://"));
-        for address in addresses {
-            object_store(context, &address_of(address)?).await?;
+        for name in &self.files {
+            connect(context, name).await?;
         }
         Ok(TableFiles { names: self.files.clone(), delimiter: self.delimiter })
     }

@@ -55,6 +55,20 @@ fn sql_from_files_and_pipes_runs_every_statement() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn standard_input_is_a_table() {
+    let create = "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/dev/stdin'";
+    let query = format!("{create}; SELECT sum(b) AS b FROM t");
+    let output = run_with_input(&["sql", "--format", "csv", "-c", &query], b"a,b\n1,2\n3,4\n");
+    assert_eq!(output_of(&output), "b\n6\n");
+    let parquet = fs::read("../../data/reviews.parquet").unwrap();
+    let query = query.replace("CSV", "PARQUET").replace("sum(b)", "count(*)");
+    let output = run_with_input(&["sql", "--format", "csv", "-c", &query], &parquet);
+    assert_eq!(output_of(&output), "b\n282\n");
+    assert_fails(&run_with_input(&["sql"], format!("{create};").as_bytes()), &["can be read once"]);
+}
+
 #[test]
 fn a_failing_statement_stops_the_script() {
     let output = run_with_input(&["sql", "--format", "csv"], b"SELECT nope; SELECT 7 AS seven;");

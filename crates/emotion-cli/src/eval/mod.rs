@@ -5,11 +5,9 @@ mod text;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use emotion_classifier::ClassifyOptions;
 use emotion_label::analysis::{Evaluation, Evaluator};
 use emotion_label::job::message;
@@ -88,7 +86,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         atomic_file::check(path, arguments.table.names())?;
     }
     let in_order = [("datafusion.execution.target_partitions", "1".to_string())];
-    let context = session(in_order, Arc::new(InstrumentedObjectStoreRegistry::new())).await?;
+    let context = session(in_order).await?;
     let files = arguments.table.open(&context).await?;
     let mut is_complete = true;
     for file in &files.names {

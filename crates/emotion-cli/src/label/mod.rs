@@ -11,14 +11,11 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
-use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use emotion_classifier::LongText;
 use emotion_label::format::{FileType, Format};
 use emotion_label::job::{Cancel, Columns, LabelError, LabelJob, Summary};
@@ -32,7 +29,7 @@ use crate::session::session;
 use crate::set_aside::SET_ASIDE;
 use crate::standard_error::say;
 use crate::standard_output::StandardOutput;
-use crate::stores::object_store;
+use crate::stores::connect;
 use formats::{Compression, OutputFormat};
 use progress::Progress;
 use stream::{Sink, is_direct, is_pipe, shown};
@@ -191,14 +188,12 @@ impl Arguments {
         let long_text = ("emotion.long_text", self.long_text.to_string());
         // A model that is not the session's travels with each query.
         let of_model = self.model.options().filter(|(option, _)| *option != "emotion.model");
-        let stores = Arc::new(InstrumentedObjectStoreRegistry::new());
-        let context = session(of_model.chain([long_text]), stores).await?;
+        let context = session(of_model.chain([long_text])).await?;
         if let Some(address) = &self.cluster {
             cluster::connect(address, context.state()).await?;
         }
-        for address in self.inputs.iter().chain([&self.output]).filter(|address| address.contains("://")) {
-            let url = ListingTableUrl::parse(address).with_context(|| format!("'{address}' is not an address"))?;
-            object_store(&context, &url).await?;
+        for address in self.inputs.iter().chain([&self.output]) {
+            connect(&context, address).await?;
         }
         Ok(context)
     }

@@ -1,11 +1,9 @@
 //! `emotion report`: one page that shows what emotions a table of texts holds.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
-use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use emotion_label::analysis::{Report, ReportColumns};
 use emotion_label::job::Cancel;
 use emotion_label::numbers::counted;
@@ -64,7 +62,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<()> {
     let Arguments { table, label, score, text, time, by, output, title, model } = arguments;
     atomic_file::check(&output, table.names())?;
-    let context = session(model.options(), Arc::new(InstrumentedObjectStoreRegistry::new())).await?;
+    let context = session(model.options()).await?;
     let files = table.open(&context).await?;
     let columns = ReportColumns { label, score, text, time, by };
     let report = Report::of(&context, &files, &columns, &title, &Cancel::default()).await?;

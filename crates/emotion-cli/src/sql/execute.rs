@@ -1,34 +1,33 @@
 //! The execution of SQL.
 
-use std::io::{BufWriter, IsTerminal, Write, stdout};
+use std::io::{BufWriter, Write};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
-use arrow::datatypes::Schema;
-use datafusion::common::instant::Instant;
-use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
-use datafusion::physical_plan::{ExecutionPlanProperties, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::{Dialect, dialect_from_str};
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
-use datafusion_cli::exec::exec_from_commands;
-use datafusion_cli::print_format::PrintFormat;
-use datafusion_cli::print_options::{MaxRows, PrintOptions};
+use datafusion::sql::sqlparser::dialect::dialect_from_str;
 use futures::{FutureExt, StreamExt};
 
-use crate::escapes::Visible;
 use crate::session::explain;
 use crate::sql::depth;
+use crate::sql::output::{MaxRows, Output, OutputFormat, RowWriter, summary, write_batches};
 use crate::sql::progress::Progress;
-use crate::standard_output::{StandardOutput, of_printing};
+use crate::sql::standard_input;
+use crate::stores::{Settings, connect, connect_with};
 
 /// Runs the statements of a script and prints their results. A panic is an error.
-pub async fn execute(context: &SessionContext, script: &str, options: &PrintOptions) -> Result<()> {
-    match AssertUnwindSafe(execute_statements(context, script, options)).catch_unwind().await {
+pub async fn execute(context: &SessionContext, script: &str, output: &Output) -> Result<()> {
+    match AssertUnwindSafe(execute_statements(context, script, output)).catch_unwind().await {
         Ok(result) => result,
         Err(panic) => Err(anyhow!("a fault of the program: {}; please report the statement", message_of(&*panic))),
     }
@@ -40,7 +39,7 @@ fn message_of(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it has no message")
 }
 
-async fn execute_statements(context: &SessionContext, script: &str, options: &PrintOptions) -> Result<()> {
+async fn execute_statements(context: &SessionContext, script: &str, output: &Output) -> Result<()> {
     let state = context.state();
     let name = state.config_options().sql_parser.dialect;
     let dialect = dialect_from_str(name).with_context(|| format!("there is no SQL dialect '{name}'"))?;
@@ -49,83 +48,76 @@ async fn execute_statements(context: &SessionContext, script: &str, options: &Pr
     for statement in &statements {
         depth::check(statement)?;
     }
-    let texts = texts_of(script, dialect.as_ref());
-    if texts.len() != statements.len() {
-        return run_as_text(context, script, options).await;
-    }
-    for (statement, text) in statements.into_iter().zip(texts) {
-        if is_query(&statement) {
-            query(context, statement, text, options).await?;
-        } else {
-            run_as_text(context, text, options).await?;
-        }
+    for statement in statements {
+        run(context, statement, output).await?;
     }
     Ok(())
 }
 
-/// The text of each statement of a script.
-fn texts_of<'a>(script: &'a str, dialect: &dyn Dialect) -> Vec<&'a str> {
-    let Ok(tokens) = Tokenizer::new(dialect, script).tokenize_with_location() else { return Vec::new() };
-    let ends = tokens.iter().filter(|token| token.token == Token::SemiColon).map(|token| token.span.start);
-    let starts: Vec<usize> = std::iter::once(0).chain(line_starts(script)).collect();
-    let offset = |line: u64, column: u64| -> Option<usize> {
-        let start = *starts.get(usize::try_from(line).ok()?.checked_sub(1)?)?;
-        let characters = script[start..].char_indices().map(|(offset, _)| offset);
-        Some(start + characters.chain([script.len() - start]).nth(usize::try_from(column).ok()?.checked_sub(1)?)?)
-    };
-    let mut texts = Vec::new();
-    let mut begin = 0;
-    for end in ends.map(|end| offset(end.line, end.column)).chain([Some(script.len())]) {
-        let Some(text) = end.and_then(|end| script.get(begin..end)) else { return Vec::new() };
-        begin += text.len() + 1;
-        texts.push(text);
-    }
-    texts.retain(|text| has_statement(text, dialect));
-    texts
-}
-
-fn line_starts(script: &str) -> impl Iterator<Item = usize> {
-    script.match_indices('\n').map(|(at, _)| at + 1)
-}
-
-/// Whether a text is more than spaces and comments.
-fn has_statement(text: &str, dialect: &dyn Dialect) -> bool {
-    let tokens = Tokenizer::new(dialect, text).tokenize().unwrap_or_default();
-    tokens.iter().any(|token| !matches!(token, Token::Whitespace(_)))
-}
-
-fn is_query(statement: &Statement) -> bool {
-    matches!(statement, Statement::Statement(statement) if matches!(**statement, ast::Statement::Query(_)))
-}
-
-/// Runs what is not a query as `datafusion-cli` does, which knows object stores and what else SQL names.
-async fn run_as_text(context: &SessionContext, text: &str, options: &PrintOptions) -> Result<()> {
-    let printed = exec_from_commands(context, vec![text.into()], options).await;
-    printed.map_err(|error| of_printing(error).map_or_else(Into::into, explain))
-}
-
-async fn query(context: &SessionContext, statement: Statement, text: &str, options: &PrintOptions) -> Result<()> {
+async fn run(context: &SessionContext, statement: Statement, output: &Output) -> Result<()> {
     let begin = Instant::now();
-    let progress = Progress::begin(options.quiet);
-    let plan = context.state().statement_to_plan(statement).await.map_err(explain)?;
+    let progress = Progress::begin(output.is_quiet);
+    let is_setting =
+        matches!(&statement, Statement::Statement(of_sql) if matches!(**of_sql, ast::Statement::ShowVariable { .. }));
+    let plan = logical_plan(context, statement).await?;
+    let output = if is_setting || is_description(&plan) {
+        &Output { max_rows: MaxRows::UNLIMITED, ..output.clone() }
+    } else {
+        output
+    };
     let frame = context.execute_logical_plan(plan).await.map_err(explain)?;
     let plan = frame.create_physical_plan().await.map_err(explain)?;
+    output.check(&plan.schema())?;
     if plan.boundedness().is_unbounded() {
         drop(progress);
-        return run_as_text(context, text, options).await;
+        return print_as_it_comes(context, plan, output).await;
     }
+    print(context, plan, output, progress, begin).await
+}
+
+/// Whether a plan tells of another or of a table, which are shown as a whole.
+fn is_description(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_))
+}
+
+/// The plan of a statement. The session knows the object stores that it names afterwards.
+async fn logical_plan(context: &SessionContext, statement: Statement) -> Result<LogicalPlan> {
+    let state = context.state();
+    for table in state.resolve_table_references(&statement).map_err(explain)? {
+        connect(context, table.table()).await?;
+    }
+    let mut plan = state.statement_to_plan(statement).await.map_err(explain)?;
+    match &mut plan {
+        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table)) => {
+            let settings = Settings::taken_from(&mut table.options);
+            for location in &mut table.locations {
+                *location = standard_input::address_of(context, location, &table.file_type).await?;
+                connect_with(context, location, settings.clone()).await?;
+            }
+        }
+        LogicalPlan::Copy(copy) => {
+            connect_with(context, &copy.output_url, Settings::taken_from(&mut copy.options)).await?;
+        }
+        _ => {}
+    }
+    Ok(plan)
+}
+
+async fn print(
+    context: &SessionContext,
+    plan: Arc<dyn ExecutionPlan>,
+    output: &Output,
+    progress: Progress,
+    begin: Instant,
+) -> Result<()> {
     let task = context.task_ctx();
     let schema = plan.schema();
-    check_format(&schema, options.format)?;
-    let mut stream = execute_stream(plan, task.clone()).map_err(explain)?;
+    let mut stream = execute_stream(plan, Arc::clone(&task)).map_err(explain)?;
     let reservation = MemoryConsumer::new("emotion sql").register(task.memory_pool());
     let (mut batches, mut rows) = (Vec::new(), 0_usize);
     while let Some(batch) = stream.next().await {
         let batch = batch.map_err(explain)?;
-        let is_shown = match options.maxrows {
-            MaxRows::Unlimited => true,
-            MaxRows::Limited(most) => rows <= most,
-        };
+        let is_shown = rows <= output.limit().0;
         rows += batch.num_rows();
         progress.add(batch.num_rows());
         if is_shown {
@@ -134,56 +126,34 @@ async fn query(context: &SessionContext, statement: Statement, text: &str, optio
         }
     }
     drop(progress);
-    let format = &task.session_config().options().format;
-    let mut out = output(options.format);
-    let printed = options.format.print_batches(&mut out, schema, &batches, options.maxrows, true, format);
-    printed.map_err(|error: DataFusionError| of_printing(error).map_or_else(Into::into, explain))?;
-    if !options.quiet {
-        writeln!(out, "{}", summary(rows, options, begin))?;
+    let mut out = BufWriter::new(output.open());
+    write_batches(&mut out, output, schema, &batches, &task.session_config().options().format)?;
+    if output.has_summary() {
+        writeln!(out, "{}", summary(rows, output.max_rows, begin))?;
     }
-    out.flush()?;
-    Ok(())
+    Ok(out.flush()?)
 }
 
-/// An error if a format of one line per row cannot hold a column.
-fn check_format(schema: &Schema, format: PrintFormat) -> Result<()> {
-    let format = match format {
-        PrintFormat::Csv => "CSV",
-        PrintFormat::Tsv => "TSV",
-        _ => return Ok(()),
-    };
-    let Some(field) = schema.fields().iter().find(|field| field.data_type().is_nested()) else { return Ok(()) };
-    let name = field.name();
-    bail!(
-        "the column '{name}' is a struct or a list, which {format} cannot hold: use --format json, or select its fields"
-    );
-}
-
-/// The standard output; without control characters where it is to be read, which is what tables are for.
-fn output(format: PrintFormat) -> BufWriter<Box<dyn Write>> {
-    let out = StandardOutput::open();
-    let is_read = matches!(format, PrintFormat::Table | PrintFormat::Automatic) || stdout().is_terminal();
-    BufWriter::new(if is_read { Box::new(Visible::new(out)) } else { Box::new(out) })
-}
-
-/// The number of rows and the time, as `datafusion-cli` shows them.
-fn summary(rows: usize, options: &PrintOptions, begin: Instant) -> String {
-    let shown = match options.maxrows {
-        MaxRows::Limited(most) if most < rows && matches!(options.format, PrintFormat::Table) => {
-            format!("(First {most} displayed. Use --maxrows to adjust)")
-        }
-        _ => String::new(),
-    };
-    format!("{rows} row(s) fetched. {shown}\nElapsed {:.3} seconds.\n", begin.elapsed().as_secs_f64())
+/// Prints each record batch of a source without an end as it comes.
+async fn print_as_it_comes(context: &SessionContext, plan: Arc<dyn ExecutionPlan>, output: &Output) -> Result<()> {
+    if plan.pipeline_behavior() == EmissionType::Final {
+        bail!("the query has a result only after the end of its source, which has none: add a LIMIT, or use windows");
+    }
+    if output.format == OutputFormat::Table {
+        bail!("a table is printed once all of its rows are known, and the source has no end: use --format csv");
+    }
+    let mut stream: SendableRecordBatchStream = execute_stream(plan, context.task_ctx()).map_err(explain)?;
+    let mut writer = RowWriter::new(output.open(), output.format);
+    while let Some(batch) = stream.next().await {
+        writer.write(&batch.map_err(explain)?)?;
+    }
+    writer.finish()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::datatypes::DataType;
     use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
-    use datafusion::sql::sqlparser::dialect::GenericDialect;
 
     use super::*;
 
@@ -195,31 +165,16 @@ mod tests {
         context
     }
 
+    const OUTPUT: Output =
+        Output { format: OutputFormat::Csv, is_quiet: true, max_rows: MaxRows::UNLIMITED, has_color: false };
+
     #[tokio::test]
     async fn a_panic_is_an_error_and_the_session_goes_on() {
-        let (context, options) = (
-            session(),
-            PrintOptions {
-                format: PrintFormat::Csv,
-                quiet: true,
-                maxrows: MaxRows::Unlimited,
-                color: false,
-                instrumented_registry: Arc::default(),
-            },
-        );
+        let context = session();
         for script in ["SELECT fails()", "EXPLAIN SELECT fails()", "SELECT fails() + value FROM range(3)"] {
-            let error = execute(&context, script, &options).await.unwrap_err();
+            let error = execute(&context, script, &OUTPUT).await.unwrap_err();
             assert!(error.to_string().contains("out of luck"), "{error}");
         }
-        execute(&context, "SELECT 1", &options).await.unwrap();
-    }
-
-    #[test]
-    fn a_script_is_split_at_the_ends_of_statements() {
-        let script = "-- a; comment\nSELECT ';é' AS \"a;b\";\n\n SELECT 2 /* ; */;; -- the end;\n";
-        let texts = texts_of(script, &GenericDialect {});
-        assert_eq!(texts, ["-- a; comment\nSELECT ';é' AS \"a;b\"", "\n\n SELECT 2 /* ; */"]);
-        assert_eq!(texts_of("SELECT 1", &GenericDialect {}), ["SELECT 1"]);
-        assert_eq!(texts_of(" ", &GenericDialect {}), [""; 0]);
+        execute(&context, "SELECT 1", &OUTPUT).await.unwrap();
     }
 }

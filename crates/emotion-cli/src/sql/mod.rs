@@ -1,26 +1,28 @@
 //! `emotion sql`.
 
-mod completion;
+mod command;
 mod depth;
 mod execute;
+mod helper;
+mod output;
 mod progress;
 mod prompt;
+mod script;
 mod sizes;
+mod standard_input;
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
-use datafusion_cli::print_format::PrintFormat;
-use datafusion_cli::print_options::{MaxRows, PrintOptions};
 
 use crate::model::ModelArguments;
 use crate::session::{Resources, session_on};
 use execute::execute;
+use output::{MaxRows, Output, OutputFormat};
+use script::{read_script, without_mark};
 use sizes::size;
 
 /// Run SQL over files, with emotion_classify(text) and related functions
@@ -39,8 +41,8 @@ pub struct Arguments {
     file: Vec<PathBuf>,
 
     /// How to print results
-    #[arg(long, value_enum, default_value_t = PrintFormat::Table)]
-    format: PrintFormat,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
 
     /// The number of rows to print of a table, or 'inf' for all; other formats print all
     #[arg(long, default_value = "40")]
@@ -77,25 +79,21 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments) -> Result<()> {
     let scripts = scripts(&arguments)?;
-    let is_table = matches!(arguments.format, PrintFormat::Table);
-    let mut options = PrintOptions {
-        maxrows: if is_table { arguments.maxrows } else { MaxRows::Unlimited },
-        // Row counts go to the standard output, where they would spoil csv and json.
-        quiet: arguments.quiet || !is_table,
-        color: has_color(),
-        instrumented_registry: Arc::new(InstrumentedObjectStoreRegistry::new()),
+    let mut output = Output {
         format: arguments.format,
+        max_rows: arguments.maxrows,
+        is_quiet: arguments.quiet,
+        has_color: has_color(),
     };
-    let stores = Arc::clone(&options.instrumented_registry);
     let batch_size = arguments.batch_size.map(|rows| ("datafusion.execution.batch_size", rows.to_string()));
     let of_session = arguments.model.options().chain(batch_size);
     let resources = Resources { memory: arguments.memory_limit, disk: arguments.disk_limit };
-    let context = session_on(arguments.cluster.as_deref(), of_session, stores, resources).await?;
+    let context = session_on(arguments.cluster.as_deref(), of_session, resources).await?;
     let is_asking = scripts.is_none();
     for script in scripts.map_or_else(|| start_scripts(&arguments), Ok)? {
-        execute(&context, &script, &options).await?;
+        execute(&context, &script, &output).await?;
     }
-    if is_asking { prompt::run(&context, &mut options).await } else { Ok(()) }
+    if is_asking { prompt::run(&context, &mut output).await } else { Ok(()) }
 }
 
 /// Whether the standard output takes colors; source: <https://no-color.org>.
@@ -119,20 +117,8 @@ fn scripts(arguments: &Arguments) -> Result<Option<Vec<String>>> {
         scripts.push(read_script(file)?);
     }
     if scripts.is_empty() && !std::io::stdin().is_terminal() {
-        let mut script = String::new();
-        std::io::stdin().read_to_string(&mut script).context("cannot read SQL from standard input")?;
+        let script = String::from_utf8(standard_input::take()?).context("the SQL on standard input is not UTF-8")?;
         scripts.push(without_mark(&script));
     }
     Ok(Some(scripts).filter(|scripts| !scripts.is_empty()))
-}
-
-/// The script without the byte order mark that some editors begin a file with.
-fn without_mark(script: &str) -> String {
-    script.strip_prefix('\u{feff}').unwrap_or(script).into()
-}
-
-fn read_script(file: &Path) -> Result<String> {
-    let script = std::fs::read_to_string(file);
-    let script = script.with_context(|| format!("cannot read the SQL file '{}'", file.display()))?;
-    Ok(without_mark(&script))
 }

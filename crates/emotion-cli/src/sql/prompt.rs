@@ -5,8 +5,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use datafusion::prelude::SessionContext;
-use datafusion_cli::command::{Command, OutputFormat};
-use datafusion_cli::print_options::PrintOptions;
 use emotion_label::job::message;
 use rustyline::Editor;
 use rustyline::error::ReadlineError;
@@ -14,14 +12,19 @@ use rustyline::history::DefaultHistory;
 use tokio::signal;
 
 use crate::escapes::visible;
-use crate::sql::completion::PromptHelper;
+use crate::sql::command::Command;
 use crate::sql::execute::execute;
+use crate::sql::helper::PromptHelper;
+use crate::sql::output::Output;
 use crate::standard_error::say;
 
 /// Reads statements and commands, and runs each, until the input ends.
-pub async fn run(context: &SessionContext, options: &mut PrintOptions) -> Result<()> {
+pub async fn run(context: &SessionContext, output: &mut Output) -> Result<()> {
+    if !output.is_quiet {
+        say(r"A statement ends with a semicolon. \? lists the commands, and \q leaves the prompt.");
+    }
     let mut editor: Editor<PromptHelper, DefaultHistory> = Editor::new()?;
-    editor.set_helper(Some(PromptHelper::new(context, options.color)));
+    editor.set_helper(Some(PromptHelper::new(context, output.has_color)));
     let history = history();
     if let Some(history) = &history {
         // There is none yet.
@@ -31,11 +34,11 @@ pub async fn run(context: &SessionContext, options: &mut PrintOptions) -> Result
         match editor.readline("> ") {
             Ok(line) => {
                 editor.add_history_entry(line.trim_end())?;
-                if is_quit(&line) {
+                if command_in(&line).and_then(Command::parse) == Some(Command::Quit) {
                     break;
                 }
                 tokio::select! {
-                    result = answer(context, &line, options) => if let Err(error) = result {
+                    result = answer(context, &line, output) => if let Err(error) = result {
                         say(visible(&message(error.as_ref())));
                     },
                     _ = signal::ctrl_c() => say("^C"),
@@ -44,12 +47,7 @@ pub async fn run(context: &SessionContext, options: &mut PrintOptions) -> Result
                     helper.refresh(context);
                 }
             }
-            Err(ReadlineError::Interrupted) => {
-                say("^C");
-                if let Some(helper) = editor.helper() {
-                    helper.reset_hint();
-                }
-            }
+            Err(ReadlineError::Interrupted) => say("^C"),
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(error).context("cannot read from the terminal"),
         }
@@ -63,22 +61,15 @@ pub async fn run(context: &SessionContext, options: &mut PrintOptions) -> Result
     Ok(())
 }
 
-fn is_quit(line: &str) -> bool {
-    matches!(line.trim().strip_prefix('\\').map(str::parse), Some(Ok(Command::Quit)))
+/// The command that a line has instead of SQL.
+fn command_in(line: &str) -> Option<&str> {
+    line.trim().strip_prefix('\\')
 }
 
-async fn answer(context: &SessionContext, line: &str, options: &mut PrintOptions) -> Result<()> {
-    let Some(command) = line.trim().strip_prefix('\\') else { return execute(context, line, options).await };
-    let command = command.split_whitespace().collect::<Vec<_>>().join(" ");
-    let unknown = || format!("'\\{command}' is not a command: '\\?' lists all");
-    match command.parse::<Command>().ok().with_context(unknown)? {
-        Command::OutputFormat(None) => say(format_args!("The output format is {:?}.", options.format)),
-        Command::OutputFormat(Some(format)) => {
-            format.parse::<OutputFormat>().ok().with_context(unknown)?.execute(options)?;
-        }
-        command => command.execute(context, options).await?,
-    }
-    Ok(())
+async fn answer(context: &SessionContext, line: &str, output: &mut Output) -> Result<()> {
+    let Some(command) = command_in(line) else { return execute(context, line, output).await };
+    let known = Command::parse(command).with_context(|| format!("'\\{command}' is not a command: '\\?' lists all"))?;
+    known.run(context, output).await
 }
 
 /// The file of the history: `emotion/history` in `XDG_STATE_HOME`, by default `~/.local/state`.

@@ -1,6 +1,6 @@
 //! Sizes of memory and disk in arguments.
 
-/// Reads a number of bytes such as `512m` or `10g`, in the units of `datafusion-cli`: powers of 1,024.
+/// Reads a number of bytes such as `512m` or `10g`, in powers of 1,024.
 pub fn size(text: &str) -> Result<usize, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_the_units_of_datafusion_cli() {
+    fn sizes_have_units_of_powers_of_1024() {
         for (text, bytes) in [("1b", 1), ("5", 5), ("2K", 2 << 10), ("3mb", 3 << 20), ("4g", 4 << 30), ("1t", 1 << 40)]
         {
             assert_eq!(size(text), Ok(bytes), "{text}");
