@@ -401,7 +401,10 @@ mod tests {
             let key_value: Vec<f32> = (17..).map(value).take(tokens * 2 * hidden).collect();
             let exact = naive(&query, &key_value, hidden, heads);
             let mut workspace = AttentionWorkspace::default();
-            for (precision, tolerance) in Precision::ALL.into_iter().zip([2e-5, 2e-2, 3e-2]) {
+            // Queries and keys are at most 1, so those rounded to 8 bits give a score that is wrong by at most √size / 127;
+            // the rounding of values adds 1 / 127.
+            let of_int8 = ((size as f64).sqrt() + 1.0) / 127.0;
+            for (precision, tolerance) in Precision::ALL.into_iter().zip([2e-5, 2e-2, of_int8]) {
                 let mut contexts = Vec::new();
                 for isa in Isa::available() {
                     let attention = Attention { isa, precision, heads, hidden };
