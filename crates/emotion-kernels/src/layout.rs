@@ -129,11 +129,15 @@ pub(crate) fn pack<P: Copy + Default>(
 ) -> Vec<P> {
     let (outputs, depth) = (weight.len() / inputs.max(1), multiples.depth(inputs, per_step));
     let mut panels = vec![P::default(); multiples.panels(outputs) * depth];
-    for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
-        let panel = &mut panels[output / LANES * depth..][..depth];
-        for (step, values) in panel.iter_mut().zip(row.chunks(per_step)) {
-            for (input, value) in values.iter().enumerate() {
-                set(step, output % LANES, input, *value);
+    let rows_of_panels = weight.chunks(LANES * inputs.max(1));
+    for (panel, rows) in panels.chunks_exact_mut(depth.max(1)).zip(rows_of_panels) {
+        for (step, first) in panel.iter_mut().zip((0..inputs).step_by(per_step)) {
+            // The outputs of a step are adjacent, and the compiler writes them by vectors.
+            for (output, row) in rows.chunks_exact(inputs).enumerate() {
+                let values = &row[first..inputs.min(first + per_step)];
+                for (input, value) in values.iter().enumerate() {
+                    set(step, output, input, *value);
+                }
             }
         }
     }

@@ -24,10 +24,12 @@ impl Linear {
     /// Loads layers of the same inputs and activation as one layer, whose outputs are theirs in order.
     pub(super) fn load(Kernels { isa, precision }: Kernels, layers: &[&Dense], weights: &Weights<'_>) -> Result<Self> {
         let Dense { inputs, activation, .. } = *layers[0];
-        let (mut weight, mut bias) = (Vec::new(), Vec::new());
-        for Dense { name, outputs, .. } in layers {
-            weight.extend(weights.read(&format!("{name}.weight"), &[*outputs, inputs])?);
-            bias.extend(weights.read(&format!("{name}.bias"), &[*outputs])?);
+        let rows = |layer: &Dense| weights.read(&format!("{}.weight", layer.name), &[layer.outputs, inputs]);
+        let biases = |layer: &Dense| weights.read(&format!("{}.bias", layer.name), &[layer.outputs]);
+        let (mut weight, mut bias) = (rows(layers[0])?, biases(layers[0])?);
+        for layer in &layers[1..] {
+            weight.extend(rows(layer)?);
+            bias.extend(biases(layer)?);
         }
         let weight = PackedMatrix::pack(isa, precision, &weight, bias.len(), inputs);
         Ok(Self { weight, bias, activation: kernel_activation(activation) })
