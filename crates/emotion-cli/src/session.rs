@@ -42,7 +42,8 @@ impl Resources {
     }
 }
 
-/// A session in which file names are tables, and addresses whose object stores it knows, with these options set.
+/// A session in which file names are tables, with these options set. So are addresses, once the session is connected
+/// to their stores.
 pub async fn session(options: impl IntoIterator<Item = (&'static str, String)>) -> Result<SessionContext> {
     session_on(None, options, Resources::default()).await
 }

@@ -25,7 +25,7 @@ impl Write for StandardOutput {
 
 /// The reader of the standard output has closed it.
 #[derive(Debug)]
-pub struct Closed;
+struct Closed;
 
 impl std::fmt::Display for Closed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -46,7 +46,7 @@ pub fn is_closed(error: &anyhow::Error) -> bool {
         let is_inner = inner.and_then(|inner| inner.downcast_ref::<Closed>()).is_some();
         // Arrow keeps only the message of an error in writing CSV.
         let is_message = || cause.is::<ArrowError>() && cause.to_string().contains(&Closed.to_string());
-        cause.is::<Closed>() || is_inner || is_message()
+        is_inner || is_message()
     })
 }
 

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use datafusion::prelude::SessionContext;
 
 use crate::sql::execute::execute;
-use crate::sql::output::{Output, OutputFormat};
+use crate::sql::output::{MaxRows, Output, OutputFormat};
 use crate::sql::script::read_script;
 use crate::standard_error::say;
 
@@ -27,6 +27,15 @@ const TABLES: &str = "SELECT table_catalog, table_schema, table_name, table_type
                       WHERE table_schema <> 'information_schema' ORDER BY 1, 2, 3";
 
 const FUNCTIONS: &str = "SELECT DISTINCT routine_name FROM information_schema.routines ORDER BY 1";
+
+/// The query for the functions with a word in their names.
+fn functions_with(word: &str) -> String {
+    let word = word.replace('\'', "''");
+    format!(
+        "SELECT DISTINCT routine_name, function_type, syntax_example, description FROM information_schema.routines \
+         WHERE routine_name ILIKE '%{word}%' ORDER BY 1"
+    )
+}
 
 /// A command.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +60,7 @@ impl<'a> Command<'a> {
             ("d", "") => Self::Sql(TABLES.into()),
             ("d", table) => Self::Sql(format!("DESCRIBE {table}")),
             ("h", "") => Self::Sql(FUNCTIONS.into()),
-            ("h", word) => Self::Sql(format!("SHOW FUNCTIONS LIKE '%{}%'", word.replace('\'', "''"))),
+            ("h", word) => Self::Sql(functions_with(word)),
             ("i", file) if !file.is_empty() => Self::Include(Path::new(file)),
             ("format", "") => Self::ShowFormat,
             ("format", format) => Self::SetFormat(OutputFormat::from_str(format, true).ok()?),
@@ -66,7 +75,10 @@ impl<'a> Command<'a> {
         match self {
             Self::Quit => {}
             Self::Help => say(HELP),
-            Self::Sql(sql) => execute(context, &sql, output).await?,
+            Self::Sql(sql) => {
+                let all = Output { max_rows: MaxRows::UNLIMITED, ..output.clone() };
+                execute(context, &sql, &all).await?;
+            }
             Self::Include(file) => execute(context, &read_script(file)?, output).await?,
             Self::ShowFormat => {
                 let format = output.format.to_possible_value().context("the format has no name")?;
@@ -89,7 +101,7 @@ mod tests {
         assert_eq!(Command::parse("q"), Some(Command::Quit));
         assert_eq!(Command::parse("d;"), None);
         assert_eq!(Command::parse(" d  'my file.csv' ;"), sql("DESCRIBE 'my file.csv'"));
-        assert_eq!(Command::parse("h emotion_classify"), sql("SHOW FUNCTIONS LIKE '%emotion_classify%'"));
+        assert_eq!(Command::parse("h emotion_classify"), sql(&functions_with("emotion_classify")));
         assert_eq!(Command::parse("i a b.sql"), Some(Command::Include(Path::new("a b.sql"))));
         assert_eq!(Command::parse("format ND-JSON"), Some(Command::SetFormat(OutputFormat::NdJson)));
         for wrong in ["", "nonsense", "q now", "i", "format xml", "quiet", "quiet maybe"] {

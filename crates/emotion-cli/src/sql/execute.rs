@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
+use arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
@@ -20,7 +21,7 @@ use futures::{FutureExt, StreamExt};
 
 use crate::session::explain;
 use crate::sql::depth;
-use crate::sql::output::{MaxRows, Output, OutputFormat, RowWriter, summary, write_batches};
+use crate::sql::output::{MaxRows, Output, RowWriter, summary, write_table};
 use crate::sql::progress::Progress;
 use crate::sql::standard_input;
 use crate::stores::{Settings, connect, connect_with};
@@ -68,19 +69,19 @@ async fn run(context: &SessionContext, statement: Statement, output: &Output) ->
     let frame = context.execute_logical_plan(plan).await.map_err(explain)?;
     let plan = frame.create_physical_plan().await.map_err(explain)?;
     output.check(&plan.schema())?;
-    if plan.boundedness().is_unbounded() {
-        drop(progress);
-        return print_as_it_comes(context, plan, output).await;
+    let shown = print(context, plan, output, progress).await?;
+    if output.has_summary() {
+        writeln!(output.open(), "{}", summary(shown, output.max_rows, begin))?;
     }
-    print(context, plan, output, progress, begin).await
+    Ok(())
 }
 
-/// Whether a plan tells of another or of a table, which are shown as a whole.
+/// Whether a plan describes a plan or a table; such a result is printed as a whole.
 fn is_description(plan: &LogicalPlan) -> bool {
     matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_))
 }
 
-/// The plan of a statement. The session knows the object stores that it names afterwards.
+/// Plans a statement and connects the session to the object stores that it names.
 async fn logical_plan(context: &SessionContext, statement: Statement) -> Result<LogicalPlan> {
     let state = context.state();
     for table in state.resolve_table_references(&statement).map_err(explain)? {
@@ -103,51 +104,82 @@ async fn logical_plan(context: &SessionContext, statement: Statement) -> Result<
     Ok(plan)
 }
 
+/// Prints the result of a plan, and returns its number of rows.
 async fn print(
     context: &SessionContext,
     plan: Arc<dyn ExecutionPlan>,
     output: &Output,
     progress: Progress,
-    begin: Instant,
-) -> Result<()> {
-    let task = context.task_ctx();
-    let schema = plan.schema();
-    let mut stream = execute_stream(plan, Arc::clone(&task)).map_err(explain)?;
-    let reservation = MemoryConsumer::new("emotion sql").register(task.memory_pool());
-    let (mut batches, mut rows) = (Vec::new(), 0_usize);
+) -> Result<usize> {
+    let is_endless = plan.boundedness().is_unbounded();
+    if is_endless && plan.pipeline_behavior() == EmissionType::Final {
+        bail!("the query has a result only after the end of its source, which has none: add a LIMIT, or use windows");
+    }
+    let has_result = !plan.schema().fields().is_empty();
+    let stream = execute_stream(plan, context.task_ctx()).map_err(explain)?;
+    // A statement such as CREATE has no result.
+    match RowWriter::new(output.open(), output.format) {
+        _ if !has_result => count(stream).await,
+        Some(writer) => print_rows(stream, writer, progress).await,
+        None if is_endless => {
+            bail!("a table is printed once all of its rows are known, and the source has no end: use --format csv")
+        }
+        None => print_table(context, stream, output, progress).await,
+    }
+}
+
+async fn count(mut stream: SendableRecordBatchStream) -> Result<usize> {
+    let mut rows = 0;
+    while let Some(batch) = stream.next().await {
+        rows += batch.map_err(explain)?.num_rows();
+    }
+    Ok(rows)
+}
+
+/// Prints each record batch as it comes, in place of the progress.
+async fn print_rows(
+    mut stream: SendableRecordBatchStream,
+    mut writer: RowWriter<Box<dyn Write>>,
+    progress: Progress,
+) -> Result<usize> {
+    let (mut rows, mut progress) = (0, Some(progress));
     while let Some(batch) = stream.next().await {
         let batch = batch.map_err(explain)?;
-        let is_shown = rows <= output.limit().0;
+        drop(progress.take());
+        writer.write(&batch)?;
+        rows += batch.num_rows();
+    }
+    // The header is printed even if there are no rows.
+    writer.write(&RecordBatch::new_empty(stream.schema()))?;
+    writer.finish()?;
+    Ok(rows)
+}
+
+/// Prints the rows up to the limit, once all are known, since the widths of the columns depend on them.
+async fn print_table(
+    context: &SessionContext,
+    mut stream: SendableRecordBatchStream,
+    output: &Output,
+    progress: Progress,
+) -> Result<usize> {
+    let task = context.task_ctx();
+    let reservation = MemoryConsumer::new("emotion sql").register(task.memory_pool());
+    let (mut batches, mut rows) = (Vec::new(), 0);
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(explain)?;
+        // One row more than the limit shows that there are more.
+        let is_kept = rows <= output.max_rows.0;
         rows += batch.num_rows();
         progress.add(batch.num_rows());
-        if is_shown {
+        if is_kept {
             reservation.try_grow(get_record_batch_memory_size(&batch)).map_err(explain)?;
             batches.push(batch);
         }
     }
     drop(progress);
-    let mut out = BufWriter::new(output.open());
-    write_batches(&mut out, output, schema, &batches, &task.session_config().options().format)?;
-    if output.has_summary() {
-        writeln!(out, "{}", summary(rows, output.max_rows, begin))?;
-    }
-    Ok(out.flush()?)
-}
-
-/// Prints each record batch of a source without an end as it comes.
-async fn print_as_it_comes(context: &SessionContext, plan: Arc<dyn ExecutionPlan>, output: &Output) -> Result<()> {
-    if plan.pipeline_behavior() == EmissionType::Final {
-        bail!("the query has a result only after the end of its source, which has none: add a LIMIT, or use windows");
-    }
-    if output.format == OutputFormat::Table {
-        bail!("a table is printed once all of its rows are known, and the source has no end: use --format csv");
-    }
-    let mut stream: SendableRecordBatchStream = execute_stream(plan, context.task_ctx()).map_err(explain)?;
-    let mut writer = RowWriter::new(output.open(), output.format);
-    while let Some(batch) = stream.next().await {
-        writer.write(&batch.map_err(explain)?)?;
-    }
-    writer.finish()
+    let format = &task.session_config().options().format;
+    write_table(BufWriter::new(output.open()), stream.schema(), &batches, output.max_rows, format)?;
+    Ok(rows)
 }
 
 #[cfg(test)]
@@ -156,6 +188,7 @@ mod tests {
     use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
 
     use super::*;
+    use crate::sql::output::OutputFormat;
 
     /// A session with the function `fails()`, which panics when it is folded to a constant.
     fn session() -> SessionContext {
@@ -165,8 +198,7 @@ mod tests {
         context
     }
 
-    const OUTPUT: Output =
-        Output { format: OutputFormat::Csv, is_quiet: true, max_rows: MaxRows::UNLIMITED, has_color: false };
+    const OUTPUT: Output = Output { format: OutputFormat::Csv, is_quiet: true, max_rows: MaxRows::UNLIMITED };
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_the_session_goes_on() {

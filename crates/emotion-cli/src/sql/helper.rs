@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, TokenizerError};
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{Context, Helper, Result};
+use rustyline::{Context, Helper};
 
 const KEYWORD: &str = "\x1b[36m";
 const TEXT: &str = "\x1b[32m";
@@ -44,9 +44,15 @@ impl PromptHelper {
         self.functions = scalar.chain(others).cloned().collect();
     }
 
-    /// The tokens of a text as they are written; `None` within a string or a comment.
-    fn tokens(&self, text: &str) -> Option<Vec<Token>> {
-        Tokenizer::new(self.dialect.as_ref(), text).with_unescape(false).tokenize().ok()
+    /// The tokens of a text as they are written.
+    fn tokens(&self, text: &str) -> Result<Vec<Token>, TokenizerError> {
+        Tokenizer::new(self.dialect.as_ref(), text).with_unescape(false).tokenize()
+    }
+
+    /// Whether a text ends within a string or a comment.
+    fn is_open(&self, text: &str) -> bool {
+        let error = self.tokens(text).err();
+        error.is_some_and(|error| error.message.starts_with("Unterminated") || error.message.contains("EOF"))
     }
 
     /// The functions whose names begin with the word before `position`, and where the word begins.
@@ -68,7 +74,11 @@ impl PromptHelper {
         if input.trim().is_empty() || input.trim_start().starts_with('\\') {
             return true;
         }
-        let Some(tokens) = self.tokens(input) else { return false };
+        if self.is_open(input) {
+            return false;
+        }
+        // Execution shows the error of a text without tokens.
+        let Ok(tokens) = self.tokens(input) else { return true };
         let last = tokens.iter().rfind(|token| !matches!(token, Token::Whitespace(_)));
         last.is_none_or(|token| *token == Token::SemiColon)
     }
@@ -77,8 +87,8 @@ impl PromptHelper {
 impl Completer for PromptHelper {
     type Candidate = Pair;
 
-    fn complete(&self, line: &str, position: usize, context: &Context<'_>) -> Result<(usize, Vec<Pair>)> {
-        if self.tokens(&line[..position]).is_none() {
+    fn complete(&self, line: &str, position: usize, context: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+        if self.is_open(&line[..position]) {
             return self.files.complete(line, position, context);
         }
         Ok(self.functions_at(line, position))
@@ -92,7 +102,11 @@ impl Hinter for PromptHelper {
 impl Highlighter for PromptHelper {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         let is_sql = self.has_color && !line.starts_with('\\');
-        let Some(tokens) = self.tokens(line).filter(|_| is_sql) else { return line.into() };
+        let tokens = self.tokens(line).ok().filter(|_| is_sql).unwrap_or_default();
+        // Some tokens are written in a normal form, such as <> for !=.
+        if tokens.iter().map(Token::to_string).collect::<String>() != line {
+            return line.into();
+        }
         let colored = tokens.iter().map(|token| match token {
             Token::Word(word) if word.keyword != Keyword::NoKeyword => format!("{KEYWORD}{token}{END}"),
             Token::SingleQuotedString(_) => format!("{TEXT}{token}{END}"),
@@ -107,7 +121,7 @@ impl Highlighter for PromptHelper {
 }
 
 impl Validator for PromptHelper {
-    fn validate(&self, context: &mut ValidationContext<'_>) -> Result<ValidationResult> {
+    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         Ok(if self.is_whole(context.input()) { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }
@@ -142,6 +156,7 @@ mod tests {
         assert_eq!(complete("SELECT ").1, [""; 0]);
     }
 
+    #[cfg(unix)]
     #[test]
     fn names_of_files_are_completed_within_quotation_marks() {
         assert_eq!(complete("SELECT * FROM 'src/sql/hel").1, ["src/sql/helper.rs"]);
@@ -151,8 +166,16 @@ mod tests {
     #[test]
     fn a_statement_ends_with_a_semicolon_outside_of_strings() {
         let helper = helper(false);
-        for whole in ["", "SELECT 1;", "SELECT 1; -- one\n", "\\d", "SELECT ';';\n", "SELEC nonsense;", "-- a comment"]
-        {
+        for whole in [
+            "",
+            "SELECT 1;",
+            "SELECT 1; -- one\n",
+            "\\d",
+            "SELECT ';';\n",
+            "SELEC nonsense;",
+            "-- a comment",
+            "SELECT (s)._id;",
+        ] {
             assert!(helper.is_whole(whole), "{whole}");
         }
         for part in ["SELECT 1", "SELECT ';", "SELECT 1 /* ;", "SELECT 1 -- ;"] {
@@ -168,6 +191,7 @@ mod tests {
         assert_eq!(plain, line);
         assert!(colored.contains("\x1b[36mSELECT\x1b[0m"));
         assert_eq!(helper(false).highlight(line, 0), line);
+        assert_eq!(helper(true).highlight("SELECT a != 1;", 0), "SELECT a != 1;");
         assert_eq!(helper(true).highlight("\\format", 0), "\\format");
     }
 }

@@ -79,12 +79,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments) -> Result<()> {
     let scripts = scripts(&arguments)?;
-    let mut output = Output {
-        format: arguments.format,
-        max_rows: arguments.maxrows,
-        is_quiet: arguments.quiet,
-        has_color: has_color(),
-    };
+    let mut output = Output { format: arguments.format, max_rows: arguments.maxrows, is_quiet: arguments.quiet };
     let batch_size = arguments.batch_size.map(|rows| ("datafusion.execution.batch_size", rows.to_string()));
     let of_session = arguments.model.options().chain(batch_size);
     let resources = Resources { memory: arguments.memory_limit, disk: arguments.disk_limit };
@@ -93,7 +88,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     for script in scripts.map_or_else(|| start_scripts(&arguments), Ok)? {
         execute(&context, &script, &output).await?;
     }
-    if is_asking { prompt::run(&context, &mut output).await } else { Ok(()) }
+    if is_asking { prompt::run(&context, &mut output, has_color()).await } else { Ok(()) }
 }
 
 /// Whether the standard output takes colors; source: <https://no-color.org>.

@@ -27,7 +27,7 @@ pub enum OutputFormat {
 }
 
 /// The most rows of a table that are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxRows(pub usize);
 
 impl MaxRows {
@@ -53,18 +53,12 @@ pub struct Output {
     pub max_rows: MaxRows,
     /// Whether row counts, times and progress are left out.
     pub is_quiet: bool,
-    pub has_color: bool,
 }
 
 impl Output {
     /// Whether row counts and times are printed. They go to the standard output, where they would spoil other formats.
     pub fn has_summary(&self) -> bool {
         !self.is_quiet && self.format == OutputFormat::Table
-    }
-
-    /// The most rows that are printed.
-    pub fn limit(&self) -> MaxRows {
-        if self.format == OutputFormat::Table { self.max_rows } else { MaxRows::UNLIMITED }
     }
 
     /// The standard output, without control characters where it is to be read, which is what tables are for.
@@ -90,31 +84,7 @@ impl Output {
     }
 }
 
-/// Writes the rows of a result, which are at least those of the limit, if it has as many.
-pub fn write_batches(
-    out: impl Write,
-    output: &Output,
-    schema: SchemaRef,
-    batches: &[RecordBatch],
-    options: &FormatOptions,
-) -> Result<()> {
-    // A statement such as CREATE has no result.
-    if schema.fields().is_empty() {
-        return Ok(());
-    }
-    if output.format == OutputFormat::Table {
-        return write_table(out, schema, batches, output.max_rows, options);
-    }
-    let mut writer = RowWriter::new(out, output.format);
-    // The header is written even if there are no rows.
-    writer.write(&RecordBatch::new_empty(schema))?;
-    for batch in batches {
-        writer.write(batch)?;
-    }
-    writer.finish()
-}
-
-/// Writes rows in the formats in which a row does not depend on those after it.
+/// Writes rows in the formats in which a row does not depend on those after it, which are all but tables.
 pub enum RowWriter<W: Write> {
     Csv(Box<csv::Writer<W>>),
     Json(json::ArrayWriter<W>),
@@ -122,14 +92,15 @@ pub enum RowWriter<W: Write> {
 }
 
 impl<W: Write> RowWriter<W> {
-    /// A writer of a format other than a table.
-    pub fn new(out: W, format: OutputFormat) -> Self {
-        match format {
+    /// The writer of a format; `None` for tables.
+    pub fn new(out: W, format: OutputFormat) -> Option<Self> {
+        Some(match format {
+            OutputFormat::Csv => Self::Csv(Box::new(csv::Writer::new(out))),
+            OutputFormat::Tsv => Self::Csv(Box::new(csv::WriterBuilder::new().with_delimiter(b'\t').build(out))),
             OutputFormat::Json => Self::Json(json::ArrayWriter::new(out)),
             OutputFormat::NdJson => Self::NdJson(json::LineDelimitedWriter::new(out)),
-            OutputFormat::Tsv => Self::Csv(Box::new(csv::WriterBuilder::new().with_delimiter(b'\t').build(out))),
-            OutputFormat::Csv | OutputFormat::Table => Self::Csv(Box::new(csv::Writer::new(out))),
-        }
+            OutputFormat::Table => return None,
+        })
     }
 
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -154,7 +125,8 @@ impl<W: Write> RowWriter<W> {
     }
 }
 
-fn write_table(
+/// Writes the first rows of a result as a table, whose end shows whether there are more.
+pub fn write_table(
     mut out: impl Write,
     schema: SchemaRef,
     batches: &[RecordBatch],
@@ -202,8 +174,15 @@ mod tests {
 
     fn written(format: OutputFormat, max_rows: usize, batches: &[RecordBatch]) -> String {
         let mut out = Vec::new();
-        let output = Output { format, max_rows: MaxRows(max_rows), is_quiet: true, has_color: false };
-        write_batches(&mut out, &output, batch(0).schema(), batches, &FormatOptions::default()).unwrap();
+        if let Some(mut writer) = RowWriter::new(&mut out, format) {
+            for batch in [&[batch(0)], batches].concat() {
+                writer.write(&batch).unwrap();
+            }
+            writer.finish().unwrap();
+        } else {
+            let options = FormatOptions::default();
+            write_table(&mut out, batch(0).schema(), batches, MaxRows(max_rows), &options).unwrap();
+        }
         String::from_utf8(out).unwrap()
     }
 

@@ -19,12 +19,12 @@ use crate::sql::output::Output;
 use crate::standard_error::say;
 
 /// Reads statements and commands, and runs each, until the input ends.
-pub async fn run(context: &SessionContext, output: &mut Output) -> Result<()> {
+pub async fn run(context: &SessionContext, output: &mut Output, has_color: bool) -> Result<()> {
     if !output.is_quiet {
         say(r"A statement ends with a semicolon. \? lists the commands, and \q leaves the prompt.");
     }
     let mut editor: Editor<PromptHelper, DefaultHistory> = Editor::new()?;
-    editor.set_helper(Some(PromptHelper::new(context, output.has_color)));
+    editor.set_helper(Some(PromptHelper::new(context, has_color)));
     let history = history();
     if let Some(history) = &history {
         // There is none yet.

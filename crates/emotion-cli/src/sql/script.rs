@@ -4,10 +4,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::sql::standard_input;
+
 /// The SQL in a file.
 pub fn read_script(file: &Path) -> Result<String> {
-    let script = std::fs::read_to_string(file);
-    let script = script.with_context(|| format!("cannot read the SQL file '{}'", file.display()))?;
+    let of_file = || format!("cannot read the SQL file '{}'", file.display());
+    let script = if standard_input::is_named(file) {
+        String::from_utf8(standard_input::take()?).with_context(of_file)?
+    } else {
+        std::fs::read_to_string(file).with_context(of_file)?
+    };
     Ok(without_mark(&script))
 }
 

@@ -16,6 +16,11 @@ const NAMES: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
+/// Whether a file is the standard input.
+pub fn is_named(file: &std::path::Path) -> bool {
+    NAMES.iter().any(|name| file == std::path::Path::new(name))
+}
+
 /// All bytes of the standard input; an error if they were taken before.
 pub fn take() -> Result<Vec<u8>> {
     if IS_TAKEN.swap(true, Relaxed) {
@@ -29,7 +34,7 @@ pub fn take() -> Result<Vec<u8>> {
 /// The address of a table's location, which is its name, or, if that is the standard input, a file in memory with
 /// the same bytes. The name of the file ends as those of its type do.
 pub async fn address_of(context: &SessionContext, location: &str, file_type: &str) -> Result<String> {
-    if !NAMES.contains(&location) {
+    if !is_named(location.as_ref()) {
         return Ok(location.into());
     }
     if stdin().is_terminal() {

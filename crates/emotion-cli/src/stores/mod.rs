@@ -1,4 +1,4 @@
-//! The object stores of addresses, which a session knows once something names them.
+//! Connects a session to the object stores of the addresses that statements and arguments name.
 
 mod aws_profile;
 mod s3;
@@ -28,11 +28,24 @@ pub async fn connect_with(context: &SessionContext, name: &str, settings: Settin
     }
     let address = ListingTableUrl::parse(name).with_context(|| format!("'{name}' is not an address"))?;
     let runtime = context.runtime_env();
-    if !settings.0.is_empty() || runtime.object_store(&address).is_err() {
-        let store = store(&address, settings).await.with_context(|| format!("cannot reach '{name}'"))?;
-        runtime.register_object_store(address.get_url(), store);
+    match runtime.object_store(&address) {
+        Ok(known) if settings.0.is_empty() => check_container(known.as_ref(), &address),
+        _ => {
+            let store = store(&address, settings).await.with_context(|| format!("cannot reach '{name}'"))?;
+            runtime.register_object_store(address.get_url(), store);
+            Ok(())
+        }
     }
-    Ok(())
+}
+
+/// An error if an address such as `abfss://container@account/…` is in another container than the known store of its
+/// account, because DataFusion knows stores by the account alone.
+fn check_container(known: &dyn ObjectStore, address: &ListingTableUrl) -> Result<()> {
+    let container = address.get_url().username();
+    if container.is_empty() || known.to_string().contains(&format!("container: {container}")) {
+        return Ok(());
+    }
+    bail!("'{}' is in another container than earlier addresses of its account: use az://{container}/", address.as_str())
 }
 
 async fn store(address: &ListingTableUrl, settings: Settings) -> Result<Arc<dyn ObjectStore>> {
@@ -41,14 +54,18 @@ async fn store(address: &ListingTableUrl, settings: Settings) -> Result<Arc<dyn 
         "s3" | "s3a" => Arc::new(s3::store(url, settings.keys("aws.")?).await?),
         "gs" | "gcs" => {
             let url = url.replacen("gcs://", "gs://", 1);
-            let builder = GoogleCloudStorageBuilder::from_env().with_url(url);
-            let keys = settings.keys("gcp.")?;
-            Arc::new(keys.into_iter().fold(builder, |builder, (key, value)| builder.with_config(key, value)).build()?)
+            let mut builder = GoogleCloudStorageBuilder::from_env().with_url(url);
+            for (key, value) in settings.keys("gcp.")? {
+                builder = builder.with_config(key, value);
+            }
+            Arc::new(builder.build()?)
         }
         "az" | "abfs" | "abfss" => {
-            let builder = MicrosoftAzureBuilder::from_env().with_url(url);
-            let keys = settings.keys("azure.")?;
-            Arc::new(keys.into_iter().fold(builder, |builder, (key, value)| builder.with_config(key, value)).build()?)
+            let mut builder = MicrosoftAzureBuilder::from_env().with_url(url);
+            for (key, value) in settings.keys("azure.")? {
+                builder = builder.with_config(key, value);
+            }
+            Arc::new(builder.build()?)
         }
         "http" | "https" => {
             let options = ClientOptions::new().with_allow_http(true);
@@ -59,8 +76,8 @@ async fn store(address: &ListingTableUrl, settings: Settings) -> Result<Arc<dyn 
     })
 }
 
-/// The options of a statement that are those of a store, such as `aws.region`.
-#[derive(Debug, Clone, Default)]
+/// The options of a statement that are those of a store, such as `aws.region`. They may be secrets.
+#[derive(Clone, Default)]
 pub struct Settings(Vec<(String, String)>);
 
 impl Settings {
@@ -72,11 +89,21 @@ impl Settings {
 
     /// The keys and values for one kind of store.
     fn keys<K: FromStr<Err = object_store::Error>>(self, prefix: &str) -> Result<Vec<(K, String)>> {
-        let key_of = |(name, value): (String, String)| match name.strip_prefix(prefix).map(str::parse) {
+        let key_of = |(name, value): (String, String)| match name.strip_prefix(prefix).map(|key| known_as(key).parse())
+        {
             Some(Ok(key)) => Ok((key, value)),
             _ => bail!("'{name}' is not an option of this store"),
         };
         self.0.into_iter().map(key_of).collect()
+    }
+}
+
+/// The name of an option in the library, where DataFusion's documentation has another.
+fn known_as(option: &str) -> &str {
+    match option {
+        "nosign" => "skip_signature",
+        "application_credentials_path" => "application_credentials",
+        other => other,
     }
 }
 
@@ -95,9 +122,13 @@ mod tests {
     fn settings_of_stores_are_taken_and_those_of_formats_left() {
         let mut options: HashMap<String, String> =
             [("aws.region", "eu-west-1"), ("format.has_header", "true")].map(|(k, v)| (k.into(), v.into())).into();
+        options.insert("aws.nosign".into(), "true".into());
         let settings = Settings::taken_from(&mut options);
         assert_eq!(options.into_keys().collect::<Vec<_>>(), ["format.has_header"]);
-        assert_eq!(settings.keys("aws.").unwrap(), [(AmazonS3ConfigKey::Region, "eu-west-1".to_owned())]);
+        let mut keys = settings.keys("aws.").unwrap();
+        keys.sort_by(|one, other| one.1.cmp(&other.1));
+        let (region, unsigned) = (AmazonS3ConfigKey::Region, AmazonS3ConfigKey::SkipSignature);
+        assert_eq!(keys, [(region, "eu-west-1".to_owned()), (unsigned, "true".to_owned())]);
     }
 
     #[test]
@@ -122,6 +153,11 @@ mod tests {
         for name in ["data/reviews.parquet", "file:///tmp/a.csv"] {
             connect(&context, name).await.unwrap();
         }
+        let account = settings(&[("azure.account_key", "a2V5")]);
+        connect_with(&context, "abfss://one@me.dfs.core.windows.net/a.csv", account).await.unwrap();
+        connect(&context, "abfss://one@me.dfs.core.windows.net/b.csv").await.unwrap();
+        let error = connect(&context, "abfss://two@me.dfs.core.windows.net/a.csv").await.unwrap_err();
+        assert!(error.to_string().contains("az://two/"), "{error}");
         let error = connect(&context, "hdfs://host/a.parquet").await.unwrap_err();
         assert!(format!("{error:#}").contains("known are s3"), "{error:#}");
     }
