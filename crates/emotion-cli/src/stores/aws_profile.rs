@@ -1,4 +1,4 @@
-//! Profiles of the AWS command line; source: <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>.
+//! Profiles of the AWS CLI; source: <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>.
 
 use std::collections::HashMap;
 use std::env::{home_dir, var};
@@ -26,8 +26,7 @@ const MARGIN: Duration = Duration::from_mins(5);
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The settings of a profile.
-#[derive(Debug)]
+/// The settings of a profile, of which some are secrets.
 pub struct Profile {
     name: String,
     values: HashMap<String, String>,
@@ -106,7 +105,7 @@ fn section(text: &str, name: &str) -> HashMap<String, String> {
 enum Source {
     /// The command of `credential_process`.
     Process(String),
-    /// The AWS command line, for the profile of this name, because it implements single sign-on and roles.
+    /// The AWS CLI, for the profile of this name, because it implements single sign-on and roles.
     AwsCommand(String),
 }
 
@@ -143,7 +142,7 @@ impl Source {
             ),
             Self::AwsCommand(profile) => format!(
                 "the AWS profile '{profile}' has no access key, and 'aws configure export-credentials' gave none: install \
-                 the AWS command line and run 'aws sso login --profile {profile}', or set AWS_ACCESS_KEY_ID and \
+                 the AWS CLI and run 'aws sso login --profile {profile}', or set AWS_ACCESS_KEY_ID and \
                  AWS_SECRET_ACCESS_KEY"
             ),
         }
