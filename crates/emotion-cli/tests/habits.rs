@@ -3,10 +3,11 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-use common::{assert_fails, emotion, output_of, run, text};
+use common::{assert_fails, emotion, output_of, root, run, text};
 use tempfile::TempDir;
 
 const COMMANDS: [&str; 8] = ["sql", "classify", "label", "eval", "report", "models", "completions", "man"];
@@ -178,6 +179,44 @@ fn type_at_prompt(folder: &TempDir, options: &str, lines: &[u8]) -> Option<Outpu
         .ok()?;
     child.stdin.take().unwrap().write_all(lines).unwrap();
     Some(child.wait_with_output().unwrap())
+}
+
+/// A call of literals is computed while the query is planned, which nothing interrupts.
+#[cfg(target_os = "linux")]
+#[test]
+fn two_interrupts_end_a_statement_that_is_planned() {
+    let folder = TempDir::new().unwrap();
+    let program = format!("{} sql -q --model tests/golden/one-head", env!("CARGO_BIN_EXE_emotion"));
+    let mut script = Command::new("script");
+    script.args(["-qec", &program, "/dev/null"]).env("XDG_STATE_HOME", folder.path()).current_dir(root());
+    script.env("TERM", "dumb").env("NO_COLOR", "1");
+    let Ok(mut child) = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else { return };
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    // The program handles interrupts once it has run a statement.
+    input.write_all(b"SELECT 40 + 2 AS ready;\n").unwrap();
+    let mut printed = Vec::new();
+    while !printed.windows(4).any(|part| part == b"| 42") {
+        let mut byte = [0];
+        output.read_exact(&mut byte).unwrap();
+        printed.push(byte[0]);
+    }
+    let long = "SET emotion.long_text = 'window'; SELECT emotion_classify(repeat('so happy ', 9000000));\n";
+    input.write_all(long.as_bytes()).unwrap();
+    let wait = || std::thread::sleep(Duration::from_millis(500));
+    wait();
+    input.write_all(b"\x03").unwrap();
+    wait();
+    assert!(child.try_wait().unwrap().is_none(), "one interrupt ends the statement, not the program");
+    for _ in 0..100 {
+        // The program may have ended since the last look.
+        let _ = input.write_all(b"\x03");
+        wait();
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+    }
+    let _ = child.kill();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 #[cfg(target_os = "linux")]

@@ -18,6 +18,9 @@ use crate::sql::helper::PromptHelper;
 use crate::sql::output::Output;
 use crate::standard_error::say;
 
+/// The exit code of a program that is interrupted.
+const INTERRUPTED: i32 = 130;
+
 /// Reads statements and commands, and runs each, until the input ends.
 pub async fn run(context: &SessionContext, output: &mut Output, has_color: bool) -> Result<()> {
     if !output.is_quiet {
@@ -37,12 +40,16 @@ pub async fn run(context: &SessionContext, output: &mut Output, has_color: bool)
                 if command_in(&line).and_then(Command::parse) == Some(Command::Quit) {
                     break;
                 }
+                let guard = tokio::spawn(exit_at_second_interrupt());
                 tokio::select! {
+                    // The signal is waited for first, so that it does not end the program.
+                    biased;
+                    _ = signal::ctrl_c() => say("^C"),
                     result = answer(context, &line, output) => if let Err(error) = result {
                         say(visible(&message(error.as_ref())));
                     },
-                    _ = signal::ctrl_c() => say("^C"),
                 }
+                guard.abort();
                 if let Some(helper) = editor.helper_mut() {
                     helper.refresh(context);
                 }
@@ -59,6 +66,17 @@ pub async fn run(context: &SessionContext, output: &mut Output, has_color: bool)
             .with_context(|| format!("cannot write the history '{}'", history.display()))?;
     }
     Ok(())
+}
+
+/// Ends the program when a statement is interrupted twice: planning, in which calls of literals are computed, does not
+/// notice the first time until it is done.
+async fn exit_at_second_interrupt() {
+    for _ in 0..2 {
+        if signal::ctrl_c().await.is_err() {
+            return;
+        }
+    }
+    std::process::exit(INTERRUPTED);
 }
 
 /// The command that a line has instead of SQL.
