@@ -76,10 +76,11 @@ def run(command: list[str]) -> Time:
 
 def commands(program: str, precision: str, threads: int, file: Path) -> dict[str, list[str]]:
     options = ["--precision", precision, "--threads", str(threads)]
-    output = file.with_name(f"{precision}-{threads}-{file.name}")
+    # A job whose output is there has nothing to do.
+    output = Path(tempfile.mkdtemp(dir=file.parent)) / file.name
     return {
         "SELECT": [program, "sql", *options, "--quiet", "--format", "csv", "-c", QUERY.format(file)],
-        "label": [program, "label", str(file), "--text", "text", "-o", str(output), "--quiet", "--restart", *options],
+        "label": [program, "label", str(file), "--text", "text", "-o", str(output), "--quiet", *options],
     }
 
 
@@ -107,8 +108,10 @@ def main() -> None:
             for name in ("SELECT", "label"):
                 times = {}
                 for threads in args.threads:
-                    each = [commands(program, precision, threads, file)[name] for file in files]
-                    runs = [run(each[1]) - run(each[0]) for _ in range(args.rounds)]
+                    def time_of(file: Path, threads: int = threads, name: str = name, precision: str = precision) -> Time:
+                        return run(commands(program, precision, threads, file)[name])
+
+                    runs = [time_of(files[1]) - time_of(files[0]) for _ in range(args.rounds)]
                     pool = statistics.median(time.pool for time in runs)
                     serial = statistics.median(time.serial for time in runs)
                     times[threads] = Time(pool, serial).of_a_text(args.rows - FEW)
