@@ -84,6 +84,12 @@ def commands(program: str, precision: str, threads: int, file: Path) -> dict[str
     }
 
 
+def difference(program: str, name: str, precision: str, threads: int, files: list[Path]) -> Time:
+    """The time of the second file beyond that of the first."""
+    few, many = (run(commands(program, precision, threads, file)[name]) for file in files)
+    return many - few
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
@@ -108,10 +114,7 @@ def main() -> None:
             for name in ("SELECT", "label"):
                 times = {}
                 for threads in args.threads:
-                    def time_of(file: Path, threads: int = threads, name: str = name, precision: str = precision) -> Time:
-                        return run(commands(program, precision, threads, file)[name])
-
-                    runs = [time_of(files[1]) - time_of(files[0]) for _ in range(args.rounds)]
+                    runs = [difference(program, name, precision, threads, files) for _ in range(args.rounds)]
                     pool = statistics.median(time.pool for time in runs)
                     serial = statistics.median(time.serial for time in runs)
                     times[threads] = Time(pool, serial).of_a_text(args.rows - FEW)
