@@ -32,7 +32,8 @@ fn answer(mut stream: TcpStream, key: Option<&str>, content: &[u8]) -> std::io::
     let header = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name));
     let authorization = header("authorization: ").unwrap_or_default();
     let is_allowed = key.map_or(authorization.is_empty(), |key| authorization.contains(&format!("Credential={key}/")));
-    if !is_allowed {
+    // None of the credentials here has a session token.
+    if !is_allowed || header("x-amz-security-token: ").is_some() {
         return stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
     if !lines[0].contains(" /box/a.parquet ") {
