@@ -3,7 +3,8 @@
 //! `cargo bench -p emotion-kernels --bench share` measures, on one thread and in one run, the multiply-adds per second
 //! of the instructions of a product with all operands in registers; then those of the products at the shapes of a
 //! layer, and those of whole layers of a transformer, as a share of that peak. Each figure is the best of many short
-//! measurements. `EMOTION_ISA` selects one instruction set.
+//! measurements. `EMOTION_ISA` selects one instruction set; an argument, such as `-- "int8 layer of 768"`, the lines that
+//! contain it.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -12,8 +13,16 @@ use emotion_kernels::{
     Activation, Attention, AttentionWorkspace, Isa, LayerNorm, Matmul, OperandWorkspace, PackedMatrix, Precision,
 };
 
-const SHAPES: [[usize; 3]; 6] =
-    [[1, 384, 1536], [22, 384, 1536], [512, 384, 384], [512, 384, 1536], [512, 1536, 384], [512, 768, 3072]];
+const SHAPES: [[usize; 3]; 8] = [
+    [1, 384, 1536],
+    [22, 384, 1536],
+    [512, 384, 384],
+    [512, 384, 1536],
+    [512, 1536, 384],
+    [512, 768, 768],
+    [512, 768, 3072],
+    [512, 3072, 768],
+];
 
 /// Hidden sizes of the default model and of DistilBERT base, and tokens per text.
 const HIDDEN_SIZES: [usize; 2] = [384, 768];
@@ -27,6 +36,7 @@ const MEASURED_FOR: Duration = Duration::from_millis(400);
 
 fn main() {
     let chosen = std::env::var(Isa::VARIABLE).ok();
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     for isa in Isa::available().into_iter().filter(|isa| chosen.as_ref().is_none_or(|name| name == isa.name())) {
         for precision in Precision::ALL {
             let peak = peak::multiply_adds(isa, precision).map(best);
@@ -34,18 +44,21 @@ fn main() {
                 Some(peak) => println!("{} {precision}: peak {:.1} billion multiply-adds/s", isa.name(), peak / 1e9),
                 None => println!("{} {precision}: peak not measured", isa.name()),
             }
-            let report = |name: String, rate: f64| {
-                let share = peak.map(|peak| format!("{:5.1} %", 100.0 * rate / peak)).unwrap_or_default();
-                println!("  {name:>30}  {:7.1} {share}", rate / 1e9);
+            let report = |name: String, run: &dyn Fn() -> f64| {
+                if format!("{precision} {name}").contains(&wanted) {
+                    let rate = run();
+                    let share = peak.map(|peak| format!("{:5.1} %", 100.0 * rate / peak)).unwrap_or_default();
+                    println!("  {name:>30}  {:7.1} {share}", rate / 1e9);
+                }
             };
             for shape in SHAPES {
                 let [rows, inputs, outputs] = shape;
-                report(format!("{rows}x{inputs}x{outputs}"), best(product(isa, precision, shape)));
+                report(format!("{rows}x{inputs}x{outputs}"), &|| best(product(isa, precision, shape)));
             }
             for hidden in HIDDEN_SIZES {
                 for tokens in TEXT_LENGTHS {
-                    let rate = best(layer(isa, precision, hidden, tokens));
-                    report(format!("layer of {hidden}, {tokens} tokens"), rate);
+                    let name = format!("layer of {hidden}, {tokens} tokens");
+                    report(name, &|| best(layer(isa, precision, hidden, tokens)));
                 }
             }
         }
@@ -181,7 +194,9 @@ mod peak {
         let (x, y) = (black_box(_mm256_set1_ps(0.5)), black_box(_mm256_set1_ps(0.25)));
         let mut sums: [__m256; SUMS] = black_box([_mm256_setzero_ps(); SUMS]);
         for _ in 0..REPEATS {
-            sums = sums.map(|sum| _mm256_fmadd_ps(x, y, sum));
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(x, y, *sum);
+            }
         }
         black_box(sums);
         REPEATS * SUMS * 8
@@ -230,7 +245,9 @@ mod peak {
         let (x, y) = (black_box(_mm512_set1_ps(0.5)), black_box(_mm512_set1_ps(0.25)));
         let mut sums: [__m512; SUMS] = black_box([_mm512_setzero_ps(); SUMS]);
         for _ in 0..REPEATS {
-            sums = sums.map(|sum| _mm512_fmadd_ps(x, y, sum));
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(x, y, *sum);
+            }
         }
         black_box(sums);
         REPEATS * SUMS * 16
@@ -243,7 +260,9 @@ mod peak {
         let (x, y) = (black_box(pairs(0x3F00_3F00)), black_box(pairs(0x3E80_3E80)));
         let mut sums: [__m512; SUMS] = black_box([_mm512_setzero_ps(); SUMS]);
         for _ in 0..REPEATS {
-            sums = sums.map(|sum| _mm512_dpbf16_ps(sum, x, y));
+            for sum in &mut sums {
+                *sum = _mm512_dpbf16_ps(*sum, x, y);
+            }
         }
         black_box(sums);
         REPEATS * SUMS * 32
@@ -254,7 +273,9 @@ mod peak {
         let (x, y) = (black_box(_mm512_set1_epi8(3)), black_box(_mm512_set1_epi8(5)));
         let mut sums: [__m512i; SUMS] = black_box([_mm512_setzero_si512(); SUMS]);
         for _ in 0..REPEATS {
-            sums = sums.map(|sum| _mm512_dpbusd_epi32(sum, x, y));
+            for sum in &mut sums {
+                *sum = _mm512_dpbusd_epi32(*sum, x, y);
+            }
         }
         black_box(sums);
         REPEATS * SUMS * 64

@@ -107,20 +107,30 @@ impl<T: Output> Tile<'_, T> {
 
     #[inline(always)]
     fn store_as<R: TileRows, F: Function>(&mut self, rows: &R) {
+        if self.columns < LANES {
+            return self.store_columns::<R, F>(rows);
+        }
         for row in 0..rows.count() {
             let mut values = rows.values(row);
             for value in &mut values {
                 *value = F::of::<R>(*value);
             }
-            let out = &mut self.out[row * self.stride..];
-            match out.first_chunk_mut::<LANES>() {
-                Some(whole) if self.columns == LANES => {
-                    for (out, value) in whole.iter_mut().zip(values) {
-                        *out = T::of(value);
-                    }
-                }
-                _ => store_part(values, &mut out[..self.columns]),
+            let out = &mut self.out[row * self.stride..][..LANES];
+            for (out, value) in out.iter_mut().zip(values) {
+                *out = T::of(value);
             }
+        }
+    }
+
+    /// As [`Self::store_as`], for less than 16 columns.
+    #[inline(always)]
+    fn store_columns<R: TileRows, F: Function>(&mut self, rows: &R) {
+        for (row, out) in (0..rows.count()).zip(self.out.chunks_mut(self.stride)) {
+            let mut values = rows.values(row);
+            for value in &mut values {
+                *value = F::of::<R>(*value);
+            }
+            store_part(values, &mut out[..self.columns]);
         }
     }
 }

@@ -36,6 +36,12 @@ pub(crate) struct RowsMut<'a, T = f32> {
     pub width: usize,
 }
 
+/// The distance of rows of `width` values of four bytes: one cache line more than they need, because rows whose distance
+/// is a multiple of 4 kB share the sets of a cache, which holds fewer of them than a tile has.
+pub(crate) fn padded_stride(width: usize) -> usize {
+    width + LANES
+}
+
 /// The multiples to which an instruction set requires the sizes of operands to be padded.
 #[derive(Clone, Copy)]
 pub(crate) struct Multiples {

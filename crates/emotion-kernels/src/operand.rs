@@ -2,9 +2,9 @@ use std::fmt;
 
 use crate::bf16::Pair;
 use crate::formats::bfloat16::{self, Bfloat16Rows};
-use crate::formats::int8::{self, Int8Rows};
+use crate::formats::int8::{self, Int8Buffer, Int8Rows};
 use crate::isa::Isa;
-use crate::layout::{Quad, Rows};
+use crate::layout::Rows;
 use crate::lines::Line;
 use crate::precision::Precision;
 
@@ -32,8 +32,7 @@ pub(crate) enum Values<'a> {
 pub struct OperandWorkspace {
     swapped: Vec<f32>,
     pub(crate) pairs: Vec<Line<Pair>>,
-    quads: Vec<Line<Quad>>,
-    scales: Vec<f32>,
+    pub(crate) rounded: Int8Buffer,
 }
 
 impl<'a> Operand<'a> {
@@ -44,13 +43,13 @@ impl<'a> Operand<'a> {
         width: usize,
         workspace: &'a mut OperandWorkspace,
     ) -> Self {
-        let OperandWorkspace { swapped, pairs, quads, scales } = workspace;
+        let OperandWorkspace { swapped, pairs, rounded } = workspace;
         let count = x.len() / width.max(1);
         let rows = Rows { values: x, stride: width, count, width };
         let values = match precision {
             Precision::Float32 => Values::Float32(rows),
             Precision::Bfloat16 => Values::Bfloat16(bfloat16::round_rows(isa, x, width, swapped, pairs)),
-            Precision::Int8 => Values::Int8(int8::quantize_rows(isa, rows, quads, scales)),
+            Precision::Int8 => Values::Int8(int8::quantize_rows(isa, rows, rounded)),
         };
         Self { isa, width, count, values }
     }

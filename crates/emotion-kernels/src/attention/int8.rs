@@ -2,7 +2,7 @@
 
 use crate::arithmetic::{Arithmetic, LANES, Lanes, dispatch};
 use crate::epilogue::{Activation, Epilogue};
-use crate::formats::int8::{self, Int8Panels, UnsignedRows};
+use crate::formats::int8::{self, Int8Buffer, Int8Panels, UnsignedRows};
 use crate::isa::Isa;
 use crate::layout::{Quad, Rows, RowsMut};
 use crate::lines::{self, Line};
@@ -13,8 +13,7 @@ const QUERY_ROWS: usize = 48;
 
 #[derive(Default)]
 pub(super) struct Int8Workspace {
-    query: Vec<Line<Quad>>,
-    query_scales: Vec<f32>,
+    query: Int8Buffer,
     key: Vec<Line<Quad>>,
     keys: Int8Panels,
     values: Int8Panels,
@@ -37,7 +36,7 @@ pub(super) fn attend(
     let stride = tokens.next_multiple_of(LANES);
     let unsigned = UnsignedRows::new(isa, stride);
     let row_bytes = unsigned.row_bytes();
-    let Int8Workspace { query: quads, query_scales, key, keys, values, scores, softmax, softmax_scales } = workspace;
+    let Int8Workspace { query: rounded, key, keys, values, scores, softmax, softmax_scales } = workspace;
     let scores = lines::words(scores, QUERY_ROWS.min(count) * stride);
     // Scores are exponents of 2.
     let factor = std::f32::consts::LOG2_E / (size as f32).sqrt();
@@ -48,7 +47,7 @@ pub(super) fn attend(
         // The largest magnitude of a score of a row whose scale is 1.
         let bound = keys.total_scale() * (LARGEST * LARGEST) as f32 * size as f32;
         let rows = Rows { values: &query[offset..], stride: hidden, count, width: size };
-        let query = int8::quantize_rows(isa, rows, quads, query_scales);
+        let query = int8::quantize_rows(isa, rows, rounded);
         for first in (0..count).step_by(QUERY_ROWS) {
             let rows = query.part(first, QUERY_ROWS.min(count - first));
             let scores = &mut scores[..rows.scales().len() * stride];

@@ -1,14 +1,14 @@
 //! Products in float32: in plain lanes, and by `fmla` on aarch64. AMX does not support float32, so AVX-512 computes them.
 
 use crate::arithmetic::{Arithmetic, dispatch};
-use crate::epilogue::Epilogue;
+use crate::epilogue::{Activation, Epilogue};
 #[cfg(target_arch = "aarch64")]
 use crate::gemm::aarch64::Fmla as FloatStep;
 #[cfg(not(target_arch = "aarch64"))]
 use crate::gemm::portable::FloatLanes as FloatStep;
 use crate::gemm::tiles::{self, FloatPanels};
 use crate::isa::Isa;
-use crate::layout::{self, Multiples, Rows};
+use crate::layout::{self, Multiples, Rows, RowsMut};
 use crate::lines::Line;
 
 /// Panels of one input per step.
@@ -20,6 +20,23 @@ pub(crate) fn pack(weight: &[f32], inputs: usize) -> Vec<Line<f32>> {
 pub(crate) fn product(isa: Isa, x: Rows<'_>, panels: &[Line<f32>], first: usize, epilogue: Epilogue<'_>) {
     let panels = &panels[first * x.width..];
     dispatch!(isa, multiply(x: Rows<'_>, panels: &[Line<f32>], epilogue: Epilogue<'_>));
+}
+
+/// The product as rows for further products, in `buffer`.
+pub(crate) fn product_to_rows<'a>(
+    isa: Isa,
+    x: Rows<'_>,
+    panels: &[Line<f32>],
+    bias: &[f32],
+    activation: Activation,
+    buffer: &'a mut Vec<f32>,
+) -> Rows<'a> {
+    let (width, stride) = (bias.len(), layout::padded_stride(bias.len()));
+    if buffer.len() < x.count * stride {
+        buffer.resize(x.count * stride, 0.0);
+    }
+    product(isa, x, panels, 0, Epilogue { bias, activation, out: RowsMut { values: buffer, stride, width } });
+    Rows { values: buffer, stride, count: x.count, width }
 }
 
 #[inline(always)]

@@ -1,7 +1,9 @@
 //! Products in int8: rows are rounded with one scale each, and sums are exact.
 
+use std::ops::Range;
+
 use crate::arithmetic::{Arithmetic, LANES, Lanes, dispatch};
-use crate::epilogue::Epilogue;
+use crate::epilogue::{Activation, Epilogue};
 #[cfg(target_arch = "aarch64")]
 use crate::gemm::aarch64::{Sdot, Smmla};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -18,7 +20,7 @@ use crate::gemm::x86_64::{Avx2, AvxVnni, Vnni};
 use crate::isa::Isa;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::isa::Level;
-use crate::layout::{ByteLayout, Group, Multiples, Quad, Rows};
+use crate::layout::{ByteLayout, Group, Multiples, Quad, Rows, RowsMut, padded_stride};
 use crate::lines::{self, Line};
 use crate::quantization::{Columns, LARGEST, quantize};
 use crate::transpose::transpose;
@@ -34,28 +36,43 @@ pub(crate) struct Int8Rows<'a> {
     scales: &'a [f32],
 }
 
+/// The memory of [`Int8Rows`].
+#[derive(Default)]
+pub(crate) struct Int8Buffer {
+    quads: Vec<Line<Quad>>,
+    scales: Vec<f32>,
+}
+
+impl Int8Buffer {
+    /// The depth of rows of `width` values, and the memory of `count` rows. The padding of a row may hold earlier values:
+    /// its weights are zero. Results of padding rows are not stored.
+    fn rows(&mut self, isa: Isa, count: usize, width: usize) -> (usize, &mut [Quad], &mut [f32]) {
+        let (layout, multiples) = (layout(isa), Multiples::of(isa));
+        let depth = depth(layout, multiples, width);
+        self.scales.resize(count, 0.0);
+        (depth, lines::words(&mut self.quads, row_count(layout, multiples, count) * depth), &mut self.scales)
+    }
+}
+
 /// Rounds each row of `x` to 8 bits.
-pub(crate) fn quantize_rows<'a>(
-    isa: Isa,
-    x: Rows<'_>,
-    quads: &'a mut Vec<Line<Quad>>,
-    scales: &'a mut Vec<f32>,
-) -> Int8Rows<'a> {
-    let (layout, multiples) = (layout(isa), Multiples::of(isa));
-    let depth = depth(layout, multiples, x.width);
-    // The padding of a row may hold earlier values: its weights are zero. Results of padding rows are not stored.
-    let values = lines::words(quads, row_count(layout, multiples, x.count) * depth);
-    scales.resize(x.count, 0.0);
-    let offset = layout.offset;
-    let (bytes, row_scales, row_bytes) = (values.as_flattened_mut(), scales.as_mut_slice(), 4 * depth);
+pub(crate) fn quantize_rows<'a>(isa: Isa, x: Rows<'_>, rounded: &'a mut Int8Buffer) -> Int8Rows<'a> {
+    let (depth, values, scales) = rounded.rows(isa, x.count, x.width);
+    quantize_into(isa, x, values, scales);
+    Int8Rows { quads: Rows { values, stride: depth, count: x.count, width: depth }, scales }
+}
+
+/// Rounds each row of `x` to 8 bits. There are as many scales as rows.
+fn quantize_into(isa: Isa, x: Rows<'_>, quads: &mut [Quad], row_scales: &mut [f32]) {
+    let layout = layout(isa);
+    let (depth, offset) = (depth(layout, Multiples::of(isa), x.width), layout.offset);
+    let (bytes, row_bytes) = (quads.as_flattened_mut(), 4 * depth);
     dispatch!(
         isa,
         quantize_all(x: Rows<'_>, row_bytes: usize, offset: u8, bytes: &mut [u8], row_scales: &mut [f32])
     );
     if layout.rows == 2 {
-        interleave_pairs(values, depth);
+        interleave_pairs(quads, depth);
     }
-    Int8Rows { quads: Rows { values, stride: depth, count: x.count, width: depth }, scales }
 }
 
 impl<'a> Int8Rows<'a> {
@@ -334,6 +351,8 @@ impl<'a, S: Step<Weights = Group, Element = i32>> Panels<S> for ScaledPanels<'a>
 }
 
 impl<S: Step<Weights = Group, Element = i32>> Panel<S> for ScaledPanel<'_> {
+    type RowScale = f32;
+
     #[inline(always)]
     fn weights(&self) -> &[Group] {
         self.groups
@@ -344,10 +363,14 @@ impl<S: Step<Weights = Group, Element = i32>> Panel<S> for ScaledPanel<'_> {
         self.start
     }
 
+    #[inline(always)]
+    fn row_scales(&self, rows: Range<usize>) -> &[f32] {
+        &self.row_scales[rows]
+    }
+
     /// Two products and a sum, never fused: the same roundings on every instruction set.
     #[inline(always)]
-    fn finish(&self, row: usize, sums: [i32; LANES]) -> Lanes {
-        let row_scale = self.row_scales[row];
+    fn finish(&self, row_scale: f32, sums: [i32; LANES]) -> Lanes {
         // A closure would be a call in a function with a target feature.
         let mut values = [0.0; LANES];
         for lane in 0..LANES {
@@ -381,6 +404,44 @@ pub(crate) fn product(isa: Isa, x: Int8Rows<'_>, panels: &Int8Panels, first: usi
         #[cfg(target_arch = "aarch64")]
         Level::I8mm | Level::Bf16 => unsafe { i8mm(quads, panels, epilogue) },
         _ => tiles::multiply(ByteLanes, quads, panels, epilogue),
+    }
+}
+
+/// The product as rows for further products.
+///
+/// A part of the rows is computed and rounded before the next one is, so that the values to be rounded, in `buffer`, stay
+/// in the second-level cache.
+pub(crate) fn product_to_rows<'a>(
+    isa: Isa,
+    x: Int8Rows<'_>,
+    panels: &Int8Panels,
+    bias: &[f32],
+    activation: Activation,
+    buffer: &mut Vec<f32>,
+    rounded: &'a mut Int8Buffer,
+) -> Int8Rows<'a> {
+    let (count, width, stride) = (x.quads.count, bias.len(), padded_stride(bias.len()));
+    let part = part_rows(isa).min(count.next_multiple_of(LANES)).max(LANES);
+    if buffer.len() < part * stride {
+        buffer.resize(part * stride, 0.0);
+    }
+    let (depth, values, scales) = rounded.rows(isa, count, width);
+    let parts = values.chunks_mut(part * depth).zip(scales.chunks_mut(part));
+    for (index, (quads, scales)) in parts.enumerate() {
+        let count = scales.len();
+        let out = RowsMut { values: &mut buffer[..], stride, width };
+        product(isa, x.part(index * part, count), panels, 0, Epilogue { bias, activation, out });
+        quantize_into(isa, Rows { values: buffer, stride, count, width }, quads, scales);
+    }
+    Int8Rows { quads: Rows { values, stride: depth, count, width: depth }, scales }
+}
+
+/// The largest number of rows that [`product_to_rows`] computes before it rounds them, a multiple of 16. AMX computes all
+/// rows first, because reading the weights again for each part would take longer.
+fn part_rows(isa: Isa) -> usize {
+    match isa.level() {
+        Level::Amx => usize::MAX,
+        _ => 48,
     }
 }
 

@@ -97,5 +97,5 @@ fn pair_tile<D: RowPairDot, P: Panel<RowPairs<D>>, T: Output, const PAIRS: usize
         *finished = dot.finish(sums);
     }
     let sums = &finished.as_flattened()[..rows.len()];
-    epilogue.tile(rows.start, column).store(&MemoryRows { panel, sums, first_row: rows.start });
+    epilogue.tile(rows.start, column).store(&MemoryRows::new(panel, sums, rows.start));
 }

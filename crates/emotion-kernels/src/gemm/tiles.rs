@@ -30,12 +30,17 @@ pub(crate) trait Panels<S: Step>: Copy {
 
 /// One panel: the weights of 16 outputs, the start values of their sums, and the conversion of the sums to values.
 pub(crate) trait Panel<S: Step> {
+    /// What the sums of a row are multiplied by, if anything.
+    type RowScale: Copy;
+
     /// One value per step.
     fn weights(&self) -> &[S::Weights];
     /// The start values of the sums.
     fn start(&self) -> &[S::Element; LANES];
-    /// The values of a row, given its sums.
-    fn finish(&self, row: usize, sums: [S::Element; LANES]) -> Lanes;
+    /// One scale per row. The rows are those of a tile, so that a loop over them checks no index.
+    fn row_scales(&self, rows: Range<usize>) -> &[Self::RowScale];
+    /// The values of a row with the given scale and sums.
+    fn finish(&self, scale: Self::RowScale, sums: [S::Element; LANES]) -> Lanes;
 }
 
 /// Panels of `depth` steps each, whose sums start with the bias and need no conversion.
@@ -60,6 +65,8 @@ impl<'a, W: Copy, S: Step<Weights = W, Element = f32>> Panels<S> for FloatPanels
 }
 
 impl<W, S: Step<Weights = W, Element = f32>> Panel<S> for FloatPanel<'_, W> {
+    type RowScale = ();
+
     #[inline(always)]
     fn weights(&self) -> &[W] {
         self.weights
@@ -71,7 +78,12 @@ impl<W, S: Step<Weights = W, Element = f32>> Panel<S> for FloatPanel<'_, W> {
     }
 
     #[inline(always)]
-    fn finish(&self, _row: usize, sums: Lanes) -> Lanes {
+    fn row_scales(&self, rows: Range<usize>) -> &[()] {
+        &[(); BLOCK_ROWS][..rows.len()]
+    }
+
+    #[inline(always)]
+    fn finish(&self, (): (), sums: Lanes) -> Lanes {
         sums
     }
 }
@@ -184,7 +196,8 @@ fn vector_tiles<D: Dot, P: Panel<D>, T: Output, const PANELS: usize>(
             _ => vector_tile::<D, 1, PANELS>(dot, tile, weights, starts, &mut sums),
         }
         for (index, panel) in panels.iter().enumerate() {
-            let rows = VectorRows { dot, panel, index, sums: &sums[..count], first_row: row };
+            let scales = panel.row_scales(row..row + count);
+            let rows = VectorRows { dot, panel, index, sums: &sums[..count], scales };
             epilogue.tile(row, column + index * LANES).store(&rows);
         }
         row += count;
@@ -192,12 +205,12 @@ fn vector_tiles<D: Dot, P: Panel<D>, T: Output, const PANELS: usize>(
 }
 
 /// Rows of a tile by the panel of an index, whose sums are in vector registers.
-struct VectorRows<'a, D: Dot, P, const PANELS: usize> {
+struct VectorRows<'a, D: Dot, P: Panel<D>, const PANELS: usize> {
     dot: D,
     panel: &'a P,
     index: usize,
     sums: &'a [[D::Sums; PANELS]],
-    first_row: usize,
+    scales: &'a [P::RowScale],
 }
 
 impl<D: Dot, P: Panel<D>, const PANELS: usize> TileRows for VectorRows<'_, D, P, PANELS> {
@@ -211,15 +224,23 @@ impl<D: Dot, P: Panel<D>, const PANELS: usize> TileRows for VectorRows<'_, D, P,
 
     #[inline(always)]
     fn values(&self, row: usize) -> Lanes {
-        self.panel.finish(self.first_row + row, self.dot.finish(self.sums[row][self.index]))
+        self.panel.finish(self.scales[row], self.dot.finish(self.sums[row][self.index]))
     }
 }
 
 /// Rows of a tile by a panel, whose sums are in memory.
-pub(super) struct MemoryRows<'a, S: Step, P> {
-    pub panel: &'a P,
-    pub sums: &'a [[S::Element; LANES]],
-    pub first_row: usize,
+pub(super) struct MemoryRows<'a, S: Step, P: Panel<S>> {
+    panel: &'a P,
+    sums: &'a [[S::Element; LANES]],
+    scales: &'a [P::RowScale],
+}
+
+impl<'a, S: Step, P: Panel<S>> MemoryRows<'a, S, P> {
+    /// Rows from `first` on.
+    #[inline(always)]
+    pub(super) fn new(panel: &'a P, sums: &'a [[S::Element; LANES]], first: usize) -> Self {
+        Self { panel, sums, scales: panel.row_scales(first..first + sums.len()) }
+    }
 }
 
 impl<S: Step, P: Panel<S>> TileRows for MemoryRows<'_, S, P> {
@@ -233,7 +254,7 @@ impl<S: Step, P: Panel<S>> TileRows for MemoryRows<'_, S, P> {
 
     #[inline(always)]
     fn values(&self, row: usize) -> Lanes {
-        self.panel.finish(self.first_row + row, self.sums[row])
+        self.panel.finish(self.scales[row], self.sums[row])
     }
 }
 
@@ -443,7 +464,7 @@ impl<D: TileDot> TwoByTwo<'_, D> {
                     break;
                 }
                 let sums = &sums[..TILE_ROWS.min(rows.end - first_row)];
-                epilogue.tile(first_row, column).store(&MemoryRows { panel, sums, first_row });
+                epilogue.tile(first_row, column).store(&MemoryRows::new(panel, sums, first_row));
             }
         }
     }
