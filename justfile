@@ -7,12 +7,12 @@ fmt:
 # Lints and documentation, as CI runs them.
 lint:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --features cluster -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 # All tests.
 test:
-    cargo test --workspace
+    cargo test --workspace --features cluster
 
 # All benchmarks.
 bench:

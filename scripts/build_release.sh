@@ -9,7 +9,7 @@ version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' Cargo
 suffix=
 case $target in *windows*) suffix=.exe ;; esac
 
-cargo build --locked --profile dist --bin emotion --bin emotion-scheduler --bin emotion-executor
+cargo build --locked --profile dist --features cluster --bin emotion --bin emotion-scheduler --bin emotion-executor
 built=${CARGO_TARGET_DIR:-target}/dist
 name=emotion-$version-$target
 rm -rf "dist/$name"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 MAIN = ["cargo", "build", "--locked", "--bin", "emotion"]
-TESTS = ["cargo", "test", "--locked", "--workspace", "--no-run"]
+TESTS = ["cargo", "test", "--locked", "--workspace", "--features", "cluster", "--no-run"]
 
 
 def libraries(command: list[str]) -> dict[str, bool]:

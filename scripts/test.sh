@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo test --locked --workspace
+cargo test --locked --workspace --features cluster
 cargo run --locked --bin emotion -- classify "I like you."

@@ -1,6 +1,6 @@
 //! A cluster on this machine: one scheduler and two executors, each a process.
 //!
-//! The programs are those that `cargo test --workspace` builds.
+//! The programs are those that `cargo test --workspace --features cluster` builds.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -70,7 +70,9 @@ impl Cluster {
     fn spawn(&mut self, program: &mut Command) {
         let log = std::fs::File::create(self.folder.path().join(format!("{}.log", self.processes.len()))).unwrap();
         let process = program.stderr(log).stdout(Stdio::null()).stdin(Stdio::null()).spawn();
-        self.processes.push(process.unwrap_or_else(|e| panic!("{program:?}: {e}; cargo test --workspace builds it")));
+        self.processes.push(
+            process.unwrap_or_else(|e| panic!("{program:?}: {e}; cargo test --workspace --features cluster builds it")),
+        );
     }
 
     /// Returns once the process that was spawned last listens on the port.
