@@ -122,7 +122,8 @@ impl<T: Output> Tile<'_, T> {
         }
     }
 
-    /// As [`Self::store_as`], for less than 16 columns.
+    /// As [`Self::store_as`], for fewer than 16 columns. With both loops in one function, the compiler would read the bias
+    /// and the scales of a panel from memory for each row.
     #[inline(always)]
     fn store_columns<R: TileRows, F: Function>(&mut self, rows: &R) {
         for (row, out) in (0..rows.count()).zip(self.out.chunks_mut(self.stride)) {

@@ -22,7 +22,7 @@ pub(crate) fn product(isa: Isa, x: Rows<'_>, panels: &[Line<f32>], first: usize,
     dispatch!(isa, multiply(x: Rows<'_>, panels: &[Line<f32>], epilogue: Epilogue<'_>));
 }
 
-/// The product as rows for further products, in `buffer`.
+/// The product as rows for further products, in `buffer`, which grows if necessary.
 pub(crate) fn product_to_rows<'a>(
     isa: Isa,
     x: Rows<'_>,

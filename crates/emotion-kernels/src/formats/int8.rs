@@ -409,8 +409,8 @@ pub(crate) fn product(isa: Isa, x: Int8Rows<'_>, panels: &Int8Panels, first: usi
 
 /// The product as rows for further products.
 ///
-/// A part of the rows is computed and rounded before the next one is, so that the values to be rounded, in `buffer`, stay
-/// in the second-level cache.
+/// A part of the rows is computed and rounded before the next one is, so that the values to be rounded stay in the
+/// second-level cache. They are in `buffer`, which grows if necessary.
 pub(crate) fn product_to_rows<'a>(
     isa: Isa,
     x: Int8Rows<'_>,
