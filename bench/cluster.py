@@ -3,7 +3,8 @@
     python bench/cluster.py FOLDER [--column text] [--rounds 3] [--programs target/release]
 
 Each round starts a new cluster, so that no executor has cached a text, and labels all files of the folder. Each
-executor is bound to a core of its own (Linux, `taskset`). Prints rows per second and the ratio.
+executor is bound to a core of its own (Linux, `taskset`). Prints rows per second and the ratio. The programs are those of
+`cargo build --release --features cluster`.
 """
 
 import argparse

@@ -15,7 +15,8 @@ mod absent {
 
     pub async fn connect(address: &str, _: SessionState) -> Result<SessionContext> {
         Err(DataFusionError::Configuration(format!(
-            "cannot use the cluster at '{address}': this program was built without the feature 'cluster'"
+            "cannot use the cluster at '{address}': this program was built without the feature 'cluster'; build it \
+             with --features cluster, or use the program of a release"
         )))
     }
 }
