@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from networks import round_linear_layers
 from texts import punctuated
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -26,18 +27,24 @@ class Recipe:
     weight_decay: float = 0.01
     punctuate: float = 0.3
     max_length: int = 128
+    tags: float = 0.1
+    """Weight of the loss of the tags, relative to that of the labels."""
     variants: float = 0.0
     """Of the lesson's variants, how many are learned in each epoch, per text."""
+    rounded: bool = False
+    """Whether the encoder learns with the rounding of int8 inference."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """Texts, the probability of every label (texts, labels), and the weight of each text (texts). The
+    """Texts, their targets (texts, labels + tags), and the weight of each text (texts). Targets are the
+    probabilities of the labels, which sum to 1, and of each tag; those that are unknown are NaN. The
     last `variants` texts are learned in turn, a part in each epoch, and the others in every epoch."""
 
     texts: list[str]
     targets: torch.Tensor
     weight: torch.Tensor
+    labels: int
     variants: int = 0
 
     def of_epoch(self, epoch: int, share: float) -> list[int]:
@@ -86,14 +93,28 @@ def forward(network, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (out if isinstance(out, torch.Tensor) else out.logits).float()
 
 
+def losses(logits: torch.Tensor, targets: torch.Tensor, labels: int, tags: float) -> torch.Tensor:
+    """The loss of each text: cross-entropy of its labels, and of each of its tags. Unknown targets count 0."""
+    known, targets = ~targets.isnan(), targets.nan_to_num()
+    of_labels = cross_entropy(logits[:, :labels], targets[:, :labels], reduction="none")
+    of_tags = binary_cross_entropy_with_logits(logits[:, labels:], targets[:, labels:], reduction="none")
+    return of_labels + tags * (of_tags * known[:, labels:]).sum(1)
+
+
+def probabilities(logits: torch.Tensor, labels: int) -> torch.Tensor:
+    """Of the labels and of each tag."""
+    return torch.cat([logits[:, :labels].softmax(1), logits[:, labels:].sigmoid()], 1)
+
+
 @torch.no_grad()
-def predict(network, tokenizer: Tokenizer, texts: list[str], max_length: int = 512) -> torch.Tensor:
-    """Logits in float32, (texts, labels), on the CPU."""
+def predict(network, tokenizer: Tokenizer, texts: list[str], max_length: int = 512, exact: bool = True) -> torch.Tensor:
+    """Logits in float32, (texts, labels + tags), on the CPU; unless `exact`, in bfloat16 where it is fast."""
     network.to(DEVICE).eval()
     ids = token_ids(tokenizer, texts, max_length)
-    plan = batches(ids, 64, None)
+    plan = batches(ids, 64 if exact else 512, None)
     pad = pad_id(tokenizer)
-    parts = [forward(network, *padded([ids[i] for i in batch], pad)) for batch in plan]
+    with torch.autocast(DEVICE, torch.bfloat16, enabled=BFLOAT16 and not exact):
+        parts = [forward(network, *padded([ids[i] for i in batch], pad)) for batch in plan]
     out = torch.empty(len(texts), parts[0].shape[1])
     out[[i for batch in plan for i in batch]] = torch.cat(parts).cpu()
     return out
@@ -122,6 +143,8 @@ def fit(network, tokenizer: Tokenizer, lesson: Lesson, recipe: Recipe, seed: int
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=steps, pct_start=0.1)
     targets, weights = lesson.targets.to(DEVICE), lesson.weight.to(DEVICE)
     pad = pad_id(tokenizer)
+    if recipe.rounded:
+        round_linear_layers(network, True)
 
     first = 0
     if checkpoint.exists():
@@ -148,7 +171,7 @@ def fit(network, tokenizer: Tokenizer, lesson: Lesson, recipe: Recipe, seed: int
                 logits = forward(network, tokens, mask)
             rows = torch.tensor([learned[i] for i in batch]).to(DEVICE, non_blocking=True)
             weight = weights[rows]
-            each = cross_entropy(logits, targets[rows], reduction="none")
+            each = losses(logits, targets[rows], lesson.labels, recipe.tags)
             loss = (each * weight).sum() / weight.sum()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -173,3 +196,5 @@ def fit(network, tokenizer: Tokenizer, lesson: Lesson, recipe: Recipe, seed: int
         }
         torch.save(state, checkpoint.with_suffix(".part"))
         checkpoint.with_suffix(".part").rename(checkpoint)
+    if recipe.rounded:
+        round_linear_layers(network, False)

@@ -14,7 +14,7 @@ from texts import DATA_SETS, NEUTRAL, UNLABELED, Text
 PARTS = {
     ("emotion", False): (2500, 1.0),
     ("goemotions", False): (6000, 1.2),
-    ("goemotions", True): (6000, 0.25),
+    ("goemotions", True): (6000, 0.12),
     ("xed", False): (2500, 0.3),
     ("xed", True): (3000, 0.6),
     ("written", False): (4000, 1.0),

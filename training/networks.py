@@ -25,7 +25,13 @@ def word_embedding() -> torch.Tensor:
     return load_file(MINILM / "model.safetensors")["embeddings.word_embeddings.weight"].float()
 
 
-def minilm(labels: list[str]) -> DistilBertForSequenceClassification:
+def spread(layers: int, pretrained: int) -> list[int]:
+    """Which pre-trained layer each of `layers` layers starts from: evenly spaced ones, repeated in a
+    deeper network."""
+    return [(i + 1) * pretrained // layers - 1 if layers <= pretrained else i * pretrained // layers for i in range(layers)]
+
+
+def minilm(labels: list[str], layers: int = 6) -> DistilBertForSequenceClassification:
     """MiniLM-L6's encoder under DistilBERT's names, with a new classification head.
 
     BERT adds token-type row 0 to every position of a single text, so that row moves into the
@@ -35,7 +41,7 @@ def minilm(labels: list[str]) -> DistilBertForSequenceClassification:
     config = DistilBertConfig(
         vocab_size=bert["vocab_size"],
         max_position_embeddings=bert["max_position_embeddings"],
-        n_layers=bert["num_hidden_layers"],
+        n_layers=layers,
         n_heads=bert["num_attention_heads"],
         dim=bert["hidden_size"],
         hidden_dim=bert["intermediate_size"],
@@ -68,6 +74,11 @@ def minilm(labels: list[str]) -> DistilBertForSequenceClassification:
                 name = name.replace(f".{old}.", f".{new}.")
                 break
         weights["distilbert." + name.replace("encoder.layer.", "transformer.layer.")] = tensor.float()
+    layer = "distilbert.transformer.layer."
+    deep = {name: weights.pop(name) for name in list(weights) if name.startswith(layer)}
+    for i, source in enumerate(spread(layers, bert["num_hidden_layers"])):
+        of = f"{layer}{source}."
+        weights |= {f"{layer}{i}." + name.removeprefix(of): tensor for name, tensor in deep.items() if name.startswith(of)}
     model = DistilBertForSequenceClassification(config)
     missing, unexpected = model.load_state_dict(weights, strict=False)
     assert not unexpected, unexpected
@@ -93,6 +104,47 @@ class Mpnet(nn.Module):
         states = self.encoder(tokens, attention_mask=attention_mask).last_hidden_state
         mask = attention_mask.unsqueeze(-1).to(states.dtype)
         return self.classifier(self.dropout((states * mask).sum(1) / mask.sum(1)))
+
+
+def with_labels(model: DistilBertForSequenceClassification, labels: list[str]) -> None:
+    """Leaves the outputs of the labels, which come first, and drops those of the tags."""
+    old = model.classifier
+    model.classifier = nn.Linear(old.in_features, len(labels), device=old.weight.device)
+    with torch.no_grad():
+        model.classifier.weight.copy_(old.weight[: len(labels)])
+        model.classifier.bias.copy_(old.bias[: len(labels)])
+    model.config.id2label = dict(enumerate(labels))
+    model.config.label2id = {label: i for i, label in enumerate(labels)}
+    model.num_labels = len(labels)
+
+
+class Rounded(torch.autograd.Function):
+    """Rows rounded to 8-bit integers at a scale of their own; gradients pass unchanged (Bengio et al.,
+    Estimating or Propagating Gradients Through Stochastic Neurons, 2013)."""
+
+    @staticmethod
+    def forward(ctx, rows: torch.Tensor) -> torch.Tensor:
+        rows = rows.float()
+        scale = torch.linalg.vector_norm(rows, float("inf"), dim=-1, keepdim=True).clamp(min=1e-8) / 127
+        return (rows / scale).round_().mul_(scale)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+class RoundedLinear(nn.Linear):
+    """A linear layer whose input and weights are rounded as int8 inference rounds them."""
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(Rounded.apply(states), Rounded.apply(self.weight), self.bias)
+
+
+def round_linear_layers(model: DistilBertForSequenceClassification, on: bool) -> None:
+    """Lets the encoder learn with the rounding of int8 inference, or without it."""
+    for module in model.distilbert.transformer.modules():
+        if isinstance(module, nn.Linear):
+            module.__class__ = RoundedLinear if on else nn.Linear
 
 
 def save(model: DistilBertForSequenceClassification, out: Path) -> None:

@@ -28,6 +28,7 @@ NEAR = {
 
 # XED's numbers of the labels that are among the six; anticipation, disgust and trust are not.
 XED = {"1": "anger", "4": "fear", "5": "joy", "6": "sadness", "7": "surprise"}
+XED_NUMBERS = "123456789"
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,22 @@ class Text:
     label: int
     weight: float = 1.0
     source: str = ""
+    tags: tuple[str, ...] = ()
+    """All labels that a data set gives the text, under the data set's name; none if it has one label alone."""
 
 
 @dataclass(frozen=True)
 class Corpus:
     """Validation texts have a label each; `neutral` holds texts without emotion, by the name of the
-    validation texts that they are compared with; `variants` are learned in turn, a part in each epoch."""
+    validation texts that they are compared with; `variants` are learned in turn, a part in each epoch.
+    `tags` are the names of all tags of the texts."""
 
     labels: list[str]
     train: list[Text]
     validation: dict[str, list[Text]]
     neutral: dict[str, list[Text]] = field(default_factory=dict)
     variants: list[Text] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
 
 
 def fraction(text: str) -> float:
@@ -82,14 +87,15 @@ def goemotions(folder: Path, split: str, weights: Weights) -> list[Text]:
             given = [names[int(i)] for i in ids.split(",")]
             exact = {name for name in given if name in LABELS}
             near = {NEAR[name] for name in given if name in NEAR}
+            tags = tuple(f"goemotions {name}" for name in given)
             if len(exact) == 1:
-                out.append(Text(text, LABELS.index(exact.pop()), weights.goemotions, "goemotions"))
+                out.append(Text(text, LABELS.index(exact.pop()), weights.goemotions, "goemotions", tags))
             elif given == ["neutral"]:
-                out.append(Text(text, NEUTRAL, weights.neutral, "goemotions"))
+                out.append(Text(text, NEUTRAL, weights.neutral, "goemotions", tags))
             elif not exact and len(near) == 1:
-                out.append(Text(text, LABELS.index(near.pop()), weights.near, "near"))
+                out.append(Text(text, LABELS.index(near.pop()), weights.near, "near", tags))
             else:
-                out.append(Text(text, UNLABELED, weights.unlabeled, "goemotions"))
+                out.append(Text(text, UNLABELED, weights.unlabeled, "goemotions", tags))
     return out
 
 
@@ -125,14 +131,15 @@ def xed(folder: Path, weights: Weights) -> list[Text]:
             text, numbers = line.rsplit("\t", 1) if file.startswith("en") else line.split("\t", 1)[::-1]
             given = {number.strip() for number in numbers.split(",")}
             shared = {XED[number] for number in given if number in XED}
+            tags = tuple(f"xed {number}" for number in sorted(given))
             if len(WORDS.findall(text)) < 2:
                 continue
             if given == {"9"}:
-                out.append(Text(joined(text), NEUTRAL, weights.neutral, "xed"))
+                out.append(Text(joined(text), NEUTRAL, weights.neutral, "xed", tags))
             elif len(shared) == 1:
-                out.append(Text(joined(text), LABELS.index(shared.pop()), weights.xed, "xed"))
+                out.append(Text(joined(text), LABELS.index(shared.pop()), weights.xed, "xed", tags))
             else:
-                out.append(Text(joined(text), UNLABELED, weights.unlabeled, "xed"))
+                out.append(Text(joined(text), UNLABELED, weights.unlabeled, "xed", tags))
     return out
 
 
@@ -167,7 +174,9 @@ def default_corpus(folder: Path, weights: Weights = Weights()) -> Corpus:
         "everyday": [t for t in sentences if t.label == NEUTRAL],
     }
     held = {t.text for texts in [*validation.values(), *neutral.values()] for t in texts}
-    return Corpus(LABELS, [t for t in train if t.text not in held], validation, neutral)
+    names = (folder / "goemotions/labels.txt").read_text().split()
+    tags = [f"goemotions {name}" for name in names] + [f"xed {number}" for number in XED_NUMBERS]
+    return Corpus(LABELS, [t for t in train if t.text not in held], validation, neutral, tags=tags)
 
 
 def parquet_corpus(file: Path, text: str, label: str, seed: int) -> Corpus:

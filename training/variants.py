@@ -1,10 +1,13 @@
 """Changed copies of texts. A change may alter the meaning, so the teachers' predictions are their targets."""
 
+import multiprocessing
 import random
 import re
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch.nn.functional import normalize
@@ -145,19 +148,29 @@ class Changes:
         return changed.strip() or text
 
 
-def variants(texts: list[Text], vocabulary: dict[str, int], embedding: torch.Tensor, seed: int) -> list[Text]:
-    """Texts without a label, several for each of `texts`, in random order. Half of them are joined with
-    written sentences and half with any text."""
+def variants_of(texts: list[Text], seed: str, partners: list[list[str]], near: dict[str, list[str]]) -> list[Text]:
     rng = random.Random(seed)
-    everything = [t.text for t in texts]
-    written = [t.text for t in texts if t.source not in DATA_SETS]
-    near = neighbors(everything, vocabulary, embedding)
-    changes = [Changes(partners or everything, near, rng) for partners in (everything, written)]
+    changes = [Changes(each, near, rng) for each in partners]
     out = []
     for t in texts:
         copies = COPIES.get(t.source, WRITTEN_COPIES)
         for _ in range(int(copies) + (rng.random() < copies % 1)):
             text = rng.choice(changes).variant(t.text)
-            out.append(replace(t, text=text, label=UNLABELED, weight=WEIGHTS.get(t.source, WRITTEN_WEIGHT)))
-    rng.shuffle(out)
+            out.append(replace(t, text=text, label=UNLABELED, weight=WEIGHTS.get(t.source, WRITTEN_WEIGHT), tags=()))
+    return out
+
+
+def variants(texts: list[Text], vocabulary: dict[str, int], embedding: torch.Tensor, seed: int) -> list[Text]:
+    """Texts without a label, several for each of `texts`, in random order. Half of them are joined with
+    written sentences and half with any text."""
+    everything = [t.text for t in texts]
+    written = [t.text for t in texts if t.source not in DATA_SETS]
+    near = neighbors(everything, vocabulary, embedding)
+    size = max(1, len(texts) // 32)
+    starts = range(0, len(texts), size)
+    work = partial(variants_of, partners=[everything, written or everything], near=near)
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        parts = pool.map(work, [texts[i : i + size] for i in starts], [f"{seed} {i}" for i in starts])
+        out = [text for part in parts for text in part]
+    random.Random(seed).shuffle(out)
     return out
