@@ -11,12 +11,12 @@ use emotion_classifier::{Classifier, Precision, Prediction};
 
 /// Right answers of the default model in float32: of 2,000 texts of the validation split, and of the 773 development
 /// sentences with a label.
-const RIGHT_OF_VALIDATION: usize = 1887;
-const RIGHT_OF_EVERYDAY: usize = 723;
+const RIGHT_OF_VALIDATION: usize = 1893;
+const RIGHT_OF_EVERYDAY: usize = 727;
 /// Of these, the probability from which a label holds; of the 176 development sentences without emotion, those that have
 /// no label then, and of the others, those that keep one.
 const THRESHOLD: f32 = 0.4;
-const NEUTRAL_WITHOUT_LABEL: usize = 160;
+const NEUTRAL_WITHOUT_LABEL: usize = 167;
 const EMOTIONAL_WITH_LABEL: usize = 764;
 
 fn read(path: &str) -> String {
@@ -76,10 +76,10 @@ fn a_threshold_separates_sentences_without_emotion() {
     assert_eq!(holding(true), (176 - NEUTRAL_WITHOUT_LABEL, 176));
 }
 
-/// At least 99.7 % of the labels in bfloat16 and 98.9 % in int8, and accuracy within 1 point.
+/// At least 99.8 % of the labels in bfloat16 and 99.5 % in int8, and accuracy within 1 point.
 #[test]
 fn coarser_precisions_agree_with_float32_on_everyday_sentences() {
-    check_precisions(sentences(&read("training/everyday-dev.tsv"), false), [771, 765], 7);
+    check_precisions(sentences(&read("training/everyday-dev.tsv"), false), [772, 770], 7);
 }
 
 #[test]
