@@ -75,10 +75,10 @@ def minilm(labels: list[str], layers: int = 6) -> DistilBertForSequenceClassific
                 break
         weights["distilbert." + name.replace("encoder.layer.", "transformer.layer.")] = tensor.float()
     layer = "distilbert.transformer.layer."
-    deep = {name: weights.pop(name) for name in list(weights) if name.startswith(layer)}
-    for i, source in enumerate(spread(layers, bert["num_hidden_layers"])):
-        of = f"{layer}{source}."
-        weights |= {f"{layer}{i}." + name.removeprefix(of): tensor for name, tensor in deep.items() if name.startswith(of)}
+    pretrained = {name: weights.pop(name) for name in list(weights) if name.startswith(layer)}
+    for i, origin in enumerate(spread(layers, bert["num_hidden_layers"])):
+        of = f"{layer}{origin}."
+        weights |= {name.replace(of, f"{layer}{i}."): tensor for name, tensor in pretrained.items() if name.startswith(of)}
     model = DistilBertForSequenceClassification(config)
     missing, unexpected = model.load_state_dict(weights, strict=False)
     assert not unexpected, unexpected
