@@ -1,4 +1,4 @@
-"""The networks: MiniLM in DistilBERT form (the student, and a teacher), MPNet (a teacher), and export."""
+"""The networks: MiniLM in DistilBERT form (the student, and a teacher), MPNet (a teacher), the rounding of int8, and export."""
 
 import json
 from pathlib import Path

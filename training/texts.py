@@ -49,7 +49,7 @@ class Text:
     weight: float = 1.0
     source: str = ""
     tags: tuple[str, ...] = ()
-    """All labels that a data set gives the text, under the data set's name; none if it has one label alone."""
+    """All labels of the text in a data set that gives texts several, each after the name of the data set."""
 
 
 @dataclass(frozen=True)

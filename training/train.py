@@ -325,6 +325,8 @@ def arguments() -> tuple[argparse.Namespace, Corpus]:
     parser.add_argument("--layers", type=int, default=6, help="of the students")
     parser.add_argument("--jobs", type=int, default=1, help="networks trained at a time; above 1 pays on a GPU alone")
     args = parser.parse_args()
+    if args.layers < 1:
+        parser.error(f"--layers is {args.layers}; a student has at least one layer")
     if not args.data.exists():
         parser.error(f"{args.data} does not exist")
     if args.data.is_dir():
