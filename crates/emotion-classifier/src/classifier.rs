@@ -158,17 +158,23 @@ impl ClassifierBuilder {
         let origin = files.origin.to_string();
         let config = Config::parse(&origin, &files.config)?;
         let compute = self.compute.resolve(config.model_type)?;
-        let tokenizer = Tokenizer::load(&origin, &files.tokenizer, &files.config, &config)?;
+        let load_tokenizer = || Tokenizer::load(&origin, &files.tokenizer, &files.config, &config);
+        let load_weights = || {
+            let weights = Weights::load(&origin, &files.weights)?;
+            Ok((weights.parameters(), load_backend(compute, &config, &files.config, &weights)?))
+        };
+        let (tokenizer, weights) = side_by_side(load_tokenizer, load_weights);
+        let tokenizer = tokenizer?;
         let max_length = tokenizer.checked_length(self.max_length)?;
-        let weights = Weights::load(&origin, &files.weights)?;
+        let (parameters, backend) = weights?;
         let classifier = Classifier {
             id: NEXT_ID.fetch_add(1, Relaxed),
             origin: files.origin.clone(),
             digest,
-            parameters: weights.parameters(),
+            parameters,
             compute,
             max_length,
-            backend: load_backend(compute, &config, &files.config, &weights)?,
+            backend,
             config,
             tokenizer,
         };
@@ -183,6 +189,18 @@ impl ClassifierBuilder {
         );
         Ok(classifier)
     }
+}
+
+/// Runs `other` on a thread of its own while `work` runs.
+///
+/// The thread pool does not serve here: a worker that waits in it may start another task, which may ask for the model
+/// that is being loaded, and would wait for itself.
+fn side_by_side<A: Send, B>(other: impl FnOnce() -> A + Send, work: impl FnOnce() -> B) -> (A, B) {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let done = work();
+        (other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), done)
+    })
 }
 
 /// Loads the backend that `compute` names; `json` is the `config.json` that `config` is parsed from.
