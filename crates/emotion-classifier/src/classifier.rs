@@ -1,7 +1,9 @@
 use std::fmt;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 use std::time::Instant;
 
 use crate::architectures::layout_of;
@@ -191,15 +193,15 @@ impl ClassifierBuilder {
     }
 }
 
-/// Runs `other` on a thread of its own while `work` runs.
+/// Runs `other` on a thread of its own while `work` runs, or before it if there can be no other thread.
 ///
 /// The thread pool does not serve here: a worker that waits in it may start another task, which may ask for the model
 /// that is being loaded, and would wait for itself.
-fn side_by_side<A: Send, B>(other: impl FnOnce() -> A + Send, work: impl FnOnce() -> B) -> (A, B) {
-    std::thread::scope(|scope| {
-        let other = scope.spawn(other);
+fn side_by_side<A: Send, B>(other: impl Fn() -> A + Sync, work: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let Ok(thread) = thread::Builder::new().spawn_scoped(scope, &other) else { return (other(), work()) };
         let done = work();
-        (other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), done)
+        (thread.join().unwrap_or_else(|panic| resume_unwind(panic)), done)
     })
 }
 
