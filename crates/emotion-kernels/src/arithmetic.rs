@@ -52,8 +52,9 @@ pub(crate) struct Separate;
 
 #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
 impl Arithmetic for Separate {
-    /// Sixteen SSE2 registers of four lanes hold the sums of three rows.
-    const TILE_ROWS: usize = 3;
+    /// Sixteen SSE2 registers of four lanes hold the sums of two rows, the weights and a product. With three rows, the
+    /// compiler keeps some of them in memory.
+    const TILE_ROWS: usize = 2;
 
     #[inline(always)]
     fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
