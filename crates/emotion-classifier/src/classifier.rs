@@ -435,6 +435,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_loaded_side_by_side_returns_its_results_and_its_panics() {
+        let main = thread::current().id();
+        let (other, own) = side_by_side(|| thread::current().id(), || thread::current().id());
+        assert!(other != main && own == main);
+        let panic = std::panic::catch_unwind(|| side_by_side(|| -> u8 { panic!("of the other thread") }, || 1));
+        assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"of the other thread"));
+    }
+
+    #[test]
     fn the_debug_form_is_short() {
         let debug = format!("{:?}", golden("gelu-json"));
         assert!(debug.starts_with("Classifier { origin: Folder(") && debug.len() < 400, "{debug}");
