@@ -11,6 +11,11 @@ case $target in *windows*) suffix=.exe ;; esac
 
 cargo build --locked --profile dist --features cluster --bin emotion --bin emotion-scheduler --bin emotion-executor
 built=${CARGO_TARGET_DIR:-target}/dist
+bytes=$(wc -c <"$built/emotion$suffix")
+if [ "$bytes" -gt 140000000 ]; then
+  echo "emotion has $bytes bytes, of 140000000 at most: its symbols are not stripped, or a dependency grew" >&2
+  exit 1
+fi
 name=emotion-$version-$target
 rm -rf "dist/$name"
 mkdir -p "dist/$name"
