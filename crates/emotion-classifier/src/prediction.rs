@@ -186,14 +186,14 @@ mod tests {
     fn a_label_of_a_single_label_model_holds_from_the_threshold_on() {
         assert_eq!(held(ProblemType::SingleLabel, [0.3, 0.4, 0.3], Some(0.4)), [1]);
         assert_eq!(held(ProblemType::SingleLabel, [0.3, 0.4, 0.3], Some(0.0)), [1]);
-        assert!(held(ProblemType::SingleLabel, [0.3, 0.4, 0.3], Some(0.41)).is_empty());
+        assert_eq!(held(ProblemType::SingleLabel, [0.3, 0.4, 0.3], Some(0.41)), [0; 0]);
     }
 
     #[test]
     fn labels_of_a_multi_label_model_hold_from_the_threshold_on() {
         assert_eq!(held(ProblemType::MultiLabel, [0.9, 0.5, 0.499], None), [0, 1]);
         assert_eq!(held(ProblemType::MultiLabel, [0.9, 0.5, 0.499], Some(0.6)), [0]);
-        assert!(held(ProblemType::MultiLabel, [0.3, 0.4, 0.3], None).is_empty());
+        assert_eq!(held(ProblemType::MultiLabel, [0.3, 0.4, 0.3], None), [0; 0]);
     }
 
     #[test]

@@ -455,7 +455,7 @@ fn standard_input_becomes_standard_output() {
     let input = folder.write("in.csv", &reviews);
     output_of(&label(&input, &folder.path("out.csv"), &[]));
     let expected = fs::read(folder.path("out.csv")).unwrap();
-    assert!(filtered.stdout == expected);
+    assert_eq!(text(&filtered.stdout), text(&expected));
     let printed = label(&input, "-", &["--quiet"]);
     assert!(printed.stdout == expected && printed.stderr.is_empty());
 

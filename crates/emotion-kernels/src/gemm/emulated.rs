@@ -79,8 +79,8 @@ impl RowPairDot for Smmla {
 
     fn load(self, weights: &[Group; 2]) -> Self::Loaded {
         let mut quads = [[0; 4]; 2 * LANES];
-        for (quads, group) in quads.chunks_exact_mut(LANES).zip(weights) {
-            quads.copy_from_slice(&group.0);
+        for (quads, group) in quads.as_chunks_mut::<LANES>().0.iter_mut().zip(weights) {
+            *quads = group.0;
         }
         quads
     }
@@ -169,7 +169,7 @@ fn multiply<I: Copy, W, E: Copy>(
             for (index, sums) in sums.iter_mut().enumerate() {
                 let row = rows.row(index);
                 for (lane, sum) in sums.iter_mut().enumerate() {
-                    let steps = row.chunks_exact(TILE_STEPS).zip(panel.chunks_exact(TILE_STEPS));
+                    let steps = row.as_chunks::<TILE_STEPS>().0.iter().zip(panel.as_chunks::<TILE_STEPS>().0);
                     *sum = steps.fold(start[lane], |sum, (inputs, lines)| {
                         add(sum, inputs, &lines.iter().map(|line| &line.0[lane]).collect::<Vec<_>>())
                     });

@@ -232,7 +232,8 @@ impl Splitter {
             let start = u64::try_from(block.offset()).ok()?;
             let header = u64::try_from(block.metaDataLength()).ok()?;
             let end = start.checked_add(header)?.checked_add(u64::try_from(block.bodyLength()).ok()?)?;
-            Some((start..end, usize::try_from(header).ok()?)).filter(|_| end <= self.size)
+            let header = usize::try_from(header).ok()?;
+            (end <= self.size).then_some((start..end, header))
         };
         let blocks = blocks.map(place).collect::<Option<VecDeque<_>>>().ok_or_else(damaged)?;
 
