@@ -3,6 +3,7 @@
 pub(crate) mod file;
 mod header;
 pub(crate) mod index;
+mod pages;
 #[cfg(feature = "candle")]
 mod pickle;
 pub(crate) mod table;
@@ -40,6 +41,8 @@ pub(crate) struct Weights<'a> {
     tensors: Tensors<'a>,
     /// The file that the tensors are in, if it is part of the program.
     embedded: Option<&'static [u8]>,
+    /// Whether the memory of that file can be released.
+    releasable: bool,
 }
 
 #[derive(Debug)]
@@ -54,7 +57,8 @@ impl<'a> Weights<'a> {
     pub(crate) fn load(origin: &'a str, files: &'a WeightFiles) -> Result<Self> {
         let tensors = match files {
             WeightFiles::Single(Cow::Borrowed(bytes)) => {
-                return Ok(Self { embedded: Some(bytes), ..Self::open(origin, bytes)? });
+                let releasable = pages::are_releasable(bytes);
+                return Ok(Self { embedded: Some(bytes), releasable, ..Self::open(origin, bytes)? });
             }
             WeightFiles::Single(bytes) => return Self::open(origin, bytes),
             WeightFiles::Sharded { index, shards } => sharded(index, shards).map(Tensors::Safetensors),
@@ -62,13 +66,13 @@ impl<'a> Weights<'a> {
             WeightFiles::Pickle(bytes) => Pickle::open(bytes).map(Tensors::Pickle),
         };
         let tensors = tensors.map_err(|reason| Error::Weights { origin: origin.into(), reason })?;
-        Ok(Self { origin, tensors, embedded: None })
+        Ok(Self { origin, tensors, embedded: None, releasable: false })
     }
 
     /// Opens the bytes of a safetensors file; `origin` names the model in errors.
     pub(crate) fn open(origin: &'a str, bytes: &'a [u8]) -> Result<Self> {
         let tensors = safetensors(bytes).map_err(|reason| Error::Weights { origin: origin.into(), reason })?;
-        Ok(Self { origin, tensors: Tensors::Safetensors(tensors.collect()), embedded: None })
+        Ok(Self { origin, tensors: Tensors::Safetensors(tensors.collect()), embedded: None, releasable: false })
     }
 
     /// The number of values in all tensors together.
@@ -171,9 +175,20 @@ impl<'a> Weights<'a> {
 
     fn values(&self, stored: &str) -> Result<Vec<f32>, String> {
         match &self.tensors {
-            Tensors::Safetensors(tensors) => view_values(&tensors[stored]),
+            Tensors::Safetensors(tensors) => {
+                let values = view_values(&tensors[stored]);
+                self.release(tensors[stored].data());
+                values
+            }
             #[cfg(feature = "candle")]
             Tensors::Pickle(pickle) => pickle.values(stored),
+        }
+    }
+
+    /// Releases the pages of a tensor that was copied, so that a process has the built-in weights in memory once.
+    fn release(&self, data: &[u8]) {
+        if let Some(bytes) = self.part_of_embedded(data).filter(|_| self.releasable) {
+            pages::release(bytes);
         }
     }
 
