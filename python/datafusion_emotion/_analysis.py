@@ -49,7 +49,7 @@ class Page:
 
 
 class Evaluation(Page):
-    """How well a model does on texts whose labels are known."""
+    """The quality of a model on texts whose labels are known."""
 
     figures: dict[str, Any]
     """The object that ``emotion eval --format json`` prints, without the memory of the process: ``test_accuracy``,
@@ -93,8 +93,8 @@ def eval(inputs: Name | Iterable[Name], *, text: str, label: str, **options: Unp
     is missing, ``neutral`` or ``none`` is a text without a label, and its prediction is correct if the model gives
     it no label.
 
-    What cannot be evaluated is an :class:`AnalysisError`, whose message says what to do; an invalid option is a
-    ``ValueError``, and an unknown one a ``TypeError``. Ctrl-C raises ``KeyboardInterrupt``.
+    An evaluation that cannot be made raises :class:`AnalysisError`, whose message says what to do. An invalid
+    option raises ``ValueError``, and an unknown one ``TypeError``. Ctrl-C raises ``KeyboardInterrupt``.
 
     >>> import datafusion_emotion
     >>> evaluation = datafusion_emotion.eval("known.csv", text="body", label="feeling")  # doctest: +SKIP
@@ -123,8 +123,8 @@ def report(
     ``time`` of times or dates, and the shares by group a column ``by``. The page shows the texts with the highest
     and the lowest scores if ``text`` is named.
 
-    What cannot be reported on is an :class:`AnalysisError`, whose message says what to do; an invalid option is a
-    ``ValueError``, and an unknown one a ``TypeError``. Ctrl-C raises ``KeyboardInterrupt``.
+    A report that cannot be made raises :class:`AnalysisError`, whose message says what to do. An invalid option
+    raises ``ValueError``, and an unknown one ``TypeError``. Ctrl-C raises ``KeyboardInterrupt``.
 
     >>> import datafusion_emotion
     >>> report = datafusion_emotion.report("reviews.parquet", text="text", time="timestamp")  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""A model with its options, and what it says of texts."""
+"""A model with its options, and its predictions for texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Texts = Sequence[str | None]
 class Classifier:
     """A model with its options. Threads may share it, and it releases the GIL while it infers.
 
-    A wrong option is a ``ValueError``, and so is a folder or hub id that holds no model.
+    An invalid option raises ``ValueError``, and so does a folder or hub id that contains no model.
 
     >>> from datafusion_emotion import Classifier
     >>> classifier = Classifier(precision="int8", max_length=128)
@@ -119,7 +119,7 @@ class Classifier:
     def register(self, ctx: SessionContext, *, prefix: str = "emotion") -> None:
         """Register the functions in a session of DataFusion, as ``{prefix}_classify`` and so on.
 
-        File names are tables in it from then on. Without ``datafusion`` 55, it is an ``ImportError``.
+        File names are tables in it from then on. Without ``datafusion`` 55, it raises ``ImportError``.
         """
         from ._session import register
 

@@ -41,9 +41,9 @@ class LabelOptions(ModelOptions, total=False):
     keep_going: bool
     """Leave out files and row groups that cannot be read, and list them in a file of errors."""
     restart: bool
-    """Label again what was labeled with other options, or has changed."""
+    """Label files again that were labeled with other options or have changed."""
     commit_every: float
-    """Seconds of work that the end of the process may cost; 10 by default."""
+    """Seconds between commits to the journal, and thus the most work that a kill costs; 10 by default."""
 
 
 class SetAside(TypedDict):
@@ -62,20 +62,20 @@ class Summary(TypedDict):
     files: int
     """Labeled files, with those of earlier calls."""
     other_files: int
-    """Files in the folders that are no tables."""
+    """Files in the folders that are not tables."""
     rows: int
     null: int
     """Rows without a text, which have no label."""
     empty: int
     truncated: int
     repeated: int
-    """Texts that were looked up, since the same were seen before."""
+    """Rows whose text had occurred before, so that its prediction was reused."""
     tokens: int
     labels: dict[str, int]
     """Rows of each label."""
     seconds: float
     rows_per_second: float
-    """Rows that this call labeled in a second."""
+    """Rows per second that this call labeled."""
     set_aside: list[SetAside]
 
 
@@ -90,20 +90,20 @@ def label(
     """Label the column ``text`` of files: every column, type and row is kept, and labels are added.
 
     An input is a file, a folder with all that is in it, or a pattern; the output is a folder, or for one
-    input a file. The output has the same bytes as that of ``emotion label``. What is labeled is kept in a
-    journal beside the output: after an interrupt, an error or the end of the process, the same call goes on
-    from there and ends with the same bytes. A call for a job that is done does nothing.
+    input a file. The output has the same bytes as that of ``emotion label``. Finished labels are kept in a
+    journal beside the output. After an interruption, an error or the end of the process, the same call
+    continues from there and ends with the same bytes. A call for a job that is done does nothing.
 
     ``progress`` shows a bar or hides it; by default it is shown on a terminal and in a notebook. Other
-    threads run meanwhile. Ctrl-C ends the job with ``KeyboardInterrupt`` as soon as what is labeled is kept.
+    threads run meanwhile. Ctrl-C raises ``KeyboardInterrupt`` as soon as the finished labels are kept.
 
-    A job that cannot be done is a :class:`LabelError`, whose message says what to do; an invalid option is a
-    ``ValueError``, and an unknown one a ``TypeError``.
+    A job that cannot be done raises :class:`LabelError`, whose message says what to do. An invalid option
+    raises ``ValueError``, and an unknown one ``TypeError``.
 
     >>> import datafusion_emotion
     >>> summary = datafusion_emotion.label("reviews/", text="body", output="labeled/")  # doctest: +SKIP
     >>> summary["labels"]["joy"]  # doctest: +SKIP
-    70
+    69
     """
     display = Progress(is_shown=progress)
     try:

@@ -13,16 +13,18 @@ class ModelOptions(TypedDict, total=False):
     model: str | PathLike[str]
     """A folder in Hugging Face layout, or a hub id; by default the model that is built in."""
     precision: Literal["float32", "bfloat16", "float16", "int8"]
-    """What the model computes in; ``float32`` by default, which is Hugging Face's answer. ``int8`` is for the CPU, and
-    ``float16`` for GPUs."""
+    """The number format of the computation, by default ``float32``, which reproduces the predictions of Hugging Face.
+    ``int8`` is for the CPU only, and ``float16`` for GPUs only."""
     backend: Literal["auto", "packed", "candle"]
-    """What computes the model; ``auto`` by default: the packed kernels where they know it, else candle."""
+    """The backend; ``auto``, the default, uses ``packed`` if it supports the model and the device, and ``candle``
+    otherwise."""
     device: str
-    """Where the model computes: ``cpu``, which is the default, ``cuda``, ``cuda:1`` and so on, or ``metal``."""
+    """The device of the computation: ``cpu``, which is the default, ``cuda``, ``cuda:1`` and so on, or ``metal``."""
     max_length: int
-    """Tokens that the model sees at once; by default as many as it can."""
+    """Maximum number of tokens per forward pass of a text, by default that of the model."""
     long_text: Literal["truncate", "window"]
-    """What becomes of a text with more tokens: it is cut, which is the default, or averaged over windows."""
+    """How a text with more tokens is handled: it is cut, which is the default, or its predictions are averaged over
+    overlapping windows."""
     threshold: float
     """Probability from which a label holds; by default 0.5 for a multi-label model and 0 for others."""
 
@@ -31,11 +33,11 @@ class Options(ModelOptions, total=False):
     """The options of a model and of its execution, of which the latter change no result on the CPU."""
 
     batch_tokens: int
-    """Tokens that go through the model together; by default 512 on the CPU and 8192 on a GPU."""
+    """Tokens per micro-batch; by default 512 on the CPU and 8192 on a GPU."""
     threads: int
-    """Threads that infer; by default one for each core."""
+    """Inference threads, by default and at most one per core."""
     cache_entries: int
-    """Texts that the process remembers; 100000 by default, 0 for none."""
+    """Number of texts whose predictions the process caches; 100000 by default, 0 for none."""
 
 
 def texts_of(options: Mapping[str, Any], known: type) -> dict[str, str]:

@@ -45,7 +45,7 @@ class TextClassificationPipeline:
 
         With ``top_k``, the list of so many labels for each text, the most probable first; of all with
         ``top_k=None``. One text gives the list for that text. ``batch_size`` and ``truncation`` are accepted
-        and ignored: the model chooses its batches, and ``long_text`` says what becomes of long texts.
+        and ignored: the model chooses its batches, and ``long_text`` determines how long texts are handled.
         """
         unknown = sorted(set(parameters) - {"top_k", "batch_size", "truncation"})
         if unknown:

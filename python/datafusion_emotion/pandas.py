@@ -24,7 +24,7 @@ else:
 
 @pd.api.extensions.register_series_accessor("emotion")
 class EmotionAccessor:
-    """What a model says of a series of texts; the results have the index of the series.
+    """Predictions for a series of texts; the results have the index of the series.
 
     The methods take the options of :class:`datafusion_emotion.Classifier`.
     """

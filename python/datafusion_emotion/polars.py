@@ -26,7 +26,7 @@ else:
 
 @pl.api.register_expr_namespace("emotion")
 class EmotionExpressions:
-    """What a model says of a column of texts, as expressions for eager, lazy and streaming queries.
+    """Predictions for a column of texts, as expressions for eager, lazy and streaming queries.
 
     The methods take the options of :class:`datafusion_emotion.Classifier`.
     """
@@ -66,7 +66,7 @@ class EmotionExpressions:
 
 @pl.api.register_series_namespace("emotion")
 class EmotionSeries:
-    """What a model says of a series of texts; the methods are those of :class:`EmotionExpressions`."""
+    """Predictions for a series of texts; the methods are those of :class:`EmotionExpressions`."""
 
     def __init__(self, texts: pl.Series) -> None:
         """Take the texts."""
