@@ -3,7 +3,8 @@
     bench/spark_nlp/compare.sh [--base] [--texts FILE] [--rows N] [--rounds N] [--program PROGRAM]
 
 Both sides count the labels of two Parquet files by a query of their engine, `SELECT label, count(*) … GROUP BY 1`, on
-all cores. Spark NLP runs as it comes and with one ONNX thread per task; `emotion sql` in each precision. Neither has
+all cores. Spark NLP runs with its default settings and with one ONNX thread per task; `emotion sql` in each
+precision. Neither has
 cached a text, and loading is excluded: before each timed query, the session has answered the same query about 32 other
 texts. The engines run alternately; the best of the rounds is reported. A session of Spark NLP lasts for all rounds, so
 that its Java code is compiled after the first.
@@ -198,7 +199,7 @@ def main() -> None:
         model = Model(arguments.model)
         exported = model.export(folder / "spark-nlp")
         spark = {
-            "Spark NLP as it comes": SparkNlp(exported),
+            "Spark NLP with its default settings": SparkNlp(exported),
             "Spark NLP, one ONNX thread per task": SparkNlp(exported, "1"),
         }
         print_speed(arguments, folder, model, spark)

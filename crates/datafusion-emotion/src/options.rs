@@ -17,7 +17,7 @@ use crate::error::Error;
 /// | option | default | what it is |
 /// |---|---|---|
 /// | `model` | `default` | model of the functions that name none: the built-in one, that of a function made by `CREATE FUNCTION`, a folder, or a hub id |
-/// | `precision` | `float32` | `float32`, `bfloat16`, `int8` (on the CPU) or `float16` (on a GPU) |
+/// | `precision` | `float32` | `float32`, `bfloat16`, `int8` (CPU only) or `float16` (GPU only) |
 /// | `backend` | `auto` | `packed` for the BERT family on the CPU, `candle` for any model, or `auto` for the first that can |
 /// | `device` | `cpu` | `cpu`, `cuda`, `cuda:1` and so on, or `metal` |
 /// | `max_length` | 0 | tokens the model sees at once; 0 for as many as it can |
@@ -204,10 +204,7 @@ const DESCRIPTIONS: [(&str, &str); 10] = [
         "Model of the emotion functions that name none: 'default' for the built-in one, the name of a function made by \
          CREATE FUNCTION ... LANGUAGE DISTILBERT, a folder in Hugging Face layout, or a hub id",
     ),
-    (
-        "precision",
-        "Numbers in which the model computes: 'float32', 'bfloat16', 'int8' (on the CPU) or 'float16' (on a GPU)",
-    ),
+    ("precision", "Number format of the computation: 'float32', 'bfloat16', 'int8' (CPU only) or 'float16' (GPU only)"),
     (
         "backend",
         "What computes the model: 'packed' for the BERT family on the CPU, 'candle' for every model and device, or \

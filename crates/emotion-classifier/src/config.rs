@@ -279,7 +279,7 @@ pub(crate) fn activation(name: &str) -> Result<Activation, String> {
         "tanh" => Ok(Activation::Tanh),
         other => Err(format!(
             "activation '{other}' is not supported: it must be 'gelu', 'gelu_new', 'gelu_fast', 'gelu_python', \
-             'gelu_pytorch_tanh', 'relu', 'silu' or 'tanh'"
+             'gelu_pytorch_tanh', 'gelu_python_tanh', 'gelu_accurate', 'relu', 'silu', 'swish' or 'tanh'"
         )),
     }
 }

@@ -11,7 +11,7 @@ pub enum Device {
     Cpu,
     /// The NVIDIA GPU of this number (feature `cuda`).
     Cuda(usize),
-    /// The GPU of an Apple computer (feature `metal`).
+    /// The Apple GPU (feature `metal`).
     Metal,
 }
 

@@ -44,8 +44,8 @@
 //! - `hub`: loads models from the Hugging Face hub by id.
 //! - `candle`: the candle backend, which adds `ModernBERT` and `DeBERTa`; and `pytorch_model.bin`, a pickle, which is read
 //!   without executing anything: an object that is not a tensor is an error.
-//! - `cuda`: the candle backend on a GPU of NVIDIA. The build needs the CUDA toolkit.
-//! - `metal`: the candle backend on the GPU of an Apple computer. It was not compiled or measured for this release.
+//! - `cuda`: the candle backend on an NVIDIA GPU. The build needs the CUDA toolkit.
+//! - `metal`: the candle backend on an Apple GPU. It was not compiled or measured for this release.
 //! - `accelerate`, `mkl`: the candle backend with Apple's or Intel's matrix products on the CPU, which were not compiled
 //!   or measured either.
 

@@ -16,7 +16,7 @@ pub struct ModelArguments {
     #[arg(long, value_name = "TOKENS")]
     max_length: Option<NonZeroUsize>,
 
-    /// Compute in float32, bfloat16, int8 (on the CPU) or float16 (on a GPU) [default: float32]
+    /// Compute in float32, bfloat16, int8 (CPU only) or float16 (GPU only) [default: float32]
     #[arg(long)]
     precision: Option<Precision>,
 

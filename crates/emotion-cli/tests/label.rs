@@ -16,7 +16,7 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Field, Float32Type, Int32Type, Schema};
+use arrow::datatypes::{DataType, Field, Float32Type, Int32Type, Schema, UInt64Type};
 use arrow::ipc;
 use common::{assert_fails, emotion, output_of, root, run, text};
 use parquet::arrow::ArrowWriter;
@@ -761,6 +761,106 @@ fn int96_times_beyond_nanoseconds_are_read_by_sql() {
 }
 
 #[test]
+fn values_are_kept_by_a_conversion() {
+    let folder = Folder::new();
+    let converted = |input: &str, name: &str, more: &[&str]| {
+        let output = folder.path(name);
+        output_of(&label(input, &output, &[&["--columns", "truncated"], more].concat()));
+        fs::read_to_string(&output).unwrap_or(output)
+    };
+    let int96 = converted(&folder.write("foreign.parquet", foreign_parquet()), "int96.jsonl", &[]);
+    assert!(int96.starts_with("{\"at\":\"9999-12-31T00:00:00\","), "{int96}");
+
+    let values = "a,b,c,d,Text\n2024-01-01,2024-03-31T00:30:00+02:00,2024-03-31 00:30:00,7,Good.\n0000-00-00,,,8\n";
+    let times = converted(&folder.write("times.csv", values), "times.jsonl", &[]);
+    let first = r#"{"a":"2024-01-01","b":"2024-03-31T00:30:00+02:00","c":"2024-03-31T00:30:00","d":7,"Text":"Good.""#;
+    let second = r#"{"a":"0000-00-00","b":null,"c":null,"d":8,"Text":null"#;
+    assert!(times.starts_with(first) && times.lines().nth(1).unwrap().starts_with(second), "{times}");
+    let query = format!("SELECT a, c FROM '{}'", folder.path("times.csv"));
+    let read = run(&["sql", "-q", "--format", "csv", "-c", &query]);
+    assert_eq!(output_of(&read), "a,c\n2024-01-01,2024-03-31T00:30:00\n0000-00-00,\n");
+
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some(""), None, Some("\"a\",b")]));
+    let before = parquet(&RecordBatch::try_from_iter([("Text", texts)]).unwrap(), 10);
+    let csv = converted(&folder.write("empty.parquet", before), "empty.csv", &[]);
+    assert_eq!(csv, "Text,truncated\n\"\",false\n,\n\"\"\"a\"\",b\",false\n");
+
+    let lines =
+        "{\"Text\":\"a\",\"n\":18446744073709551557}\n{\"Text\":\"b\",\"n\":1,\"m\":{\"z\":[1,0.5],\"a\":null}}\n";
+    let ids = converted(&folder.write("ids.jsonl", lines), "ids.parquet", &[]);
+    let ids = read_parquet(&ids);
+    assert_eq!(ids["n"].as_primitive::<UInt64Type>().values(), &[18_446_744_073_709_551_557, 1]);
+    let names: Vec<_> = ids.schema().fields().iter().map(|field| field.name().clone()).collect();
+    assert_eq!(names, ["Text", "n", "m", "truncated"], "in the order of the file");
+}
+
+#[test]
+fn fields_that_no_type_holds_are_refused_before_a_text_is_labeled() {
+    let folder = Folder::new();
+    for (lines, what) in [
+        ("{\"Text\":\"a\",\"n\":1}\n{\"Text\":\"b\",\"n\":\"x\"}\n", "'n' of"),
+        ("{\"Text\":\"a\",\"m\":{\"n\":[1]}}\n{\"Text\":\"b\",\"m\":{\"n\":2}}\n", "holds numbers and lists"),
+        ("{\"Text\":\"a\",\"n\":9007199254740993}\n{\"Text\":\"b\",\"n\":0.5}\n", "integers of more digits"),
+    ] {
+        let input = folder.write("in.jsonl", lines);
+        let refused = label(&input, &folder.path("out.parquet"), &[]);
+        assert_fails(&refused, &["cannot label", "the field '", what, "choose an output of JSON lines"]);
+        assert!(!Path::new(&folder.path(".out.parquet.emotion")).exists(), "nothing is labeled");
+        output_of(&label(&input, &folder.path("out.jsonl"), &["--columns", "truncated", "--restart"]));
+    }
+    let cut = folder.write("cut.jsonl", "{\"Text\":\"a\"}\n\n{\"Text\":");
+    let read = run(&["sql", "-q", "-c", &format!("SELECT * FROM '{cut}'")]);
+    assert_fails(&read, &["line 3 is not valid JSON"]);
+}
+
+#[test]
+fn folders_and_patterns_are_tables() {
+    let folder = Folder::new();
+    let count = |name: &str| {
+        let query = format!("SELECT count(*) AS n FROM '{}'", folder.path(name));
+        run(&["sql", "-q", "--format", "csv", "-c", &query])
+    };
+    let assert_rows = |name: &str, rows: usize| assert_eq!(output_of(&count(name)), format!("n\n{rows}\n"), "{name}");
+    folder.write("capitals/a.csv", "id\n1\n");
+    folder.write("capitals/B.CSV", "id\n2\n3\n");
+    folder.write("capitals/_old.csv", "id\n4\n");
+    assert_rows("capitals", 3);
+    folder.write("spark/.part-0.jsonl.crc", "x");
+    folder.write("spark/part-0.jsonl", "{\"id\":1}\n");
+    folder.write("spark/part-1.jsonl", "");
+    folder.write("spark/part-2.jsonl", "{\"id\":2,\"note\":\"late\"}\n");
+    folder.write("spark/_SUCCESS", "");
+    assert_rows("spark", 2);
+    assert_rows("spark/*-2.jsonl", 1);
+    let query = format!("SELECT note FROM '{}' WHERE id = 2", folder.path("spark"));
+    assert_eq!(output_of(&run(&["sql", "-q", "--format", "csv", "-c", &query])), "note\nlate\n");
+    folder.write("year/year=2024/a.tsv", "id\n1\n");
+    folder.write("year/year=2025/b.tsv", "id\n2\n");
+    let query = format!("SELECT id FROM '{}' WHERE year = '2025'", folder.path("year"));
+    assert_eq!(output_of(&run(&["sql", "-q", "--format", "csv", "-c", &query])), "id\n2\n");
+    folder.write("capitals/c.jsonl", "{\"id\":1}\n");
+    assert_fails(&count("capitals"), &["several types", "'folder/*.csv'"]);
+    assert_rows("capitals/*.jsonl", 1);
+    folder.write("latin1.csv", b"id\nh\xe9\n");
+    assert_fails(&count("latin1.csv"), &["'latin1.csv' is not UTF-8", "iconv -f", "line 2"]);
+    folder.write("unknown/a.txt", "id");
+    assert_fails(&count("unknown"), &["a folder in which no file is of a known type"]);
+    assert_fails(&count("capitals/*.arrow"), &["there is no file"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pattern_is_looked_for_no_deeper_than_it_says() {
+    let folder = Folder::new();
+    folder.write("in[1]/a.csv", "Text\nGood.\n");
+    fs::create_dir(folder.path("in[1]/deeper")).unwrap();
+    std::os::unix::fs::symlink("..", folder.path("in[1]/deeper/loop")).unwrap();
+    output_of(&label(&folder.path("in[1]/*.csv"), &folder.path("out"), &[]));
+    assert_eq!(folder.files("out").keys().collect::<Vec<_>>(), ["a.csv"]);
+    assert_fails(&label(&folder.path("in[1]/**/*.csv"), &folder.path("all"), &[]), &["cannot list", "loop"]);
+}
+
+#[test]
 fn csv_columns_of_one_name_are_numbered_by_sql() {
     let folder = Folder::new();
     let input = folder.write("a.csv", "note,Text,note,note_1\na,Good.,b,c\n");
@@ -1253,6 +1353,13 @@ fn wrong_inputs_say_what_to_do() {
     assert_fails(&label(&input, "http://localhost/out", &[]), &["cannot be written to"]);
     assert_fails(&label(&input, &folder.path("o.avro"), &[]), &["Avro is read and not written"]);
     assert_fails(&label(&input, &folder.path("o.xlsx"), &[]), &["the extension of the output's name is not known"]);
+    let otherwise = label(&input, &folder.path("o.csv"), &["--format", "json"]);
+    assert_fails(&otherwise, &["has the extension of CSV", "--format asks for JSON"]);
+    let quotes = folder.write("quotes.tsv", "id\tText\n1\t\"Wow\n2\tfine\n3\tI said \"no\"\n");
+    assert_fails(&label(&quotes, &output, &[]), &["line 2", "several lines", "quotes within them doubled"]);
+    let escapes = folder.write("escapes.csv", "id,Text\n1,\"C:\\new, \\\"x\\\"\"\n2,\\N\n");
+    let dropped = label(&escapes, &folder.path("o.jsonl"), &["--escape", "\\"]);
+    assert_fails(&dropped, &["line 2", "escape character", "choose a CSV output"]);
     assert_fails(&label(&folder.path(""), "-", &[]), &["is no file that '-' could take"]);
     assert_fails(&label("-", "-", &[]), &["name the format of 'standard input' with --format"]);
     assert_fails(&label("-", &folder.path("a.csv"), &["--format", "json"]), &["JSON from a pipe cannot become CSV"]);

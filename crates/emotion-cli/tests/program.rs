@@ -459,6 +459,17 @@ fn report_draws_a_page() {
     assert!(!html.contains("://"), "nothing from elsewhere");
     assert!(html.contains("http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'"), "{html}");
 
+    // The columns of several files are found by their names.
+    let [one, other] = ["one.csv", "other.csv"].map(|name| folder.path().join(name).to_str().unwrap().to_string());
+    fs::write(&one, "id,feeling,note\n1,joy,a\n").unwrap();
+    fs::write(&other, "note,id,feeling\nb,2,anger\n").unwrap();
+    output_of(&run(&["report", &one, &other, "--label", "feeling", "-o", output]));
+    let html = fs::read_to_string(&page).unwrap();
+    assert!(html.contains("2 labeled texts") && html.contains(">anger<") && !html.contains(">2<"), "{html}");
+    fs::write(&other, "note,feeling\nb,anger\n").unwrap();
+    let lacking = run(&["report", &one, &other, "--label", "feeling", "-o", output]);
+    assert_fails(&lacking, &["other.csv' has no column 'id'"]);
+
     // Labels that are there already need no model.
     let labeled = folder.path().join("labeled.csv");
     fs::write(&labeled, "feeling,sure\njoy,0.9\njoy,0.5\nanger,1\n,\n").unwrap();

@@ -50,7 +50,7 @@
 //! assert_eq!(y, [6.5, 1.0]);
 //! ```
 
-#![expect(unsafe_code, reason = "the only crate of the workspace with unsafe code")]
+#![expect(unsafe_code, reason = "instructions of the processor are unsafe to call")]
 #![allow(clippy::inline_always, reason = "each instruction set compiles its own copy")]
 
 mod arithmetic;

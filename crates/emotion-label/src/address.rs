@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf, is_separator};
 use datafusion::common::plan_datafusion_err;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::error::Result;
+use object_store::path::Path as ObjectPath;
 
 use crate::local_files::parts;
 
@@ -24,6 +25,19 @@ pub fn local(path: &Path) -> Result<ListingTableUrl> {
     }
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.clear().extend(parts);
+    }
+    ListingTableUrl::try_new(url, None)
+}
+
+/// The address of a file in the store of another.
+///
+/// # Errors
+///
+/// The address is not one of a file.
+pub fn in_store_of(other: &ListingTableUrl, file: &ObjectPath) -> Result<ListingTableUrl> {
+    let mut url = other.get_url().clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.clear().extend(file.as_ref().split('/'));
     }
     ListingTableUrl::try_new(url, None)
 }

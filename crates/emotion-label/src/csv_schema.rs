@@ -8,20 +8,14 @@ use std::sync::Arc;
 
 use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use bytes::{Buf, Bytes};
 use datafusion::common::exec_err;
 use datafusion::datasource::file_format::csv::CsvFormat;
-use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::error::{DataFusionError, Result};
-use tokio::sync::mpsc::{Receiver, channel};
-use tokio::task::spawn_blocking;
 
-use crate::csv_numbers::changed;
+use crate::chunks::{Chunks, file_compression, read};
+use crate::csv_values::{failing, is_kept, is_readable};
 use crate::format::Compression;
 use crate::object::Object;
-
-/// Chunks that are read ahead.
-const CHUNKS_AHEAD: usize = 4;
 
 /// How the fields of a CSV file are told apart.
 #[derive(Debug, Clone, Copy)]
@@ -41,17 +35,10 @@ pub struct CsvShape {
     pub schema: SchemaRef,
     /// Whether a record may have several lines, so that the file cannot be split at its line ends.
     has_newlines: bool,
+    /// The line of the first escape character within quotes that `DataFusion` removes and this crate keeps: one before
+    /// another character than a quote, itself or a line end.
+    pub odd_escape: Option<usize>,
     dialect: Dialect,
-}
-
-impl Dialect {
-    fn compression(self) -> FileCompressionType {
-        match self.compression {
-            Some(Compression::Gzip) => FileCompressionType::GZIP,
-            Some(_) => FileCompressionType::ZSTD,
-            None => FileCompressionType::UNCOMPRESSED,
-        }
-    }
 }
 
 impl CsvShape {
@@ -64,28 +51,48 @@ impl CsvShape {
         read(object, move |chunks| infer(chunks, dialect)).await
     }
 
-    /// Makes columns of numbers text that have a value which their type would change, such as `02134`. Reads the whole
-    /// file again if there are numbers.
+    /// Makes columns text that have a value which their type would change, such as `02134`, a time with an offset, or
+    /// `0000-00-00`. Reads the whole file again if there are such types.
     ///
     /// # Errors
     ///
     /// The file cannot be read, or is not CSV.
-    pub async fn with_values_kept(mut self, object: &Object) -> Result<Self> {
+    pub async fn with_values_kept(self, object: &Object) -> Result<Self> {
+        let typed = |data_type: &DataType| !matches!(data_type, DataType::Null | DataType::Boolean | DataType::Utf8);
+        self.text_unless(object, typed, is_kept).await
+    }
+
+    /// Makes columns text that have a value which cannot be read as their type, such as the date `0000-00-00`. Reads the
+    /// whole file again if there are dates or times.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is not CSV.
+    pub async fn with_values_readable(self, object: &Object) -> Result<Self> {
+        self.text_unless(object, DataType::is_temporal, is_readable).await
+    }
+
+    async fn text_unless(
+        mut self,
+        object: &Object,
+        checked: impl Fn(&DataType) -> bool,
+        holds: fn(&str, &DataType) -> bool,
+    ) -> Result<Self> {
         let fields = self.schema.fields();
         let types = fields.iter().map(|field| field.data_type().clone()).enumerate();
-        let numbers: Vec<_> = types.filter(|(_, data_type)| data_type.is_numeric()).collect();
-        if numbers.is_empty() {
+        let columns: Vec<_> = types.filter(|(_, data_type)| checked(data_type)).collect();
+        if columns.is_empty() {
             return Ok(self);
         }
         let dialect = self.dialect;
-        let changed = move |chunks| {
-            let reader = dialect.compression().convert_read(chunks)?;
-            changed(reader, dialect.delimiter, dialect.escape, numbers)
+        let failing = move |chunks| {
+            let reader = file_compression(dialect.compression).convert_read(chunks)?;
+            failing(reader, dialect.delimiter, dialect.escape, columns, holds)
                 .map_err(|error| DataFusionError::External(Box::new(error)))
         };
-        let changed = read(object, changed).await?;
+        let failing = read(object, failing).await?;
         let kept = fields.iter().enumerate().map(|(index, field)| {
-            if changed.contains(&index) {
+            if failing.contains(&index) {
                 return Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8));
             }
             Arc::clone(field)
@@ -120,74 +127,117 @@ impl CsvShape {
     /// The format by which `DataFusion` reads the file.
     #[must_use]
     pub fn format(&self) -> CsvFormat {
+        let is_mysql = self.dialect.escape == Some(b'\\');
         CsvFormat::default()
             .with_has_header(true)
             .with_delimiter(self.dialect.delimiter)
             .with_escape(self.dialect.escape)
             .with_newlines_in_values(self.has_newlines)
-            .with_file_compression_type(self.dialect.compression())
+            .with_truncated_rows(true)
+            .with_null_regex(is_mysql.then(|| r"^(\\N)?$".into()))
+            .with_file_compression_type(file_compression(self.dialect.compression))
     }
-}
-
-/// Passes the bytes of a file to `work`, which runs on another thread.
-async fn read<T: Send + 'static>(
-    object: &Object,
-    work: impl FnOnce(Chunks) -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let (sender, receiver) = channel(CHUNKS_AHEAD);
-    let work = spawn_blocking(move || work(Chunks { receiver, current: Bytes::new() }));
-    let mut object = object.open();
-    while let Some(chunk) = object.chunk().await? {
-        if sender.send(chunk).await.is_err() {
-            break;
-        }
-    }
-    drop(sender);
-    work.await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
 }
 
 fn infer(chunks: Chunks, dialect: Dialect) -> Result<CsvShape> {
-    let mut lines = Lines { reader: dialect.compression().convert_read(chunks)?, count: 0 };
-    let mut format = Format::default().with_header(true).with_delimiter(dialect.delimiter);
+    let reader = file_compression(dialect.compression).convert_read(chunks)?;
+    let mut lines = Lines::new(reader, dialect.escape);
+    let mut format = Format::default().with_header(true).with_delimiter(dialect.delimiter).with_truncated_rows(true);
     if let Some(escape) = dialect.escape {
         format = format.with_escape(escape);
     }
     let (schema, records) = format.infer_schema(&mut lines, None)?;
-    // The header and the last record are a line each, the last without a line end.
-    let has_newlines = lines.count > records + 1;
-    Ok(CsvShape { schema: Arc::new(schema), has_newlines, dialect })
+    // The header is a line, too.
+    let has_newlines = lines.count() > records + 1;
+    Ok(CsvShape { schema: Arc::new(schema), has_newlines, odd_escape: lines.odd_escape, dialect })
 }
 
-/// Reads chunks as they come.
-struct Chunks {
-    receiver: Receiver<Bytes>,
-    current: Bytes,
-}
-
-impl Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            match self.receiver.blocking_recv() {
-                Some(chunk) => self.current = chunk,
-                None => return Ok(0),
-            }
-        }
-        let length = buffer.len().min(self.current.len());
-        self.current.copy_to_slice(&mut buffer[..length]);
-        Ok(length)
-    }
-}
-
-/// Counts line ends.
+/// Counts lines, the last of which may have no line end, and finds what a reader would change.
 struct Lines<R> {
     reader: R,
-    count: usize,
+    line_ends: usize,
+    is_in_line: bool,
+    escape: Option<u8>,
+    state: State,
+    /// The line of the first escape character that stands before another character than a quote, itself or a line end.
+    odd_escape: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Unquoted,
+    Quoted,
+    /// After the escape character within quotes.
+    Escaped,
+}
+
+impl<R> Lines<R> {
+    fn new(reader: R, escape: Option<u8>) -> Self {
+        Self { reader, line_ends: 0, is_in_line: false, escape, state: State::Unquoted, odd_escape: None }
+    }
+
+    fn count(&self) -> usize {
+        self.line_ends + usize::from(self.is_in_line)
+    }
+
+    fn take(&mut self, byte: u8) {
+        self.state = match (self.state, byte) {
+            (State::Unquoted, b'"') => State::Quoted,
+            (State::Quoted, b'"') => State::Unquoted,
+            (State::Quoted, _) if Some(byte) == self.escape => State::Escaped,
+            (State::Escaped, _) => {
+                if Some(byte) != self.escape && !matches!(byte, b'"' | b'\n' | b'\r') {
+                    self.odd_escape.get_or_insert(self.line_ends + 1);
+                }
+                State::Quoted
+            }
+            (state, _) => state,
+        };
+    }
 }
 
 impl<R: Read> Read for Lines<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.reader.read(buffer)?;
-        self.count += buffer[..length].split(|byte| *byte == b'\n').count() - 1;
+        let read = &buffer[..length];
+        if self.escape.is_some() {
+            for byte in read {
+                self.take(*byte);
+                self.line_ends += usize::from(*byte == b'\n');
+            }
+        } else {
+            self.line_ends += read.split(|byte| *byte == b'\n').count() - 1;
+        }
+        if let Some(last) = read.last() {
+            self.is_in_line = *last != b'\n';
+        }
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_with_a_last_one_that_has_no_end() {
+        for (text, lines) in [("", 0), ("a", 1), ("a\n", 1), ("a\nb", 2), ("a\n\nb\n", 3)] {
+            let mut counted = Lines::new(Cursor::new(text), None);
+            io::copy(&mut counted, &mut io::sink()).unwrap();
+            assert_eq!(counted.count(), lines, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn escape_characters_that_a_reader_removes_are_found() {
+        for (text, line) in
+            [("a\n\"say \\\"hi\\\", C:\\\\\"\n\\N,C:\\new\n", None), ("a\n\"b\"\"\\\n\",\"C:\\new\"\n", Some(3))]
+        {
+            let mut lines = Lines::new(Cursor::new(text), Some(b'\\'));
+            io::copy(&mut lines, &mut io::sink()).unwrap();
+            assert_eq!(lines.odd_escape, line, "{text}");
+        }
     }
 }

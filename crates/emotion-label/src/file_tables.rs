@@ -1,16 +1,17 @@
 //! Names of files as tables in SQL.
 //!
 //! A file is found by its very name, also with `[`, `?` or `*` in it, and links keep their names. The types of CSV
-//! columns are those of all rows. Patterns, and folders of other formats, are left to `DataFusion`.
+//! columns, and of the fields of JSON lines, are those of all rows.
 
 use std::collections::{HashMap, HashSet};
 use std::iter::once;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::address::{absolute, local, path_of};
+use crate::address::{absolute, in_store_of, local, path_of};
 use crate::csv_schema::{CsvShape, Dialect};
 use crate::format::{Compression, FileType, Format};
+use crate::json_schema::JsonShape;
 use crate::json_text;
 use crate::lfs;
 use crate::local_files::LocalFiles;
@@ -28,7 +29,7 @@ use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 /// Sets the options of a session that file tables need and that are not set.
 pub fn set_defaults(config: &mut ConfigOptions) {
@@ -114,66 +115,106 @@ impl UrlTableFactory for FileTables {
         if let Some((url, file)) = single_file(name) {
             return Ok(Some(table(&state, &url, file, None, self.readers).await?));
         }
-        if let Some((url, files, file)) = folder_of_csv(&state, name).await? {
-            return Ok(Some(folder(&state, &url, &files, file).await?));
+        if let Some(files) = several_files(&state, name, false).await? {
+            return Ok(Some(table_of(&state, files, None, self.readers).await?));
         }
         self.others.try_new(name).await
     }
 }
 
-/// A local folder whose tables are CSV files of one type, and these files.
-async fn folder_of_csv(
-    state: &SessionState,
-    name: &str,
-) -> Result<Option<(ListingTableUrl, Vec<ObjectMeta>, FileType)>> {
-    if !Path::new(name).is_dir() {
+/// Files that are one table.
+pub(crate) struct Files {
+    /// The folder or pattern by which they were found, or the files themselves if `DataFusion` would find others.
+    urls: Vec<ListingTableUrl>,
+    /// The extension of all of them, if they are found by their folder or pattern.
+    extension: String,
+    metas: Vec<ObjectMeta>,
+    file: FileType,
+}
+
+/// The files in a folder, or those of a pattern; `None` of another name, and if no file is of a known type.
+///
+/// Files whose names begin with `.` or `_`, such as `_SUCCESS`, are left out, also those in folders of such names.
+pub(crate) async fn several_files(state: &SessionState, name: &str, are_csv: bool) -> Result<Option<Files>> {
+    let is_pattern = !Path::new(name).exists() && name.contains(['*', '?', '[']);
+    if !Path::new(name).is_dir() && !is_pattern && !name.contains("://") {
         return Ok(None);
     }
     let url = address_of(name)?;
+    if !url.is_collection() && url.get_glob().is_none() {
+        return Ok(None);
+    }
     let store = state.runtime_env().object_store(&url)?;
-    let mut files: Vec<ObjectMeta> = url.list_all_files(state, store.as_ref(), "").await?.try_collect().await?;
-    files.retain(|file| {
+    let all: Vec<ObjectMeta> = url.list_all_files(state, store.as_ref(), "").await?.try_collect().await?;
+    let type_of = |file: &ObjectMeta| {
         let mut parts = url.strip_prefix(&file.location).into_iter().flatten();
-        !parts.any(|part| part.starts_with(['.', '_']))
-    });
-    let mut types = files.iter().map(|file| FileType::of(file.location.as_ref()));
-    let Some(Some(first)) = types.next() else { return Ok(None) };
-    let is_csv = matches!(first.format, Format::Csv | Format::Tsv);
-    let are_equal = types.all(|other| other == Some(first));
-    Ok((is_csv && are_equal).then_some((url, files, first)))
+        let is_hidden = parts.any(|part| part.starts_with(['.', '_']));
+        let name = file.location.filename().unwrap_or_default();
+        let known = if are_csv { Some(FileType::of_separated(name)) } else { FileType::of(name) };
+        known.filter(|_| !is_hidden)
+    };
+    let known = all.iter().filter_map(|file| type_of(file).map(|known| (file, known)));
+    let (metas, types): (Vec<ObjectMeta>, Vec<FileType>) = known.map(|(meta, known)| (meta.clone(), known)).unzip();
+    let Some(file) = types.first().copied() else { return Ok(None) };
+    if let Some(other) = types.iter().find(|other| **other != file) {
+        let (one, other) = (file.format.name(), other.format.name());
+        return Err(DataFusionError::External(
+            format!(
+                "'{name}' holds files of several types, such as {one} and {other}, or compressed and not: name a \
+                     folder or a pattern, such as 'folder/*.csv', of one type"
+            )
+            .into(),
+        ));
+    }
+    let extension = extension(&metas[0], file);
+    let has_extension = |file: &ObjectMeta| file.location.as_ref().ends_with(&extension);
+    if metas.iter().all(has_extension) && all.iter().filter(|file| has_extension(file)).count() == metas.len() {
+        return Ok(Some(Files { urls: vec![url], extension, metas, file }));
+    }
+    let urls = metas.iter().map(|file| in_store_of(&url, &file.location)).collect::<Result<_>>()?;
+    Ok(Some(Files { urls, extension: String::new(), metas, file }))
 }
 
-async fn folder(
+/// The table of several files; `delimiter` is that of their fields, if it is not the one of their extension.
+pub(crate) async fn table_of(
     state: &SessionState,
-    url: &ListingTableUrl,
-    files: &[ObjectMeta],
-    file: FileType,
+    files: Files,
+    delimiter: Option<u8>,
+    readers: Readers,
 ) -> Result<Arc<dyn TableProvider>> {
-    let store = state.runtime_env().object_store(url)?;
-    let dialect = Dialect { delimiter: delimiter(file), escape: None, compression: file.compression };
-    let mut all: Option<CsvShape> = None;
-    for file in files {
-        let shape = CsvShape::infer(&Object::new(&store, file), dialect).await?;
-        all = Some(match all {
-            Some(all) => all.merge(&shape)?,
-            None => shape,
-        });
-    }
-    let Some(shape) = all else { return plan_err!("the folder is empty") };
-    let options = ListingOptions::new(Arc::new(shape.format())).with_file_extension(extension(file));
-    let config = ListingTableConfig::new(url.clone()).with_listing_options(options);
-    let config = config.infer_partitions_from_path(state).await?.with_schema(shape.schema);
+    let Files { urls, extension, metas, file } = files;
+    let store = state.runtime_env().object_store(&urls[0])?;
+    let is_mended = is_mended(file, readers);
+    let (format, schema) = described(state, &store, &metas, file, delimiter, is_mended).await?;
+    let urls = if is_mended {
+        urls.iter().map(|url| json_text::address(state.runtime_env(), url)).collect::<Result<_>>()?
+    } else {
+        urls
+    };
+    let options = ListingOptions::new(format).with_file_extension(extension);
+    let schema = match schema {
+        Some(schema) => schema,
+        None => inferred(state, &options, &urls).await?,
+    };
+    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
+    let config = config.infer_partitions_from_path(state).await?.with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
-/// The extension that distinguishes the files of a folder from those of other types.
-fn extension(file: FileType) -> String {
-    let compression = match file.compression {
-        Some(Compression::Gzip) => ".gz",
-        Some(_) => ".zst",
-        None => "",
-    };
-    format!(".{}{compression}", file.format.name().to_lowercase())
+async fn inferred(state: &SessionState, options: &ListingOptions, urls: &[ListingTableUrl]) -> Result<SchemaRef> {
+    let mut schemas = Vec::new();
+    for url in urls {
+        schemas.push(options.infer_schema(state, url).await?.as_ref().clone());
+    }
+    Ok(Arc::new(Schema::try_merge(schemas)?))
+}
+
+/// The extension of a file as it is written, with that of its compression.
+fn extension(meta: &ObjectMeta, file: FileType) -> String {
+    let name = meta.location.filename().unwrap_or_default();
+    let parts = 1 + usize::from(file.compression.is_some());
+    let start = name.rmatch_indices('.').nth(parts - 1).map_or(name.len(), |(at, _)| at);
+    name[start..].to_string()
 }
 
 fn delimiter(file: FileType) -> u8 {
@@ -217,15 +258,10 @@ pub async fn table(
     readers: Readers,
 ) -> Result<Arc<dyn TableProvider>> {
     refuse_others(state, url, file).await?;
-    let (format, schema) = match file.format {
-        Format::Csv | Format::Tsv => {
-            let delimiter = delimiter.unwrap_or_else(|| self::delimiter(file));
-            let shape = shape(state, url, Dialect { delimiter, escape: None, compression: file.compression }).await?;
-            (Arc::new(shape.format()) as Arc<dyn FileFormat>, Some(with_distinct_names(&shape.schema)))
-        }
-        _ => (format(state, file)?, None),
-    };
-    let is_mended = file.format == Format::Json && file.compression.is_none() && readers == Readers::Here;
+    let store = state.runtime_env().object_store(url)?;
+    let meta = store.head(url.prefix()).await?;
+    let is_mended = is_mended(file, readers);
+    let (format, schema) = described(state, &store, &[meta], file, delimiter, is_mended).await?;
     let url = if is_mended { json_text::address(state.runtime_env(), url)? } else { url.clone() };
     let options = ListingOptions::new(format).with_file_extension("");
     let schema = match schema {
@@ -234,6 +270,64 @@ pub async fn table(
     };
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// Whether JSON lines are read as a [`JsonText`](json_text::JsonText) has them.
+fn is_mended(file: FileType, readers: Readers) -> bool {
+    file.format == Format::Json && file.compression.is_none() && readers == Readers::Here
+}
+
+/// How `DataFusion` reads files of this type, and the types of their columns where they depend on all of their rows.
+async fn described(
+    state: &SessionState,
+    store: &Arc<dyn ObjectStore>,
+    metas: &[ObjectMeta],
+    file: FileType,
+    delimiter: Option<u8>,
+    is_mended: bool,
+) -> Result<(Arc<dyn FileFormat>, Option<SchemaRef>)> {
+    // Spark writes an empty file for a partition without rows.
+    let filled: Vec<_> = metas.iter().filter(|meta| meta.size > 0).collect();
+    let metas = if filled.is_empty() { metas.iter().collect() } else { filled };
+    let objects =
+        metas.into_iter().map(|meta| (meta.location.filename().unwrap_or_default(), Object::new(store, meta)));
+    match file.format {
+        Format::Csv | Format::Tsv => {
+            let delimiter = delimiter.unwrap_or_else(|| self::delimiter(file));
+            let dialect = Dialect { delimiter, escape: None, compression: file.compression };
+            let mut all: Option<CsvShape> = None;
+            for (name, object) in objects {
+                let shape = CsvShape::infer(&object, dialect).await.map_err(|error| not_utf8(error, name))?;
+                let shape = shape.with_values_readable(&object).await?;
+                all = Some(match all {
+                    Some(all) => all.merge(&shape)?,
+                    None => shape,
+                });
+            }
+            let Some(shape) = all else { return plan_err!("there is no file") };
+            Ok((Arc::new(shape.format()), Some(with_distinct_names(&shape.schema))))
+        }
+        Format::Json => {
+            let mut all = JsonShape::default();
+            for (_, object) in objects {
+                all = all.merge(JsonShape::infer(&object, file.compression, is_mended).await?);
+            }
+            Ok((format(state, file)?, Some(all.schema())))
+        }
+        _ => Ok((format(state, file)?, None)),
+    }
+}
+
+/// Says what to do about a file that is not UTF-8; other errors stay as they are.
+fn not_utf8(error: DataFusionError, name: &str) -> DataFusionError {
+    if !error.to_string().contains("invalid UTF-8") {
+        return error;
+    }
+    let what = format!(
+        "'{name}' is not UTF-8: convert it first, for example by iconv -f WINDOWS-1252 -t UTF-8 FILE > FILE.csv, or \
+         -f UTF-16 ({error})"
+    );
+    DataFusionError::External(what.into())
 }
 
 /// Refuses what the start of a file shows to be no table, in words that say what to do.
@@ -267,12 +361,6 @@ fn with_distinct_names(schema: &Schema) -> SchemaRef {
         field.as_ref().clone().with_name(name)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-async fn shape(state: &SessionState, url: &ListingTableUrl, dialect: Dialect) -> Result<CsvShape> {
-    let store = state.runtime_env().object_store(url)?;
-    let meta = store.head(url.prefix()).await?;
-    CsvShape::infer(&Object::new(&store, &meta), dialect).await
 }
 
 fn format(state: &SessionState, file: FileType) -> Result<Arc<dyn FileFormat>> {

@@ -4,10 +4,11 @@
 //! that was cut within an emoji. [`JsonText`] replaces the mark by spaces, and such a half by U+FFFD, which is as long.
 
 use std::fmt::{self, Display, Formatter};
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -36,7 +37,11 @@ pub fn address(runtime: &RuntimeEnv, url: &ListingTableUrl) -> DataFusionResult<
     let mended = |address: &str| ListingTableUrl::parse(format!("{SCHEME}+{address}"));
     let store = mended(url.object_store().as_str())?;
     runtime.register_object_store(store.get_url(), Arc::new(JsonText(inner)));
-    mended(url.as_str())
+    let mended = mended(url.as_str())?;
+    match url.get_glob() {
+        Some(glob) => mended.with_glob(glob.as_str()),
+        None => Ok(mended),
+    }
 }
 
 /// Whether a file that begins so is an array, and not JSON lines.
@@ -106,6 +111,34 @@ fn surrogate(bytes: &[u8]) -> Option<Half> {
         0xd800..=0xdbff => Some(Half::High),
         0xdc00..=0xdfff => Some(Half::Low),
         _ => None,
+    }
+}
+
+/// Reads the text that a [`JsonText`] has in place of that of `reader`.
+pub(crate) struct Mended<R> {
+    reader: R,
+    mender: Mender,
+    ready: Bytes,
+    is_at_end: bool,
+}
+
+impl<R: Read> Mended<R> {
+    pub fn new(reader: R) -> Self {
+        let mender = Mender { is_at_start: true, rest: Vec::new() };
+        Self { reader, mender, ready: Bytes::new(), is_at_end: false }
+    }
+}
+
+impl<R: Read> Read for Mended<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.ready.is_empty() && !self.is_at_end {
+            let length = self.reader.read(buffer)?;
+            self.is_at_end = length == 0;
+            self.ready = self.mender.mend(&buffer[..length], self.is_at_end);
+        }
+        let length = buffer.len().min(self.ready.len());
+        self.ready.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
     }
 }
 

@@ -17,9 +17,11 @@ pub mod address;
 #[cfg(feature = "analysis")]
 pub mod analysis;
 #[cfg(feature = "job")]
-mod csv_numbers;
+mod chunks;
 #[cfg(feature = "job")]
 pub mod csv_schema;
+#[cfg(feature = "job")]
+mod csv_values;
 pub mod drive;
 pub mod error;
 #[cfg(feature = "analysis")]
@@ -27,6 +29,8 @@ pub mod file_tables;
 pub mod format;
 #[cfg(feature = "job")]
 pub mod job;
+#[cfg(feature = "job")]
+pub mod json_schema;
 #[cfg(feature = "job")]
 pub mod json_text;
 pub mod lfs;

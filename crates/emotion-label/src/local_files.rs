@@ -21,6 +21,9 @@ use object_store::{
 use tokio::task::spawn_blocking;
 use walkdir::{DirEntry, WalkDir};
 
+/// The folder that says which files of a Delta table are live.
+pub(crate) const DELTA_LOG: &str = "_delta_log";
+
 /// A name without control characters, by which [`LocalFiles`] finds the file.
 #[must_use]
 pub fn escaped(name: &str) -> String {
@@ -102,9 +105,16 @@ fn open(path: PathBuf, location: Path, options: &GetOptions) -> Result<GetResult
     Ok(GetResult { payload: GetResultPayload::File(file, path), meta, range, attributes: Attributes::default() })
 }
 
-/// All files under a folder, those behind links included.
-fn walk(folder: PathBuf) -> Vec<Result<ObjectMeta>> {
-    let entries = WalkDir::new(folder).min_depth(1).follow_links(true).into_iter();
+/// All files under a folder down to a depth, those behind links included, and the logs of Delta tables on that depth.
+/// The files in the folder have the depth 1.
+fn walk(folder: PathBuf, depth: usize) -> Vec<Result<ObjectMeta>> {
+    let is_wanted = |entry: &DirEntry| {
+        let is_deepest = entry.depth() == depth && entry.file_type().is_dir();
+        !is_deepest || entry.file_name() == DELTA_LOG
+    };
+    let depth = depth.saturating_add(1);
+    let entries = WalkDir::new(folder).min_depth(1).max_depth(depth).follow_links(true).into_iter();
+    let entries = entries.filter_entry(is_wanted);
     let meta = |entry: walkdir::Result<DirEntry>| match entry {
         Ok(entry) if entry.file_type().is_dir() => None,
         Ok(entry) => match location(entry.path()).and_then(|location| metadata(entry.path(), location)) {
@@ -116,6 +126,16 @@ fn walk(folder: PathBuf) -> Vec<Result<ObjectMeta>> {
         Err(error) => Some(Err(Error::Generic { store: "LocalFileSystem", source: error.into() })),
     };
     entries.filter_map(meta).collect()
+}
+
+/// The files under the folder of this location, down to a depth, and the logs of Delta tables on that depth. The files
+/// in the folder have the depth 1.
+pub(crate) fn list(location: &str, depth: usize) -> BoxStream<'static, Result<ObjectMeta>> {
+    let folder = path_at(location);
+    let walk = async move {
+        spawn_blocking(move || walk(folder, depth)).await.unwrap_or_else(|error| vec![Err(error.into())])
+    };
+    futures::stream::once(walk).flat_map(futures::stream::iter).boxed()
 }
 
 /// The parts of a path from the root, escaped: names, and on Windows a disk before them. An error is what is wrong with
@@ -179,10 +199,7 @@ impl ObjectStore for LocalFiles {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let folder = path_at(prefix.map_or("", Path::as_ref));
-        let walk =
-            async move { spawn_blocking(move || walk(folder)).await.unwrap_or_else(|error| vec![Err(error.into())]) };
-        futures::stream::once(walk).flat_map(futures::stream::iter).boxed()
+        list(prefix.map_or("", Path::as_ref), usize::MAX)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

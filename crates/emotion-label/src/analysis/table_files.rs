@@ -1,11 +1,11 @@
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::prelude::{CsvReadOptions, DataFrame, SessionContext};
+use datafusion::prelude::{DataFrame, SessionContext};
 
 use crate::analysis::columns::{check_column, column};
 use crate::analysis::error::{AnalysisError, Context, Result};
-use crate::file_tables::{Readers, address_of, advice, table};
+use crate::file_tables::{Readers, address_of, advice, several_files, table, table_of};
 use crate::format::{FileType, Format};
 
 /// Files and folders that are read as tables.
@@ -39,12 +39,18 @@ impl TableFiles {
         let mut all: Option<DataFrame> = None;
         for file in &self.names {
             let frame = self.open(context, file).await?;
-            all = Some(match all {
-                Some(all) => {
-                    all.union(frame).with_context(|| format!("'{file}' has other columns than the files before"))?
-                }
-                None => frame,
-            });
+            let Some(before) = all else {
+                all = Some(frame);
+                continue;
+            };
+            // A union goes by position, and the files may have their columns in different orders.
+            let names: Vec<String> = before.schema().fields().iter().map(|field| field.name().clone()).collect();
+            for name in &names {
+                check_column(&frame, name, file)?;
+            }
+            let united = || format!("'{file}' has other columns than the files before");
+            let frame = frame.select(names.iter().map(|name| column(name)).collect::<Vec<_>>()).with_context(united)?;
+            all = Some(before.union(frame).with_context(united)?);
         }
         all.ok_or_else(|| AnalysisError::Refused("no file is named: name at least one".into()))
     }
@@ -55,13 +61,14 @@ impl TableFiles {
         };
         let cannot = || format!("cannot read '{file}' as CSV");
         let url = address_of(file).with_context(cannot)?;
-        if url.is_collection() {
-            let options = CsvReadOptions::new().delimiter(delimiter).file_extension("").newlines_in_values(true);
-            return context.read_csv(file, options).await.with_context(cannot);
+        let state = context.state();
+        if let Some(files) = several_files(&state, file, true).await.with_context(cannot)? {
+            let table = table_of(&state, files, Some(delimiter), Readers::Here).await;
+            return table.and_then(|table| context.read_table(table)).with_context(cannot);
         }
         let compression = FileType::of(file).and_then(|file| file.compression);
         let file_type = FileType { format: Format::Csv, compression };
-        let table = table(&context.state(), &url, file_type, Some(delimiter), Readers::Here).await;
+        let table = table(&state, &url, file_type, Some(delimiter), Readers::Here).await;
         table.and_then(|table| context.read_table(table)).with_context(cannot)
     }
 }

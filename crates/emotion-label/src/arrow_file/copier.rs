@@ -6,8 +6,8 @@ use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::ipc::{
-    Block, BodyCompression, BodyCompressionArgs, Buffer, FieldNode, Message as Root, MessageArgs, MessageHeader,
-    MetadataVersion, RecordBatch as RawBatch, RecordBatchArgs, root_as_footer,
+    Block, BodyCompression, BodyCompressionArgs, Buffer, FieldNode, KeyValue, KeyValueArgs, Message as Root,
+    MessageArgs, MessageHeader, MetadataVersion, RecordBatch as RawBatch, RecordBatchArgs, root_as_footer,
 };
 use bytes::Bytes;
 use flatbuffers::FlatBufferBuilder;
@@ -166,12 +166,21 @@ impl ArrowCopier {
             variadicBufferCounts: counts,
         };
         let batch = RawBatch::create(&mut builder, &arguments);
+        let entries = root.custom_metadata().map(|entries| {
+            let entries = entries.iter().map(|entry| {
+                let key = entry.key().map(|key| builder.create_string(key));
+                let value = entry.value().map(|value| builder.create_string(value));
+                KeyValue::create(&mut builder, &KeyValueArgs { key, value })
+            });
+            let entries = entries.collect::<Vec<_>>();
+            builder.create_vector(&entries)
+        });
         let arguments = MessageArgs {
             version: root.version(),
             header_type: MessageHeader::RecordBatch,
             header: Some(batch.as_union_value()),
             bodyLength: long(body.len()),
-            custom_metadata: None,
+            custom_metadata: entries,
         };
         let root = Root::create(&mut builder, &arguments);
         builder.finish(root, None);

@@ -9,13 +9,15 @@ use arrow::array::{
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
-use arrow::ipc::CompressionType;
 use arrow::ipc::reader::{FileReader, StreamReader};
 use arrow::ipc::writer::{DictionaryHandling, FileWriter, IpcWriteOptions, StreamWriter};
+use arrow::ipc::{CompressionType, MessageHeader};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::arrow_file::copier::ArrowCopier;
+use crate::arrow_file::message::{Split, Splitter};
 use crate::arrow_file::texts::ArrowTexts;
 use crate::drive::{self, DriveError};
 use crate::error::FileError;
@@ -163,6 +165,27 @@ fn streams_are_copied_with_delta_dictionaries() {
     let grown = [batch(0..2), batch(0..3)];
     let before = stream(&grown, options);
     assert_labeled(&grown, &read_stream(&copy(&before, 100).unwrap()));
+}
+
+#[test]
+fn metadata_of_a_batch_is_kept() {
+    // Written by pyarrow 26: two texts, and `custom_metadata={'source': 'crawl'}`.
+    const STREAM: &str = "/////3AAAAAQAAAAAAAKAAwABgAFAAgACgAAAAABBAAMAAAACAAIAAAABAAIAAAABAAAAAEAAAAUAAAAEAAUAAgABgAHAAwAAAAQABAAAAAAAAEFEAAAABwAAAAEAAAAAAAAAAQAAAB0ZXh0AAAAAAQABAAEAAAA/////9gAAAAYAAAAAAAAAAAADgAcAAYABQAIABAADAAOAAAAAAMEAFQAAAAQAAAAIAAAAAAAAAAAAAAAAQAAAAwAAAAIAAwABAAIAAgAAAAUAAAABAAAAAUAAABjcmF3bAAAAAYAAABzb3VyY2UAAAAACgAYAAwABAAIAAoAAABMAAAAEAAAAAIAAAAAAAAAAAAAAAMAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAMAAAAAAAAABAAAAAAAAAACQAAAAAAAAAAAAAAAQAAAAIAAAAAAAAAAAAAAAAAAAAAAAAABQAAAAkAAAAAAAAAR29vZC5CYWQuAAAAAAAAAP////8AAAAA";
+    let before = BASE64_STANDARD.decode(STREAM).unwrap();
+    let after = copy(&before, before.len()).unwrap();
+    assert_labeled(&read_stream(&before), &read_stream(&after));
+    let mut splitter = Splitter::new(&options(), None);
+    splitter.supply(vec![Bytes::from(after)]).unwrap();
+    let batch = loop {
+        match splitter.next().unwrap() {
+            Split::Message(message) if message.kind() == MessageHeader::RecordBatch => break message,
+            Split::Message(_) | Split::Start(_) => {}
+            Split::End(_) | Split::Need(_) => panic!("no record batch"),
+        }
+    };
+    let entries = batch.root().unwrap().custom_metadata().unwrap();
+    let entries: Vec<_> = entries.iter().map(|entry| (entry.key(), entry.value())).collect();
+    assert_eq!(entries, [(Some("source"), Some("crawl"))]);
 }
 
 #[test]

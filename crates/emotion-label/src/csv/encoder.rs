@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use crate::csv::field;
 use crate::error::{Fault, FileError};
 use crate::options::Options;
 use crate::records::RowEncoder;
@@ -32,28 +33,9 @@ impl CsvEncoder {
 
     fn append(&self, value: Option<&str>, line: &mut String) {
         line.push(char::from(self.options.delimiter));
-        let Some(value) = value else { return };
-        if !self.needs_quotes(value) {
-            line.push_str(value);
-            return;
+        if let Some(value) = value {
+            field::append(value, self.options.delimiter, self.options.escape, line);
         }
-        line.push('"');
-        for character in value.chars() {
-            match self.options.escape {
-                Some(escape) if character == '"' || character == char::from(escape) => line.push(char::from(escape)),
-                None if character == '"' => line.push('"'),
-                _ => {}
-            }
-            line.push(character);
-        }
-        line.push('"');
-    }
-
-    fn needs_quotes(&self, value: &str) -> bool {
-        let separates = |byte: u8| {
-            matches!(byte, b'"' | b'\n' | b'\r') || byte == self.options.delimiter || Some(byte) == self.options.escape
-        };
-        value.is_empty() || value.bytes().any(separates)
     }
 }
 

@@ -9,7 +9,10 @@
 //! - Empty lines are copied and are not rows, except in a file of one column, where each is a row without text.
 
 pub(crate) mod encoder;
+pub(crate) mod field;
 pub(crate) mod reader;
+#[cfg(feature = "job")]
+pub(crate) mod rows;
 pub(crate) mod scanner;
 
 #[cfg(test)]

@@ -135,16 +135,22 @@ impl CsvReader {
     fn unscannable(&self, error: &ScanError) -> FileError {
         let (what, line, advice) = match *error {
             ScanError::OpenQuote { line, has_backslash_quote: false } => {
-                ("a quote is not closed before the end of the file", line, "write the file again: its end is missing")
+                ("a quote is not closed before the end of the file", line, OPEN_QUOTE)
             }
             ScanError::OpenQuote { line, .. } => ("a quote is not closed before the end of the file", line, ESCAPE),
             ScanError::BackslashQuote { line } => ("text follows the closing quote of a field", line, ESCAPE),
+            ScanError::TextAfterLines { line } => {
+                ("text follows the closing quote of a field of several lines", line, UNQUOTED)
+            }
             ScanError::HalfUnit => ("the last character is incomplete", 0, "check the --encoding"),
         };
         FileError::Damaged(Fault::new(what, self.place(self.line + line), advice))
     }
 }
 
+const OPEN_QUOTE: &str = "write the file again: its end is missing, or a text begins with a quote that is not doubled";
+const UNQUOTED: &str = "write the file again with its texts in quotes, and with quotes within them doubled: a text \
+                        begins with a quote";
 const ESCAPE: &str = r"quotes are escaped by a backslash in this file: add --escape '\'";
 
 fn dialect(options: &Options) -> Result<Dialect, FileError> {

@@ -48,6 +48,8 @@ pub(crate) enum ScanError {
     OpenQuote { line: u64, has_backslash_quote: bool },
     /// A quoted field ends with `\"`, and text follows: the backslash is an escape character.
     BackslashQuote { line: u64 },
+    /// A quoted field of several lines ends, and text follows: a text begins with a quote that is a part of it.
+    TextAfterLines { line: u64 },
     /// UTF-16 of an odd number of bytes.
     HalfUnit,
 }
@@ -124,8 +126,14 @@ impl Scanner {
             State::QuoteInQuoted if character == QUOTE => self.quoted(character),
             State::QuoteInQuoted => {
                 let ends = self.separate(character, start);
-                if self.state == State::Unquoted && self.after_backslash {
-                    return Err(ScanError::BackslashQuote { line: self.quote_line });
+                if self.state == State::Unquoted {
+                    let line = self.quote_line;
+                    if self.after_backslash {
+                        return Err(ScanError::BackslashQuote { line });
+                    }
+                    if self.line_ends > line {
+                        return Err(ScanError::TextAfterLines { line });
+                    }
                 }
                 self.after_backslash = false;
                 return Ok(ends);
@@ -262,6 +270,8 @@ mod tests {
     fn an_unknown_escape_is_found() {
         let scan = |text: &str| Scanner::new(dialect(None)).scan(text.as_bytes(), true);
         assert_eq!(scan(r#"1,"say \"hi\" now""#), Err(ScanError::BackslashQuote { line: 0 }));
+        assert_eq!(scan("x,\"Wow\ny,I said \"no\"\n"), Err(ScanError::TextAfterLines { line: 0 }));
+        assert!(scan("\"a\"b,\"c\nd\"\n").is_ok());
         assert_eq!(scan("\"a\n\"\"b"), Err(ScanError::OpenQuote { line: 0, has_backslash_quote: false }));
         assert!(scan(r#"1,"C:\",2"#).is_ok());
     }

@@ -29,6 +29,10 @@ impl Kind {
         (Self::Scores, "scores"),
         (Self::Truncated, "truncated"),
     ];
+
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
 }
 
 /// Which columns are added, and under which names: a list such as `label,score=confidence`.
@@ -76,8 +80,8 @@ impl FromStr for Columns {
 
 impl std::fmt::Display for Columns {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let items = self.0.iter().map(|(kind, name)| format!("{kind:?}={name}"));
-        f.write_str(&items.collect::<Vec<_>>().join(",").to_lowercase())
+        let items = self.0.iter().map(|(kind, name)| format!("{}={name}", kind.name()));
+        f.write_str(&items.collect::<Vec<_>>().join(","))
     }
 }
 
@@ -93,8 +97,8 @@ impl Columns {
             input.fields().iter().find(|field| is_same(field.name(), new.name())).map(|field| field.name())
         });
         let Some(name) = clash else { return Ok(()) };
-        let renamed = |(kind, name): &(Kind, String)| format!("{kind:?}=emotion_{name}");
-        let renamed = self.0.iter().map(renamed).collect::<Vec<_>>().join(",").to_lowercase();
+        let renamed = |(kind, name): &(Kind, String)| format!("{}=emotion_{name}", kind.name());
+        let renamed = self.0.iter().map(renamed).collect::<Vec<_>>().join(",");
         Err(LabelError::Refused(format!(
             "'{file}' has a column '{name}' already: choose names for the new ones, for example --columns {renamed}"
         )))
@@ -194,6 +198,7 @@ mod tests {
     fn columns_and_their_names_are_read() {
         let columns: Columns = "label, score=confidence".parse().unwrap();
         assert_eq!(columns.to_string(), "label=label,score=confidence");
+        assert_eq!("label=Emotion".parse::<Columns>().unwrap().to_string(), "label=Emotion");
         assert_eq!(Columns::default(), "label,score".parse().unwrap());
         assert_eq!(refusal("label,feeling"), "'feeling' is none of label, labels, score, scores and truncated");
         assert_eq!(refusal("label="), "'label=' gives no name");

@@ -16,7 +16,7 @@ pub struct Counts {
     pub empty: u64,
     /// Texts that were cut.
     pub truncated: u64,
-    /// Texts that were looked up, since the same were seen before.
+    /// Rows whose text had occurred before, so that its prediction was reused.
     pub repeated: u64,
     /// Tokens of the texts that were inferred.
     pub tokens: u64,

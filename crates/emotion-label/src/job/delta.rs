@@ -13,8 +13,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::job::error::{Context, LabelError, Result};
-
-const LOG: &str = "_delta_log";
+use crate::local_files::DELTA_LOG;
 
 /// Commits that are read side by side.
 const READ_AT_ONCE: usize = 16;
@@ -48,10 +47,10 @@ pub async fn live(
     store: &Arc<dyn ObjectStore>,
     folder: &Path,
     files: Vec<ObjectMeta>,
-    is_wanted: impl Fn(&ObjectMeta) -> bool,
+    is_wanted: impl Fn(&Path) -> bool,
 ) -> Result<Vec<ObjectMeta>> {
     let logs_above = logs_above(store, folder).await?;
-    let wanted: Vec<_> = files.iter().filter(|file| is_wanted(file)).collect();
+    let wanted: Vec<_> = files.iter().filter(|file| is_wanted(&file.location)).collect();
     let mut tables = Vec::new();
     for (table, commits) in logs(files.iter().chain(&logs_above)) {
         if wanted.iter().any(|file| file.location.as_ref().starts_with(&table)) {
@@ -65,8 +64,10 @@ pub async fn live(
     };
     let names: BTreeSet<&str> = files.iter().map(|file| file.location.as_ref()).collect();
     let folder = if folder.as_ref().is_empty() { String::new() } else { format!("{folder}/") };
-    let mut in_folder = tables.iter().flat_map(|(_, live)| live).filter(|path| path.starts_with(&folder));
-    if let Some(absent) = in_folder.find(|path| !names.contains(&***path)) {
+    let is_needed =
+        |path: &str| path.starts_with(&folder) && Path::parse(path).is_ok_and(|location| is_wanted(&location));
+    let mut needed = tables.iter().flat_map(|(_, live)| live).filter(|path| is_needed(path));
+    if let Some(absent) = needed.find(|path| !names.contains(&***path)) {
         return Err(LabelError::Damaged(format!("the file '{absent}' of a Delta table is not there")));
     }
     Ok(wanted.into_iter().filter(|file| is_live(file)).cloned().collect())
@@ -76,7 +77,7 @@ pub async fn live(
 async fn logs_above(store: &Arc<dyn ObjectStore>, folder: &Path) -> Result<Vec<ObjectMeta>> {
     let (parts, mut logs): (Vec<_>, _) = (folder.parts().collect(), Vec::new());
     for depth in 0..parts.len() {
-        let log: Path = parts[..depth].iter().cloned().chain([LOG.into()]).collect();
+        let log: Path = parts[..depth].iter().cloned().chain([DELTA_LOG.into()]).collect();
         match store.list_with_delimiter(Some(&log)).await {
             Ok(found) => logs.extend(found.objects),
             // What is above the folder may be hidden, or may not be listed, as over HTTP.
@@ -98,7 +99,7 @@ fn logs<'a>(files: impl Iterator<Item = &'a ObjectMeta>) -> Logs<'a> {
     let mut logs = Logs::new();
     for file in files {
         let path = file.location.as_ref();
-        let Some((table, name)) = path.rsplit_once(&format!("{LOG}/")) else { continue };
+        let Some((table, name)) = path.rsplit_once(&format!("{DELTA_LOG}/")) else { continue };
         if !table.is_empty() && !table.ends_with('/') {
             continue;
         }
@@ -162,11 +163,7 @@ mod tests {
         live_files_in("", files, |_| true).await
     }
 
-    async fn live_files_in(
-        folder: &str,
-        files: &[(&str, &str)],
-        is_wanted: fn(&ObjectMeta) -> bool,
-    ) -> Result<Vec<String>> {
+    async fn live_files_in(folder: &str, files: &[(&str, &str)], is_wanted: fn(&Path) -> bool) -> Result<Vec<String>> {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         for (path, content) in files {
             store.put(&Path::from(*path), content.to_string().into()).await.unwrap();
@@ -212,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn a_table_without_wanted_files_is_not_replayed() {
         let files = [&[SECOND], &TABLES[..]].concat();
-        let is_other = |file: &ObjectMeta| file.location.as_ref() == "a/other.parquet";
+        let is_other = |file: &Path| file.as_ref() == "a/other.parquet";
         assert_eq!(live_files_in("a", &files, is_other).await.unwrap(), ["a/other.parquet"]);
         assert!(live_files_in("a", &files, |_| true).await.is_err());
     }

@@ -1,6 +1,5 @@
 //! Encoders of files of another format than their input.
 
-use arrow::csv::WriterBuilder as CsvWriterBuilder;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::FileWriter;
 use arrow::json::WriterBuilder as JsonWriterBuilder;
@@ -11,6 +10,7 @@ use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
+use crate::csv::rows;
 use crate::format::Format;
 use crate::job::error::{LabelError, Result};
 
@@ -84,11 +84,9 @@ impl Encoder {
                 std::mem::take(writer.get_mut())
             }
             Self::Csv { delimiter, has_header } => {
-                let builder = CsvWriterBuilder::new().with_delimiter(*delimiter).with_header(!*has_header);
+                let header = if *has_header { Vec::new() } else { rows::header(&batch.schema(), *delimiter) };
                 *has_header = true;
-                let mut writer = builder.build(Vec::new());
-                writer.write(batch)?;
-                writer.into_inner()
+                [header, rows::rows(batch, *delimiter)?].concat()
             }
             Self::Json => {
                 let builder = JsonWriterBuilder::new().with_explicit_nulls(true);

@@ -9,15 +9,16 @@ use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use glob::{MatchOptions, Pattern};
+use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use crate::address::{absolute, local, without_separator};
+use crate::address::{absolute, in_store_of, local, without_separator};
 use crate::format::{FileType, Format};
 use crate::job::delta;
 use crate::job::error::{Context, LabelError, Result};
 use crate::job::storage::Storage;
 use crate::job::summary::SetAside;
-use crate::local_files::{path_at, unescaped};
+use crate::local_files::{self, path_at, unescaped};
 
 /// A star stands for a part of a name, not for folders.
 const IN_A_FOLDER: MatchOptions =
@@ -124,7 +125,10 @@ impl Found {
         let store = context.runtime_env().object_store(&url).with_context(|| format!("cannot reach '{argument}'"))?;
         let cannot = || format!("cannot list '{argument}'");
         let (mut files, mut unlisted) = (Vec::new(), Vec::new());
-        let mut found = listed(&store, &url).await.with_context(cannot)?;
+        let mut found = match pattern.as_ref().and_then(depth).filter(|_| url.scheme() == "file") {
+            Some(depth) => local_files::list(url.prefix().as_ref(), depth),
+            None => listed(&store, &url).await.with_context(cannot)?,
+        };
         while let Some(file) = found.next().await {
             match file.with_context(cannot) {
                 Ok(file) => files.push(file),
@@ -133,7 +137,7 @@ impl Found {
             }
         }
         drop(found);
-        let is_wanted = |file: &ObjectMeta| {
+        let is_wanted = |file: &ObjectPath| {
             pattern.as_ref().is_none_or(|pattern| pattern.matches_with(&path_under(&url, file), IN_A_FOLDER))
         };
         let is_file = matches!(&files[..], [file] if file.location == *url.prefix());
@@ -152,7 +156,7 @@ impl Found {
 
     /// Path of a file under the argument; of a file that is the argument, its name.
     fn name(&self, file: &ObjectMeta) -> String {
-        let path = path_under(&self.url, file);
+        let path = path_under(&self.url, &file.location);
         let name = if path.is_empty() { file.location.filename().unwrap_or_default().into() } else { path };
         let path = || Path::new("/").join(file.location.as_ref());
         let is_literal = !name.contains('%') || self.url.scheme() != "file" || path().exists();
@@ -182,7 +186,7 @@ impl Found {
             shown: self.shown(&name),
             name,
             file: file_type,
-            url: url_of(&self.url, file)?,
+            url: in_store_of(&self.url, &file.location)?,
             store: Arc::clone(&self.store),
             meta: file.clone(),
         }))
@@ -216,8 +220,16 @@ async fn listed(
     Ok(store.list(Some(url.prefix())))
 }
 
-fn path_under(url: &ListingTableUrl, file: &ObjectMeta) -> String {
-    url.strip_prefix(&file.location).into_iter().flatten().collect::<Vec<_>>().join("/")
+/// How deep the files of a pattern are under its folder at most; `None` if `**` stands for any number of folders.
+///
+/// What is deeper need not be readable.
+fn depth(pattern: &Pattern) -> Option<usize> {
+    let parts = pattern.as_str().split('/');
+    (!pattern.as_str().contains("**")).then(|| parts.count())
+}
+
+fn path_under(url: &ListingTableUrl, file: &ObjectPath) -> String {
+    url.strip_prefix(file).into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
 /// The address of a file or a folder, and the pattern of the files that are meant under it.
@@ -237,24 +249,21 @@ fn address(argument: &str) -> Result<(ListingTableUrl, Option<Pattern>)> {
     Ok((local(&path)?, pattern))
 }
 
-/// A pattern, and the folder that it is looked for in; a path that is there is none.
+/// A pattern, and the folder that it is looked for in; a path that is there is none, and its folders are none.
 fn split_pattern(argument: &str) -> (&str, Option<&str>) {
     let is_remote = argument.contains("://");
+    if !is_remote && Path::new(argument).exists() {
+        return (argument, None);
+    }
     let wild: &[char] = if is_remote { &['*'] } else { &['*', '?', '['] };
-    match argument.find(wild) {
-        Some(at) if is_remote || !Path::new(argument).exists() => {
-            let start = argument[..at].rfind(is_separator).map_or(0, |slash| slash + 1);
-            (&argument[..start], Some(&argument[start..]))
+    let mut start = 0;
+    while let Some(at) = argument[start..].find(wild).map(|at| start + at) {
+        start = argument[..at].rfind(is_separator).map_or(0, |slash| slash + 1);
+        let end = argument[at..].find(is_separator).map(|length| at + length + 1);
+        match end {
+            Some(end) if !is_remote && Path::new(&argument[..end]).is_dir() => start = end,
+            _ => return (&argument[..start], Some(&argument[start..])),
         }
-        _ => (argument, None),
     }
-}
-
-/// The address of a file that was found under another.
-fn url_of(found: &ListingTableUrl, file: &ObjectMeta) -> Result<ListingTableUrl> {
-    let mut url = found.get_url().clone();
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.clear().extend(file.location.as_ref().split('/'));
-    }
-    Ok(ListingTableUrl::try_new(url, None)?)
+    (argument, None)
 }

@@ -193,7 +193,17 @@ impl LabelJob {
     }
 
     fn output_format(&self, inputs: &[Input], storage: &Storage) -> Result<Format> {
-        if let Some(format) = self.format.or(storage.file_type().map(|file| file.format)) {
+        let named = storage.file_type().map(|file| file.format);
+        if let (Some(format), Some(named)) = (self.format, named)
+            && format != named
+        {
+            let (output, format, named) = (&self.output, format.name(), named.name());
+            return Err(LabelError::Refused(format!(
+                "'{output}' has the extension of {named}, and --format asks for {format}: leave --format out, or choose \
+                 another name"
+            )));
+        }
+        if let Some(format) = self.format.or(named) {
             return Ok(format);
         }
         let mut formats = inputs.iter().map(|input| input.file.format.output());

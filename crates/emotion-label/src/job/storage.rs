@@ -528,8 +528,10 @@ fn names(folder: &FilePath) -> io::Result<Vec<String>> {
     fs::read_dir(folder)?.filter_map(|entry| name(entry).transpose()).collect()
 }
 
+/// The object of this name, whose characters such as `[`, `#` and `%` stand for themselves.
 fn at(prefix: &Path, name: &str) -> Path {
-    prefix.parts().chain(Path::from(name).parts()).collect()
+    let name = Path::parse(name).unwrap_or_else(|_| Path::from(name));
+    prefix.parts().chain(name.parts()).collect()
 }
 
 /// Makes the folder of a file, so that it is there even after a power failure.
@@ -583,6 +585,13 @@ fn absolute(path: &FilePath) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_have_the_names_of_their_inputs() {
+        for name in ["a [1].csv", "50%off.csv", "c#.csv", "b/x~y.csv", "a%09b.csv"] {
+            assert_eq!(at(&Path::from("out"), name).as_ref(), format!("out/{name}"));
+        }
+    }
 
     #[tokio::test]
     async fn runs_do_not_share_files_under_way() {

@@ -42,7 +42,7 @@ pub struct Summary {
     pub output: String,
     /// The number of labeled files, with those of earlier runs.
     pub files: usize,
-    /// Files in the folders that are no tables.
+    /// Files in the folders that are not tables.
     pub other_files: usize,
     /// What was found in the rows.
     #[serde(flatten)]

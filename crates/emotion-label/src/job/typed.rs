@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::read_footer_length;
 use arrow::ipc::root_as_footer;
@@ -12,8 +12,8 @@ use datafusion::common::Column;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
 use datafusion::datasource::file_format::avro::AvroFormat;
-use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::file_format::parquet::Int96Coercer;
 #[cfg(feature = "cluster")]
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
@@ -35,13 +35,15 @@ use parquet::arrow::{ARROW_SCHEMA_META_KEY, ParquetRecordBatchStreamBuilder};
 use parquet::basic::Compression as Codec;
 use parquet::file::metadata::ColumnChunkMetaData;
 
+use crate::chunks::file_compression;
 use crate::csv_schema::{CsvShape, Dialect};
-use crate::format::{Compression, Format};
+use crate::format::Format;
 use crate::job::choices::Choices;
 use crate::job::error::{LabelError, Result};
 use crate::job::inputs::Input;
 use crate::job::parquet_object::ParquetObject;
 use crate::job::target::is_separated;
+use crate::json_schema::{Conflict, JsonShape};
 use crate::json_text;
 use crate::object::Object;
 
@@ -80,8 +82,8 @@ impl Typed {
                 input.shown
             )));
         }
-        let (format, schema) = format(context, input, choices).await?;
         let is_mended = input.file.format == Format::Json && input.file.compression.is_none() && !choices.on_cluster;
+        let (format, schema) = format(context, input, choices, is_mended, output).await?;
         let url = if is_mended { json_text::address(&context.runtime_env(), &input.url)? } else { input.url.clone() };
         let options = ListingOptions::new(format).with_file_extension("");
         let mut schema = match schema {
@@ -108,7 +110,14 @@ impl Typed {
 
     async fn parquet(input: &Input) -> Result<Self> {
         let mut reader = ParquetObject::new(input);
-        let footer = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::default()).await?;
+        let options = ArrowReaderOptions::default();
+        let mut footer = ArrowReaderMetadata::load_async(&mut reader, options.clone()).await?;
+        let columns = footer.metadata().file_metadata().schema_descr();
+        // Nanoseconds of 64 bits hold the years 1677 to 2262 alone, and INT96 values beyond them would wrap.
+        if let Some(schema) = Int96Coercer::new(columns, footer.schema(), &TimeUnit::Microsecond).coerce() {
+            let options = options.with_schema(Arc::new(schema));
+            footer = ArrowReaderMetadata::try_new(Arc::clone(footer.metadata()), options)?;
+        }
         check_width(footer.schema(), &input.shown)?;
         let file = footer.metadata().file_metadata();
         let metadata = file.key_value_metadata().into_iter().flatten();
@@ -219,30 +228,46 @@ async fn format(
     context: &SessionContext,
     input: &Input,
     choices: &Choices,
+    is_mended: bool,
+    output: Format,
 ) -> Result<(Arc<dyn FileFormat>, Option<SchemaRef>)> {
     let format = input.file.format;
+    let object = Object::new(&input.store, &input.meta);
     Ok(match format {
         Format::Csv | Format::Tsv => {
             let (delimiter, escape) = (choices.delimiter_of(format), choices.escape);
             let dialect = Dialect { delimiter, escape, compression: input.file.compression };
-            let object = Object::new(&input.store, &input.meta);
             let shape = CsvShape::infer(&object, dialect).await?.with_values_kept(&object).await?;
+            if let Some(line) = shape.odd_escape {
+                let file = &input.shown;
+                return Err(LabelError::Refused(format!(
+                    "line {line} of '{file}' has the escape character before another character than a quote, which a \
+                     conversion would drop: choose a CSV output, which is a copy, or double the escape character"
+                )));
+            }
             (Arc::new(shape.format()), Some(shape.schema))
         }
         Format::Json => {
-            let compression = match input.file.compression {
-                Some(Compression::Gzip) => FileCompressionType::GZIP,
-                Some(_) => FileCompressionType::ZSTD,
-                None => FileCompressionType::UNCOMPRESSED,
-            };
+            let compression = input.file.compression;
+            let shape = JsonShape::infer(&object, compression, is_mended).await?;
+            if let Some(conflict) = shape.conflicts().first().filter(|_| output != Format::Json) {
+                return Err(conflicting(conflict, &input.shown));
+            }
             let options = context.state().table_options().json.clone();
             let format = JsonFormat::default().with_options(options);
-            let format = format.with_schema_infer_max_rec(usize::MAX).with_file_compression_type(compression);
-            (Arc::new(format), None)
+            (Arc::new(format.with_file_compression_type(file_compression(compression))), Some(shape.schema()))
         }
         Format::Avro => (Arc::new(AvroFormat), None),
         _ => (Arc::new(ArrowFormat), arrow_schema(input).await?),
     })
+}
+
+fn conflicting(conflict: &Conflict, file: &str) -> LabelError {
+    let Conflict { field, values } = conflict;
+    LabelError::Refused(format!(
+        "the field '{field}' of '{file}' holds {values}, and a column has one type: choose an output of JSON lines, \
+         which is a copy, or make the values of one type first"
+    ))
 }
 
 /// The schema in the footer of an Arrow file; `None` of a stream, which has no footer.
