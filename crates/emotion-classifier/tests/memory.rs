@@ -17,8 +17,8 @@ fn the_weights_of_the_program_do_not_stay_in_memory_beside_their_copy() {
     let before = memory_of_files();
     let first = Classifier::builder().load_default_model().unwrap();
     let grown = memory_of_files().saturating_sub(before);
-    // The layers have 21 MB in half precision.
-    assert!(grown < 10_000_000, "{grown} bytes of the program's file stay in memory");
+    // The layers have 21 MB in half precision; the code and the tokenizer, which stay, have up to 13.
+    assert!(grown < 20_000_000, "{grown} bytes of the program's file stay in memory");
 
     let text = ["I am so happy for you!"];
     let predictions = first.classify(&text).unwrap();
