@@ -3,11 +3,10 @@
     bench/spark_nlp/compare.sh [--base] [--texts FILE] [--rows N] [--rounds N] [--program PROGRAM]
 
 Both sides count the labels of two Parquet files by a query of their engine, `SELECT label, count(*) … GROUP BY 1`, on
-all cores. Spark NLP runs with its default settings and with one ONNX thread per task; `emotion sql` in each
-precision. Neither has
-cached a text, and loading is excluded: before each timed query, the session has answered the same query about 32 other
-texts. The engines run alternately; the best of the rounds is reported. A session of Spark NLP lasts for all rounds, so
-that its Java code is compiled after the first.
+all cores. Spark NLP runs with its default settings and with one ONNX thread per task; `emotion sql` in each precision.
+Neither has cached a text, and loading is excluded: before each timed query, the session has answered the same query
+about 32 other texts. The engines run alternately; the best of the rounds is reported. A session of Spark NLP lasts for
+all rounds, so that its Java code is compiled after the first.
 
 The texts are distinct and consist of lower-case words of the sample file, so that both sides read the same tokens. The
 second table compares the scores on ordinary texts, which the two sides tokenize differently, with `transformers`.

@@ -785,6 +785,12 @@ fn values_are_kept_by_a_conversion() {
     let csv = converted(&folder.write("empty.parquet", before), "empty.csv", &[]);
     assert_eq!(csv, "Text,truncated\n\"\",false\n,\n\"\"\"a\"\",b\",false\n");
 
+    let mysql = folder.write("mysql.csv", "n,Text,note\n1,\"say \\\"hi\\\"\",\\N\n\\N,\\N,C:\\new\n");
+    let mysql = converted(&mysql, "mysql.jsonl", &["--escape", "\\"]);
+    let (first, second) = mysql.split_once('\n').unwrap();
+    assert_eq!(first, r#"{"n":"1","Text":"say \"hi\"","note":null,"truncated":false}"#);
+    assert_eq!(second.trim_end(), r#"{"n":null,"Text":null,"note":"C:\\new","truncated":null}"#);
+
     let lines =
         "{\"Text\":\"a\",\"n\":18446744073709551557}\n{\"Text\":\"b\",\"n\":1,\"m\":{\"z\":[1,0.5],\"a\":null}}\n";
     let ids = converted(&folder.write("ids.jsonl", lines), "ids.parquet", &[]);
@@ -810,7 +816,7 @@ fn fields_that_no_type_holds_are_refused_before_a_text_is_labeled() {
     }
     let cut = folder.write("cut.jsonl", "{\"Text\":\"a\"}\n\n{\"Text\":");
     let read = run(&["sql", "-q", "-c", &format!("SELECT * FROM '{cut}'")]);
-    assert_fails(&read, &["line 3 is not valid JSON"]);
+    assert_fails(&read, &["cut.jsonl'", "line 3 is not valid JSON"]);
 }
 
 #[test]
@@ -836,13 +842,33 @@ fn folders_and_patterns_are_tables() {
     assert_eq!(output_of(&run(&["sql", "-q", "--format", "csv", "-c", &query])), "note\nlate\n");
     folder.write("year/year=2024/a.tsv", "id\n1\n");
     folder.write("year/year=2025/b.tsv", "id\n2\n");
-    let query = format!("SELECT id FROM '{}' WHERE year = '2025'", folder.path("year"));
-    assert_eq!(output_of(&run(&["sql", "-q", "--format", "csv", "-c", &query])), "id\n2\n");
+    let of_year = || {
+        let query = format!("SELECT id FROM '{}' WHERE year = '2025'", folder.path("year"));
+        output_of(&run(&["sql", "-q", "--format", "csv", "-c", &query])).to_string()
+    };
+    assert_eq!(of_year(), "id\n2\n");
+    folder.write("year/year=2024/._a.tsv", "another file of macOS");
+    folder.write("year/year=2025/C.TSV", "id\n3\n");
+    assert_eq!(of_year().lines().count(), 3);
+    assert_rows("year", 3);
+    assert_rows("year/year=*/*.tsv", 2);
+    folder.write("year/year=2025/deeper/d.tsv", "id\n4\n");
+    assert_rows("year", 4);
+    let text = folder.write("a.csv", "Text\nOh.\n");
+    output_of(&label(&text, &folder.path("parts/part-1.csv.gz"), &["--columns", "truncated"]));
+    // A gzip file of no bytes.
+    folder.write("parts/part-0.csv.gz", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_rows("parts", 1);
+    folder.write("parts/part-2.csv", "Text,truncated\nAh.,false\n");
+    assert_fails(&count("parts"), &["several compressions"]);
+    folder.write("heads/a.csv", "id\n1\n");
+    folder.write("heads/b.csv", "other\n1\n");
+    assert_fails(&count("heads"), &["heads/b.csv", "different columns"]);
     folder.write("capitals/c.jsonl", "{\"id\":1}\n");
-    assert_fails(&count("capitals"), &["several types", "'folder/*.csv'"]);
+    assert_fails(&count("capitals"), &["several formats", "'folder/*.csv'"]);
     assert_rows("capitals/*.jsonl", 1);
     folder.write("latin1.csv", b"id\nh\xe9\n");
-    assert_fails(&count("latin1.csv"), &["'latin1.csv' is not UTF-8", "iconv -f", "line 2"]);
+    assert_fails(&count("latin1.csv"), &["latin1.csv'", "invalid UTF-8", "line 2", "iconv -f"]);
     folder.write("unknown/a.txt", "id");
     assert_fails(&count("unknown"), &["a folder in which no file is of a known type"]);
     assert_fails(&count("capitals/*.arrow"), &["there is no file"]);
@@ -855,6 +881,9 @@ fn a_pattern_is_looked_for_no_deeper_than_it_says() {
     folder.write("in[1]/a.csv", "Text\nGood.\n");
     fs::create_dir(folder.path("in[1]/deeper")).unwrap();
     std::os::unix::fs::symlink("..", folder.path("in[1]/deeper/loop")).unwrap();
+    std::os::unix::fs::symlink(".", folder.path("in[1]/self")).unwrap();
+    let query = format!("SELECT count(*) AS n FROM '{}'", folder.path("in[1]/*.csv"));
+    assert_eq!(output_of(&run(&["sql", "-q", "--format", "csv", "-c", &query])), "n\n1\n");
     output_of(&label(&folder.path("in[1]/*.csv"), &folder.path("out"), &[]));
     assert_eq!(folder.files("out").keys().collect::<Vec<_>>(), ["a.csv"]);
     assert_fails(&label(&folder.path("in[1]/**/*.csv"), &folder.path("all"), &[]), &["cannot list", "loop"]);

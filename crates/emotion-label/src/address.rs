@@ -33,12 +33,11 @@ pub fn local(path: &Path) -> Result<ListingTableUrl> {
 ///
 /// # Errors
 ///
-/// The address is not one of a file.
+/// The other address has no path.
 pub fn in_store_of(other: &ListingTableUrl, file: &ObjectPath) -> Result<ListingTableUrl> {
     let mut url = other.get_url().clone();
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.clear().extend(file.as_ref().split('/'));
-    }
+    let segments = url.path_segments_mut().map_err(|()| plan_datafusion_err!("'{other}' has no path"));
+    segments?.clear().extend(file.as_ref().split('/'));
     ListingTableUrl::try_new(url, None)
 }
 

@@ -127,21 +127,19 @@ impl CsvShape {
     /// The format by which `DataFusion` reads the file.
     #[must_use]
     pub fn format(&self) -> CsvFormat {
-        let is_mysql = self.dialect.escape == Some(b'\\');
         CsvFormat::default()
             .with_has_header(true)
             .with_delimiter(self.dialect.delimiter)
             .with_escape(self.dialect.escape)
             .with_newlines_in_values(self.has_newlines)
             .with_truncated_rows(true)
-            .with_null_regex(is_mysql.then(|| r"^(\\N)?$".into()))
             .with_file_compression_type(file_compression(self.dialect.compression))
     }
 }
 
 fn infer(chunks: Chunks, dialect: Dialect) -> Result<CsvShape> {
     let reader = file_compression(dialect.compression).convert_read(chunks)?;
-    let mut lines = Lines::new(reader, dialect.escape);
+    let mut lines = Lines::new(reader, dialect);
     let mut format = Format::default().with_header(true).with_delimiter(dialect.delimiter).with_truncated_rows(true);
     if let Some(escape) = dialect.escape {
         format = format.with_escape(escape);
@@ -157,7 +155,7 @@ struct Lines<R> {
     reader: R,
     line_ends: usize,
     is_in_line: bool,
-    escape: Option<u8>,
+    dialect: Dialect,
     state: State,
     /// The line of the first escape character that stands before another character than a quote, itself or a line end.
     odd_escape: Option<usize>,
@@ -165,15 +163,19 @@ struct Lines<R> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
+    FieldStart,
     Unquoted,
     Quoted,
     /// After the escape character within quotes.
     Escaped,
+    /// After a quote within quotes.
+    QuoteInQuoted,
 }
 
 impl<R> Lines<R> {
-    fn new(reader: R, escape: Option<u8>) -> Self {
-        Self { reader, line_ends: 0, is_in_line: false, escape, state: State::Unquoted, odd_escape: None }
+    fn new(reader: R, dialect: Dialect) -> Self {
+        let state = State::FieldStart;
+        Self { reader, line_ends: 0, is_in_line: false, dialect, state, odd_escape: None }
     }
 
     fn count(&self) -> usize {
@@ -181,17 +183,20 @@ impl<R> Lines<R> {
     }
 
     fn take(&mut self, byte: u8) {
+        let is_escape = Some(byte) == self.dialect.escape;
         self.state = match (self.state, byte) {
-            (State::Unquoted, b'"') => State::Quoted,
-            (State::Quoted, b'"') => State::Unquoted,
-            (State::Quoted, _) if Some(byte) == self.escape => State::Escaped,
+            (State::Quoted, b'"') => State::QuoteInQuoted,
+            (State::Quoted, _) if is_escape => State::Escaped,
+            (State::Quoted, _) | (State::FieldStart | State::QuoteInQuoted, b'"') => State::Quoted,
             (State::Escaped, _) => {
-                if Some(byte) != self.escape && !matches!(byte, b'"' | b'\n' | b'\r') {
+                if !is_escape && !matches!(byte, b'"' | b'\n' | b'\r') {
                     self.odd_escape.get_or_insert(self.line_ends + 1);
                 }
                 State::Quoted
             }
-            (state, _) => state,
+            (_, b'\n' | b'\r') => State::FieldStart,
+            _ if byte == self.dialect.delimiter => State::FieldStart,
+            _ => State::Unquoted,
         };
     }
 }
@@ -200,7 +205,7 @@ impl<R: Read> Read for Lines<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.reader.read(buffer)?;
         let read = &buffer[..length];
-        if self.escape.is_some() {
+        if self.dialect.escape.is_some() {
             for byte in read {
                 self.take(*byte);
                 self.line_ends += usize::from(*byte == b'\n');
@@ -221,10 +226,14 @@ mod tests {
 
     use super::*;
 
+    fn dialect(escape: Option<u8>) -> Dialect {
+        Dialect { delimiter: b',', escape, compression: None }
+    }
+
     #[test]
     fn lines_are_counted_with_a_last_one_that_has_no_end() {
         for (text, lines) in [("", 0), ("a", 1), ("a\n", 1), ("a\nb", 2), ("a\n\nb\n", 3)] {
-            let mut counted = Lines::new(Cursor::new(text), None);
+            let mut counted = Lines::new(Cursor::new(text), dialect(None));
             io::copy(&mut counted, &mut io::sink()).unwrap();
             assert_eq!(counted.count(), lines, "{text:?}");
         }
@@ -232,10 +241,13 @@ mod tests {
 
     #[test]
     fn escape_characters_that_a_reader_removes_are_found() {
-        for (text, line) in
-            [("a\n\"say \\\"hi\\\", C:\\\\\"\n\\N,C:\\new\n", None), ("a\n\"b\"\"\\\n\",\"C:\\new\"\n", Some(3))]
-        {
-            let mut lines = Lines::new(Cursor::new(text), Some(b'\\'));
+        for (text, line) in [
+            ("a\n\"say \\\"hi\\\", C:\\\\\"\n\\N,C:\\new\n", None),
+            ("a\n\"b\"\"\\\n\",\"C:\\new\"\n", Some(3)),
+            ("a\n5\" pipe\n\"C:\\new\"\n", Some(3)),
+            ("a\n5\" pipe\nC:\\new,\\N\n", None),
+        ] {
+            let mut lines = Lines::new(Cursor::new(text), dialect(Some(b'\\')));
             io::copy(&mut lines, &mut io::sink()).unwrap();
             assert_eq!(lines.odd_escape, line, "{text}");
         }

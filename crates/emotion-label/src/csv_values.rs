@@ -10,8 +10,8 @@ use csv::{ByteRecord, ReaderBuilder};
 
 /// Significant digits that a double always keeps are 15, and programs write doubles with up to 17.
 const MOST_DIGITS: usize = 17;
-/// The integers up to this one are doubles.
-const LARGEST_INTEGER: u64 = 1 << 53;
+/// Every integer up to this one is a double.
+pub(crate) const LARGEST_INTEGER: u64 = 1 << 53;
 
 /// The columns among `columns`, given by index and type, that have a value for which `holds` is false.
 pub(crate) fn failing(

@@ -8,12 +8,13 @@ use std::iter::once;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::address::{absolute, in_store_of, local, path_of};
+use crate::address::{absolute, local, path_of};
 use crate::csv_schema::{CsvShape, Dialect};
 use crate::format::{Compression, FileType, Format};
 use crate::json_schema::JsonShape;
 use crate::json_text;
 use crate::lfs;
+use crate::listed_files::{ListedFiles, listed};
 use crate::local_files::LocalFiles;
 use crate::object::Object;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -28,7 +29,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::SessionContext;
-use futures::TryStreamExt;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 /// Sets the options of a session that file tables need and that are not set.
@@ -115,74 +116,21 @@ impl UrlTableFactory for FileTables {
         if let Some((url, file)) = single_file(name) {
             return Ok(Some(table(&state, &url, file, None, self.readers).await?));
         }
-        if let Some(files) = several_files(&state, name, false).await? {
+        if let Some(files) = listed(name, false).await? {
             return Ok(Some(table_of(&state, files, None, self.readers).await?));
         }
         self.others.try_new(name).await
     }
 }
 
-/// Files that are one table.
-pub(crate) struct Files {
-    /// The folder or pattern by which they were found, or the files themselves if `DataFusion` would find others.
-    urls: Vec<ListingTableUrl>,
-    /// The extension of all of them, if they are found by their folder or pattern.
-    extension: String,
-    metas: Vec<ObjectMeta>,
-    file: FileType,
-}
-
-/// The files in a folder, or those of a pattern; `None` of another name, and if no file is of a known type.
-///
-/// Files whose names begin with `.` or `_`, such as `_SUCCESS`, are left out, also those in folders of such names.
-pub(crate) async fn several_files(state: &SessionState, name: &str, are_csv: bool) -> Result<Option<Files>> {
-    let is_pattern = !Path::new(name).exists() && name.contains(['*', '?', '[']);
-    if !Path::new(name).is_dir() && !is_pattern && !name.contains("://") {
-        return Ok(None);
-    }
-    let url = address_of(name)?;
-    if !url.is_collection() && url.get_glob().is_none() {
-        return Ok(None);
-    }
-    let store = state.runtime_env().object_store(&url)?;
-    let all: Vec<ObjectMeta> = url.list_all_files(state, store.as_ref(), "").await?.try_collect().await?;
-    let type_of = |file: &ObjectMeta| {
-        let mut parts = url.strip_prefix(&file.location).into_iter().flatten();
-        let is_hidden = parts.any(|part| part.starts_with(['.', '_']));
-        let name = file.location.filename().unwrap_or_default();
-        let known = if are_csv { Some(FileType::of_separated(name)) } else { FileType::of(name) };
-        known.filter(|_| !is_hidden)
-    };
-    let known = all.iter().filter_map(|file| type_of(file).map(|known| (file, known)));
-    let (metas, types): (Vec<ObjectMeta>, Vec<FileType>) = known.map(|(meta, known)| (meta.clone(), known)).unzip();
-    let Some(file) = types.first().copied() else { return Ok(None) };
-    if let Some(other) = types.iter().find(|other| **other != file) {
-        let (one, other) = (file.format.name(), other.format.name());
-        return Err(DataFusionError::External(
-            format!(
-                "'{name}' holds files of several types, such as {one} and {other}, or compressed and not: name a \
-                     folder or a pattern, such as 'folder/*.csv', of one type"
-            )
-            .into(),
-        ));
-    }
-    let extension = extension(&metas[0], file);
-    let has_extension = |file: &ObjectMeta| file.location.as_ref().ends_with(&extension);
-    if metas.iter().all(has_extension) && all.iter().filter(|file| has_extension(file)).count() == metas.len() {
-        return Ok(Some(Files { urls: vec![url], extension, metas, file }));
-    }
-    let urls = metas.iter().map(|file| in_store_of(&url, &file.location)).collect::<Result<_>>()?;
-    Ok(Some(Files { urls, extension: String::new(), metas, file }))
-}
-
 /// The table of several files; `delimiter` is that of their fields, if it is not the one of their extension.
 pub(crate) async fn table_of(
     state: &SessionState,
-    files: Files,
+    files: ListedFiles,
     delimiter: Option<u8>,
     readers: Readers,
 ) -> Result<Arc<dyn TableProvider>> {
-    let Files { urls, extension, metas, file } = files;
+    let ListedFiles { urls, extension, metas, file } = files;
     let store = state.runtime_env().object_store(&urls[0])?;
     let is_mended = is_mended(file, readers);
     let (format, schema) = described(state, &store, &metas, file, delimiter, is_mended).await?;
@@ -207,14 +155,6 @@ async fn inferred(state: &SessionState, options: &ListingOptions, urls: &[Listin
         schemas.push(options.infer_schema(state, url).await?.as_ref().clone());
     }
     Ok(Arc::new(Schema::try_merge(schemas)?))
-}
-
-/// The extension of a file as it is written, with that of its compression.
-fn extension(meta: &ObjectMeta, file: FileType) -> String {
-    let name = meta.location.filename().unwrap_or_default();
-    let parts = 1 + usize::from(file.compression.is_some());
-    let start = name.rmatch_indices('.').nth(parts - 1).map_or(name.len(), |(at, _)| at);
-    name[start..].to_string()
 }
 
 fn delimiter(file: FileType) -> u8 {
@@ -277,6 +217,9 @@ fn is_mended(file: FileType, readers: Readers) -> bool {
     file.format == Format::Json && file.compression.is_none() && readers == Readers::Here
 }
 
+/// Files that are read side by side.
+const FILES_AT_ONCE: usize = 4;
+
 /// How `DataFusion` reads files of this type, and the types of their columns where they depend on all of their rows.
 async fn described(
     state: &SessionState,
@@ -286,48 +229,69 @@ async fn described(
     delimiter: Option<u8>,
     is_mended: bool,
 ) -> Result<(Arc<dyn FileFormat>, Option<SchemaRef>)> {
-    // Spark writes an empty file for a partition without rows.
-    let filled: Vec<_> = metas.iter().filter(|meta| meta.size > 0).collect();
-    let metas = if filled.is_empty() { metas.iter().collect() } else { filled };
-    let objects =
-        metas.into_iter().map(|meta| (meta.location.filename().unwrap_or_default(), Object::new(store, meta)));
+    let files: Vec<_> = metas.iter().map(|meta| (meta.location.to_string(), Object::new(store, meta))).collect();
     match file.format {
         Format::Csv | Format::Tsv => {
             let delimiter = delimiter.unwrap_or_else(|| self::delimiter(file));
-            let dialect = Dialect { delimiter, escape: None, compression: file.compression };
-            let mut all: Option<CsvShape> = None;
-            for (name, object) in objects {
-                let shape = CsvShape::infer(&object, dialect).await.map_err(|error| not_utf8(error, name))?;
-                let shape = shape.with_values_readable(&object).await?;
-                all = Some(match all {
-                    Some(all) => all.merge(&shape)?,
-                    None => shape,
-                });
-            }
-            let Some(shape) = all else { return plan_err!("there is no file") };
+            let shape = csv_shape(files, Dialect { delimiter, escape: None, compression: file.compression }).await?;
             Ok((Arc::new(shape.format()), Some(with_distinct_names(&shape.schema))))
         }
         Format::Json => {
-            let mut all = JsonShape::default();
-            for (_, object) in objects {
-                all = all.merge(JsonShape::infer(&object, file.compression, is_mended).await?);
-            }
-            Ok((format(state, file)?, Some(all.schema())))
+            let schema = json_shape(files, file, is_mended).await?.schema();
+            Ok((format(state, file)?, Some(schema)))
         }
         _ => Ok((format(state, file)?, None)),
     }
 }
 
-/// Says what to do about a file that is not UTF-8; other errors stay as they are.
-fn not_utf8(error: DataFusionError, name: &str) -> DataFusionError {
-    if !error.to_string().contains("invalid UTF-8") {
-        return error;
+/// What the rows of all files are like. Files without a header, as Spark writes them for partitions without rows, do not
+/// count unless all are such.
+async fn csv_shape(files: Vec<(String, Object)>, dialect: Dialect) -> Result<CsvShape> {
+    let shapes = files.into_iter().map(move |(name, object)| csv_shape_of(name, object, dialect).boxed());
+    let mut shapes = stream::iter(shapes).buffered(FILES_AT_ONCE);
+    let mut all: Option<CsvShape> = None;
+    while let Some((name, shape)) = shapes.try_next().await? {
+        all = Some(match all {
+            Some(all) if shape.schema.fields().is_empty() => all,
+            Some(all) if !all.schema.fields().is_empty() => {
+                all.merge(&shape).map_err(|error| in_file(&error, &name))?
+            }
+            _ => shape,
+        });
     }
-    let what = format!(
-        "'{name}' is not UTF-8: convert it first, for example by iconv -f WINDOWS-1252 -t UTF-8 FILE > FILE.csv, or \
-         -f UTF-16 ({error})"
-    );
-    DataFusionError::External(what.into())
+    let Some(shape) = all else { return plan_err!("there is no file") };
+    Ok(shape)
+}
+
+async fn csv_shape_of(name: String, object: Object, dialect: Dialect) -> Result<(String, CsvShape)> {
+    let shape = CsvShape::infer(&object, dialect).await.map_err(|error| in_file(&error, &name))?;
+    let shape = shape.with_values_readable(&object).await.map_err(|error| in_file(&error, &name))?;
+    Ok((name, shape))
+}
+
+async fn json_shape(files: Vec<(String, Object)>, file: FileType, is_mended: bool) -> Result<JsonShape> {
+    let shapes = files.into_iter().map(move |(name, object)| json_shape_of(name, object, file, is_mended).boxed());
+    let mut shapes = stream::iter(shapes).buffered(FILES_AT_ONCE);
+    let mut all = JsonShape::default();
+    while let Some(shape) = shapes.try_next().await? {
+        all = all.merge(shape);
+    }
+    Ok(all)
+}
+
+async fn json_shape_of(name: String, object: Object, file: FileType, is_mended: bool) -> Result<JsonShape> {
+    JsonShape::infer(&object, file.compression, is_mended).await.map_err(|error| in_file(&error, &name))
+}
+
+/// The error with the path of the file, and what to do if the file is not UTF-8.
+fn in_file(error: &DataFusionError, path: &str) -> DataFusionError {
+    let error = error.to_string();
+    let advice = if error.contains("invalid UTF-8") {
+        "; convert it to UTF-8 first, for example by iconv -f WINDOWS-1252 -t UTF-8, or by iconv -f UTF-16 -t UTF-8"
+    } else {
+        ""
+    };
+    DataFusionError::External(format!("cannot read '{path}': {error}{advice}").into())
 }
 
 /// Refuses what the start of a file shows to be no table, in words that say what to do.

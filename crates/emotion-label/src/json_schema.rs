@@ -14,14 +14,15 @@ use datafusion::error::Result;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::chunks::{Chunks, file_compression, read};
+use crate::csv_values::LARGEST_INTEGER;
 use crate::format::Compression;
 use crate::json_text::Mended;
 use crate::object::Object;
 
-/// The integers up to this one are doubles.
-const LARGEST_INTEGER: u64 = 1 << 53;
+/// Fields at most, at any depth: an object whose keys are data, such as a map from users to counts, has one per key.
+const MOST_FIELDS: usize = 1 << 16;
 
-/// What the rows of JSON lines are like.
+/// The schema of JSON lines, inferred from all rows.
 #[derive(Debug, Default)]
 pub struct JsonShape {
     rows: Objects,
@@ -112,6 +113,11 @@ fn shape(mut reader: impl BufRead) -> Result<JsonShape, ArrowError> {
             let read = json.deserialize_map(Row(&mut shape.rows)).and_then(|()| json.end());
             read.map_err(|error| not_json(number, &error))?;
         }
+        if number.is_multiple_of(1024) && shape.rows.count() > MOST_FIELDS {
+            let what =
+                format!("more than {MOST_FIELDS} fields in the first {number} lines: keys of an object are data");
+            return Err(ArrowError::JsonError(what));
+        }
         line.clear();
     }
     Ok(shape)
@@ -133,6 +139,11 @@ impl Objects {
         &mut fields[place].1
     }
 
+    /// The number of fields at any depth.
+    fn count(&self) -> usize {
+        self.fields.iter().map(|(_, values)| 1 + values.count()).sum()
+    }
+
     fn merge(&mut self, other: Self) {
         for (name, values) in other.fields {
             self.field(name).merge(values);
@@ -152,6 +163,11 @@ impl Objects {
 }
 
 impl Values {
+    fn count(&self) -> usize {
+        let items = self.items.as_ref().map_or(0, |items| items.count());
+        items + self.objects.as_ref().map_or(0, Objects::count)
+    }
+
     fn merge(&mut self, other: Self) {
         self.has_booleans |= other.has_booleans;
         self.has_texts |= other.has_texts;

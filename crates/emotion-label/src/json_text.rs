@@ -114,7 +114,7 @@ fn surrogate(bytes: &[u8]) -> Option<Half> {
     }
 }
 
-/// Reads the text that a [`JsonText`] has in place of that of `reader`.
+/// Replaces the byte order mark and unpaired surrogates, as [`JsonText`] does.
 pub(crate) struct Mended<R> {
     reader: R,
     mender: Mender,

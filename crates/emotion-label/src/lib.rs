@@ -34,6 +34,8 @@ pub mod json_schema;
 #[cfg(feature = "job")]
 pub mod json_text;
 pub mod lfs;
+#[cfg(feature = "analysis")]
+mod listed_files;
 #[cfg(feature = "job")]
 pub mod local_files;
 #[cfg(feature = "job")]

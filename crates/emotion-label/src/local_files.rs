@@ -112,15 +112,17 @@ fn walk(folder: PathBuf, depth: usize) -> Vec<Result<ObjectMeta>> {
         let is_deepest = entry.depth() == depth && entry.file_type().is_dir();
         !is_deepest || entry.file_name() == DELTA_LOG
     };
-    let depth = depth.saturating_add(1);
-    let entries = WalkDir::new(folder).min_depth(1).max_depth(depth).follow_links(true).into_iter();
+    let with_logs = depth.saturating_add(1);
+    let entries = WalkDir::new(folder).min_depth(1).max_depth(with_logs).follow_links(true).into_iter();
     let entries = entries.filter_entry(is_wanted);
-    let meta = |entry: walkdir::Result<DirEntry>| match entry {
+    let meta = move |entry: walkdir::Result<DirEntry>| match entry {
         Ok(entry) if entry.file_type().is_dir() => None,
         Ok(entry) => match location(entry.path()).and_then(|location| metadata(entry.path(), location)) {
             Err(Error::NotFound { .. }) => None,
             meta => Some(meta),
         },
+        // A link to a folder around it, in which the pattern does not look.
+        Err(error) if error.depth() >= depth && error.loop_ancestor().is_some() => None,
         // Links to nothing, and files that were removed meanwhile.
         Err(error) if error.io_error().is_some_and(|error| error.kind() == ErrorKind::NotFound) => None,
         Err(error) => Some(Err(Error::Generic { store: "LocalFileSystem", source: error.into() })),

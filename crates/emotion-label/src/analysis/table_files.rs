@@ -5,8 +5,9 @@ use datafusion::prelude::{DataFrame, SessionContext};
 
 use crate::analysis::columns::{check_column, column};
 use crate::analysis::error::{AnalysisError, Context, Result};
-use crate::file_tables::{Readers, address_of, advice, several_files, table, table_of};
+use crate::file_tables::{Readers, address_of, advice, table, table_of};
 use crate::format::{FileType, Format};
+use crate::listed_files::listed;
 
 /// Files and folders that are read as tables.
 #[derive(Debug, Clone)]
@@ -62,7 +63,7 @@ impl TableFiles {
         let cannot = || format!("cannot read '{file}' as CSV");
         let url = address_of(file).with_context(cannot)?;
         let state = context.state();
-        if let Some(files) = several_files(&state, file, true).await.with_context(cannot)? {
+        if let Some(files) = listed(file, true).await.with_context(cannot)? {
             let table = table_of(&state, files, Some(delimiter), Readers::Here).await;
             return table.and_then(|table| context.read_table(table)).with_context(cannot);
         }

@@ -23,6 +23,8 @@ enum State {
     Escaped,
     /// After a quote within quotes: the end of the field, or the first of two quotes that stand for one.
     QuoteInQuoted,
+    /// After blanks behind the closing quote of a field of several lines.
+    Blanks,
     /// After a carriage return that ended the record: a line feed belongs to it.
     CarriageReturn,
 }
@@ -132,15 +134,32 @@ impl Scanner {
                         return Err(ScanError::BackslashQuote { line });
                     }
                     if self.line_ends > line {
-                        return Err(ScanError::TextAfterLines { line });
+                        return self.after_lines(character).map(|()| false);
                     }
                 }
                 self.after_backslash = false;
                 return Ok(ends);
             }
+            State::Blanks => {
+                let ends = self.separate(character, start);
+                if self.state == State::Unquoted {
+                    return self.after_lines(character).map(|()| false);
+                }
+                return Ok(ends);
+            }
             State::CarriageReturn => unreachable!("it ends the record"),
         };
         Ok(false)
+    }
+
+    /// Takes a character behind the closing quote of a field of several lines.
+    fn after_lines(&mut self, character: u8) -> Result<(), ScanError> {
+        if character != b' ' && character != b'\t' {
+            return Err(ScanError::TextAfterLines { line: self.quote_line });
+        }
+        self.after_backslash = false;
+        self.state = State::Blanks;
+        Ok(())
     }
 
     fn quoted(&mut self, character: u8) -> State {
@@ -191,7 +210,7 @@ impl Scanner {
                 return Err(ScanError::OpenQuote { line: self.quote_line, has_backslash_quote });
             }
             State::CarriageReturn => {}
-            State::FieldStart | State::Unquoted | State::QuoteInQuoted => {
+            State::FieldStart | State::Unquoted | State::QuoteInQuoted | State::Blanks => {
                 self.end_field(self.at);
                 self.content = self.at;
             }
@@ -271,7 +290,10 @@ mod tests {
         let scan = |text: &str| Scanner::new(dialect(None)).scan(text.as_bytes(), true);
         assert_eq!(scan(r#"1,"say \"hi\" now""#), Err(ScanError::BackslashQuote { line: 0 }));
         assert_eq!(scan("x,\"Wow\ny,I said \"no\"\n"), Err(ScanError::TextAfterLines { line: 0 }));
-        assert!(scan("\"a\"b,\"c\nd\"\n").is_ok());
+        assert_eq!(scan("\"a\nb\" c\n"), Err(ScanError::TextAfterLines { line: 0 }));
+        for accepted in ["\"a\"b,\"c\nd\"\n", "\"a\nb\" ,c\n", "\"a\nb\" \n", "\"a\nb\" "] {
+            assert!(scan(accepted).is_ok(), "{accepted}");
+        }
         assert_eq!(scan("\"a\n\"\"b"), Err(ScanError::OpenQuote { line: 0, has_backslash_quote: false }));
         assert!(scan(r#"1,"C:\",2"#).is_ok());
     }

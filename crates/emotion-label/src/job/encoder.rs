@@ -84,9 +84,12 @@ impl Encoder {
                 std::mem::take(writer.get_mut())
             }
             Self::Csv { delimiter, has_header } => {
-                let header = if *has_header { Vec::new() } else { rows::header(&batch.schema(), *delimiter) };
-                *has_header = true;
-                [header, rows::rows(batch, *delimiter)?].concat()
+                let mut lines = String::new();
+                if !std::mem::replace(has_header, true) {
+                    rows::append_header(&batch.schema(), *delimiter, &mut lines);
+                }
+                rows::append_rows(batch, *delimiter, &mut lines)?;
+                lines.into_bytes()
             }
             Self::Json => {
                 let builder = JsonWriterBuilder::new().with_explicit_nulls(true);

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
+#[cfg(feature = "analysis")]
+use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path as ObjectPath;
@@ -106,6 +108,16 @@ pub async fn find(
     Ok(Inputs { files: inputs.into_values().collect(), left_out: LeftOut { others, unlisted } })
 }
 
+/// The files that match a local pattern, and the address of the folder that it is looked for in.
+#[cfg(feature = "analysis")]
+pub(crate) async fn matching(argument: &str) -> Result<(ListingTableUrl, Vec<ObjectMeta>)> {
+    let (url, pattern) = address(argument)?;
+    let depth = pattern.as_ref().and_then(depth).unwrap_or(usize::MAX);
+    let mut files: Vec<ObjectMeta> = local_files::list(url.prefix().as_ref(), depth).try_collect().await?;
+    files.retain(|file| is_match(pattern.as_ref(), &url, &file.location));
+    Ok((url, files))
+}
+
 fn refused<T>(what: String) -> Result<T> {
     Err(LabelError::Refused(what))
 }
@@ -137,9 +149,7 @@ impl Found {
             }
         }
         drop(found);
-        let is_wanted = |file: &ObjectPath| {
-            pattern.as_ref().is_none_or(|pattern| pattern.matches_with(&path_under(&url, file), IN_A_FOLDER))
-        };
+        let is_wanted = |file: &ObjectPath| is_match(pattern.as_ref(), &url, file);
         let is_file = matches!(&files[..], [file] if file.location == *url.prefix());
         let files = if is_file { files } else { delta::live(&store, url.prefix(), files, is_wanted).await? };
         if files.is_empty() && unlisted.is_empty() {
@@ -228,6 +238,10 @@ fn depth(pattern: &Pattern) -> Option<usize> {
     (!pattern.as_str().contains("**")).then(|| parts.count())
 }
 
+fn is_match(pattern: Option<&Pattern>, url: &ListingTableUrl, file: &ObjectPath) -> bool {
+    pattern.is_none_or(|pattern| pattern.matches_with(&path_under(url, file), IN_A_FOLDER))
+}
+
 fn path_under(url: &ListingTableUrl, file: &ObjectPath) -> String {
     url.strip_prefix(file).into_iter().flatten().collect::<Vec<_>>().join("/")
 }
@@ -249,7 +263,8 @@ fn address(argument: &str) -> Result<(ListingTableUrl, Option<Pattern>)> {
     Ok((local(&path)?, pattern))
 }
 
-/// A pattern, and the folder that it is looked for in; a path that is there is none, and its folders are none.
+/// A pattern, and the folder that it is looked for in. An existing path is not a pattern, and neither are existing
+/// folders at its start.
 fn split_pattern(argument: &str) -> (&str, Option<&str>) {
     let is_remote = argument.contains("://");
     if !is_remote && Path::new(argument).exists() {

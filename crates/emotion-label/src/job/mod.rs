@@ -51,7 +51,7 @@ mod estimate;
 mod failure;
 mod filter;
 mod fingerprint;
-mod inputs;
+pub(crate) mod inputs;
 mod journal;
 mod label_job;
 mod labeler;

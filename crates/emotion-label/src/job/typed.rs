@@ -23,7 +23,8 @@ use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource
 use datafusion::datasource::source::DataSourceExec;
 #[cfg(feature = "cluster")]
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::Expr;
+use datafusion::functions::core::expr_fn::nullif;
+use datafusion::logical_expr::{Expr, lit};
 #[cfg(feature = "cluster")]
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
@@ -96,7 +97,10 @@ impl Typed {
             schema = Arc::new(all_text(&schema));
         }
         let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-        let frame = context.read_table(Arc::new(ListingTable::try_new(config)?))?;
+        let mut frame = context.read_table(Arc::new(ListingTable::try_new(config)?))?;
+        if is_separated(input.file.format) && choices.escape == Some(b'\\') {
+            frame = without_mysql_nulls(frame)?;
+        }
         Ok(Self {
             schema: Arc::clone(frame.schema().inner()),
             metadata: Vec::new(),
@@ -239,11 +243,7 @@ async fn format(
             let dialect = Dialect { delimiter, escape, compression: input.file.compression };
             let shape = CsvShape::infer(&object, dialect).await?.with_values_kept(&object).await?;
             if let Some(line) = shape.odd_escape {
-                let file = &input.shown;
-                return Err(LabelError::Refused(format!(
-                    "line {line} of '{file}' has the escape character before another character than a quote, which a \
-                     conversion would drop: choose a CSV output, which is a copy, or double the escape character"
-                )));
+                return Err(dropped_escape(line, input, choices));
             }
             (Arc::new(shape.format()), Some(shape.schema))
         }
@@ -260,6 +260,32 @@ async fn format(
         Format::Avro => (Arc::new(AvroFormat), None),
         _ => (Arc::new(ArrowFormat), arrow_schema(input).await?),
     })
+}
+
+fn dropped_escape(line: usize, input: &Input, choices: &Choices) -> LabelError {
+    let what = if choices.on_cluster {
+        "an executor would drop: label the file without --cluster"
+    } else {
+        "a conversion would drop: choose a CSV output, which is a copy"
+    };
+    LabelError::Refused(format!(
+        "line {line} of '{}' has the escape character before another character than a quote, which {what}, or double \
+         the escape character",
+        input.shown
+    ))
+}
+
+/// The columns, where `\N` in a text is NULL.
+fn without_mysql_nulls(frame: DataFrame) -> datafusion::error::Result<DataFrame> {
+    let columns = frame.schema().fields().iter().map(|field| {
+        let column = Expr::Column(Column::new_unqualified(field.name()));
+        match field.data_type() {
+            DataType::Utf8 => nullif(column, lit("\\N")).alias(field.name()),
+            _ => column,
+        }
+    });
+    let columns = columns.collect::<Vec<_>>();
+    frame.select(columns)
 }
 
 fn conflicting(conflict: &Conflict, file: &str) -> LabelError {
