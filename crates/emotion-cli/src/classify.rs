@@ -22,6 +22,9 @@ const LINES_A_BATCH: usize = 1024;
 /// The most bytes of a line of standard input, and of the lines that are classified together.
 const LONGEST_LINE: usize = 16 << 20;
 
+/// The byte order mark, which editors on Windows write at the start of a file.
+const MARK: char = '\u{feff}';
+
 /// Classify texts given as arguments, or one per line from standard input
 #[derive(Args)]
 pub struct Arguments {
@@ -64,14 +67,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// The lines of `input` in batches; ends after an error, which names the line.
 fn batches_of_lines(input: impl BufRead) -> impl Iterator<Item = Result<Vec<String>>> {
     let mut lines = Lines { input, number: 0 };
-    let mut has_failed = false;
+    let mut error = None;
+    let mut has_ended = false;
     std::iter::from_fn(move || {
-        if has_failed {
-            return None;
+        if has_ended {
+            return error.take().map(Err);
         }
-        let batch = lines.batch();
-        has_failed = batch.is_err();
-        Some(batch).filter(|batch| batch.as_ref().map_or(true, |lines| !lines.is_empty()))
+        let (batch, ended) = lines.batch();
+        has_ended = ended.is_some();
+        error = ended.and_then(Result::err);
+        if batch.is_empty() { error.take().map(Err) } else { Some(Ok(batch)) }
     })
 }
 
@@ -82,15 +87,20 @@ struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// The next lines, up to a number and a size; none at the end.
-    fn batch(&mut self) -> Result<Vec<String>> {
+    /// The next lines, up to a number and a size, and what ended them if it was not these: the end or an error.
+    fn batch(&mut self) -> (Vec<String>, Option<Result<()>>) {
         let (mut lines, mut bytes) = (Vec::new(), 0);
         while lines.len() < LINES_A_BATCH && bytes < LONGEST_LINE {
-            let Some(line) = self.line()? else { break };
-            bytes += line.len();
-            lines.push(line);
+            match self.line() {
+                Ok(Some(line)) => {
+                    bytes += line.len();
+                    lines.push(line);
+                }
+                Ok(None) => return (lines, Some(Ok(()))),
+                Err(error) => return (lines, Some(Err(error))),
+            }
         }
-        Ok(lines)
+        (lines, None)
     }
 
     fn line(&mut self) -> Result<Option<String>> {
@@ -109,6 +119,7 @@ impl<R: BufRead> Lines<R> {
             bail!("{}: it is longer than 16 MiB; label it as a column of a file with `emotion label`", of_line());
         }
         let text = std::str::from_utf8(text).map_err(|_| anyhow!("{}: it must be UTF-8 text", of_line()))?;
+        let text = text.strip_prefix(MARK).filter(|_| self.number == 1).unwrap_or(text);
         Ok(Some(text.into()))
     }
 }

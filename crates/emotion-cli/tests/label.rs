@@ -466,6 +466,9 @@ fn standard_input_becomes_standard_output() {
     let converted = label(&input, "-", &["--format", "csv", "--columns", "truncated", "--quiet"]);
     assert_eq!(output_of(&converted), "Text,truncated\nOh.,false\n,\n");
     assert_fails(&filter(b"id,Text\n1,a,b\n", &csv), &["standard input", "line 2"]);
+    let cut = filter(b"id,Text\n1,Oh.\n2,Ah.\n3,a,b\n4,c\n", &["--format", "csv", "--columns", "truncated"]);
+    assert_eq!(text(&cut.stdout), "id,Text,truncated\n1,Oh.,false\n2,Ah.,false\n", "the rows before the damage");
+    assert!(!cut.status.success() && text(&cut.stderr).contains("line 4"), "{cut:?}");
     assert_fails(&filter(b"id\n1\n", &csv), &["there is no column 'Text'"]);
     let input = folder.write("semicolons.jsonl", "Text;n\nOh.;1\n");
     let of_file = label(&input, "-", &["--delimiter", ";", "--columns", "truncated", "--quiet"]);
@@ -659,6 +662,9 @@ fn folders_with_odd_names_and_loops_are_labeled_but_for_these() {
     folder.write("in/a.csv", "Text\nI like you.\n");
     folder.write("in/sub/b.csv", "Text\nI hate you.\n");
     std::os::unix::fs::symlink(folder.path("in"), folder.path("in/sub/loop")).unwrap();
+    for name in ["not-fetched.csv", ".#locked.csv", "notes"] {
+        std::os::unix::fs::symlink("nowhere", folder.path(&format!("in/{name}"))).unwrap();
+    }
     let odd = std::ffi::OsStr::from_bytes(b"odd-\xff.csv");
     fs::write(Path::new(&folder.path("in")).join(odd), "Text\nOh.\n").unwrap();
     let (input, output) = (folder.path("in"), folder.path("out"));
@@ -667,9 +673,10 @@ fn folders_with_odd_names_and_loops_are_labeled_but_for_these() {
     assert!(output_of(&dry).contains("2 files, 2 rows to label"), "{dry:?}");
     let kept = label(&input, &output, &["--keep-going"]);
     assert_eq!(kept.status.code(), Some(3), "{kept:?}");
-    assert!(text(&kept.stdout).contains("2 skipped because of errors"), "{kept:?}");
+    assert!(text(&kept.stdout).contains("3 skipped because of errors"), "{kept:?}");
     let errors = fs::read_to_string(folder.path("out/_errors.jsonl")).unwrap();
     assert!(errors.contains("loop") && errors.contains("is not UTF-8"), "{errors}");
+    assert!(errors.contains("not-fetched.csv") && !errors.contains("locked"), "{errors}");
     let files: Vec<_> = folder.files("out").into_keys().collect();
     assert_eq!(files, ["_errors.jsonl", "a.csv", "sub/b.csv"]);
 }
@@ -861,6 +868,22 @@ fn folders_and_patterns_are_tables() {
     assert_rows("parts", 1);
     folder.write("parts/part-2.csv", "Text,truncated\nAh.,false\n");
     assert_fails(&count("parts"), &["several compressions"]);
+    folder.write("nested/a.csv", "id\n1\n");
+    folder.write("nested/b/c.csv/d.csv", "id\n2\n");
+    folder.write("nested/y=1/e.csv", "id\n3\n");
+    assert_rows("nested", 3);
+    folder.write("void/a.parquet", parquet(&rows(4), 4));
+    folder.write("void/b.parquet", "");
+    assert_fails(&count("void"), &["void/b.parquet' is empty"]);
+    assert_fails(&count("void/b.parquet"), &["void/b.parquet' is empty"]);
+    folder.write("void/b.parquet", "PAR1");
+    assert_fails(&count("void"), &["void"]);
+    folder.write("open.csv", "id,text\n1,\"I love you\n2,I hate you\n");
+    assert_fails(&count("open.csv"), &["open.csv'", "line 2 is not closed"]);
+    folder.write("pretty.json", "{\n \"id\": 1\n}\n");
+    assert_fails(&count("pretty.json"), &["pretty.json'", "line 1 is not valid JSON", "jq -c ."]);
+    let report = run(&["report", &folder.write("semi.csv", "id;Text\n1;Oh.\n"), "--text", "Text"]);
+    assert_fails(&report, &["has no column 'Text'", "--delimiter ';'"]);
     folder.write("heads/a.csv", "id\n1\n");
     folder.write("heads/b.csv", "other\n1\n");
     assert_fails(&count("heads"), &["heads/b.csv", "different columns"]);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use datafusion::common::exec_err;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::error::{DataFusionError, Result};
@@ -145,6 +146,9 @@ fn infer(chunks: Chunks, dialect: Dialect) -> Result<CsvShape> {
         format = format.with_escape(escape);
     }
     let (schema, records) = format.infer_schema(&mut lines, None)?;
+    if let Some(what) = lines.fault() {
+        return Err(ArrowError::CsvError(what).into());
+    }
     // The header is a line, too.
     let has_newlines = lines.count() > records + 1;
     Ok(CsvShape { schema: Arc::new(schema), has_newlines, odd_escape: lines.odd_escape, dialect })
@@ -157,6 +161,10 @@ struct Lines<R> {
     is_in_line: bool,
     dialect: Dialect,
     state: State,
+    /// The line in which the current quoted field begins.
+    quote_line: usize,
+    /// The line of the first field of several lines that ends before text.
+    joined_rows: Option<usize>,
     /// The line of the first escape character that stands before another character than a quote, itself or a line end.
     odd_escape: Option<usize>,
 }
@@ -175,15 +183,44 @@ enum State {
 impl<R> Lines<R> {
     fn new(reader: R, dialect: Dialect) -> Self {
         let state = State::FieldStart;
-        Self { reader, line_ends: 0, is_in_line: false, dialect, state, odd_escape: None }
+        Self {
+            reader,
+            line_ends: 0,
+            is_in_line: false,
+            dialect,
+            state,
+            quote_line: 0,
+            joined_rows: None,
+            odd_escape: None,
+        }
     }
 
     fn count(&self) -> usize {
         self.line_ends + usize::from(self.is_in_line)
     }
 
+    /// What is wrong with the quotes of the whole file.
+    fn fault(&self) -> Option<String> {
+        if let Some(line) = self.joined_rows {
+            return Some(format!(
+                "the field of several lines that begins in line {line} ends before other text: a text begins with a \
+                 quote; write the file again with its texts in quotes, and with quotes within them doubled"
+            ));
+        }
+        let line = self.quote_line;
+        matches!(self.state, State::Quoted | State::Escaped).then(|| {
+            format!(
+                "the quote in line {line} is not closed before the end of the file: write the file again; its end is \
+                 missing, or a text begins with a quote that is not doubled"
+            )
+        })
+    }
+
     fn take(&mut self, byte: u8) {
         let is_escape = Some(byte) == self.dialect.escape;
+        if self.state == State::FieldStart && byte == b'"' {
+            self.quote_line = self.line_ends + 1;
+        }
         self.state = match (self.state, byte) {
             (State::Quoted, b'"') => State::QuoteInQuoted,
             (State::Quoted, _) if is_escape => State::Escaped,
@@ -196,6 +233,13 @@ impl<R> Lines<R> {
             }
             (_, b'\n' | b'\r') => State::FieldStart,
             _ if byte == self.dialect.delimiter => State::FieldStart,
+            (State::QuoteInQuoted, b' ' | b'\t') => State::QuoteInQuoted,
+            (State::QuoteInQuoted, _) => {
+                if self.quote_line <= self.line_ends {
+                    self.joined_rows.get_or_insert(self.quote_line);
+                }
+                State::Unquoted
+            }
             _ => State::Unquoted,
         };
     }
@@ -205,13 +249,9 @@ impl<R: Read> Read for Lines<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.reader.read(buffer)?;
         let read = &buffer[..length];
-        if self.dialect.escape.is_some() {
-            for byte in read {
-                self.take(*byte);
-                self.line_ends += usize::from(*byte == b'\n');
-            }
-        } else {
-            self.line_ends += read.split(|byte| *byte == b'\n').count() - 1;
+        for byte in read {
+            self.take(*byte);
+            self.line_ends += usize::from(*byte == b'\n');
         }
         if let Some(last) = read.last() {
             self.is_in_line = *last != b'\n';
@@ -236,6 +276,21 @@ mod tests {
             let mut counted = Lines::new(Cursor::new(text), dialect(None));
             io::copy(&mut counted, &mut io::sink()).unwrap();
             assert_eq!(counted.count(), lines, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn quotes_that_join_rows_are_found() {
+        for (text, fault) in [
+            ("a\n\"b\nc\" ,\"\"\"d\"\n", None),
+            ("a\n\"b\"c\n5\" d\n", None),
+            ("a\n\n\"b\nc\n", Some("line 3 is not closed")),
+            ("a\n\"b\nc \"d\"\n", Some("begins in line 2")),
+        ] {
+            let mut lines = Lines::new(Cursor::new(text), dialect(None));
+            io::copy(&mut lines, &mut io::sink()).unwrap();
+            assert_eq!(lines.fault().is_some(), fault.is_some(), "{text}");
+            assert!(fault.is_none_or(|fault| lines.fault().unwrap().contains(fault)), "{text}");
         }
     }
 

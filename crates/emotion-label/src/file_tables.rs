@@ -15,7 +15,7 @@ use crate::json_schema::JsonShape;
 use crate::json_text;
 use crate::lfs;
 use crate::listed_files::{ListedFiles, listed};
-use crate::local_files::LocalFiles;
+use crate::local_files::{LocalFiles, path_at};
 use crate::object::Object;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
@@ -30,7 +30,8 @@ use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectMeta, ObjectStoreExt};
 
 /// Sets the options of a session that file tables need and that are not set.
 pub fn set_defaults(config: &mut ConfigOptions) {
@@ -131,9 +132,8 @@ pub(crate) async fn table_of(
     readers: Readers,
 ) -> Result<Arc<dyn TableProvider>> {
     let ListedFiles { urls, extension, metas, file } = files;
-    let store = state.runtime_env().object_store(&urls[0])?;
     let is_mended = is_mended(file, readers);
-    let (format, schema) = described(state, &store, &metas, file, delimiter, is_mended).await?;
+    let (format, schema) = described(state, &urls[0], &metas, file, delimiter, is_mended).await?;
     let urls = if is_mended {
         urls.iter().map(|url| json_text::address(state.runtime_env(), url)).collect::<Result<_>>()?
     } else {
@@ -152,7 +152,8 @@ pub(crate) async fn table_of(
 async fn inferred(state: &SessionState, options: &ListingOptions, urls: &[ListingTableUrl]) -> Result<SchemaRef> {
     let mut schemas = Vec::new();
     for url in urls {
-        schemas.push(options.infer_schema(state, url).await?.as_ref().clone());
+        let schema = options.infer_schema(state, url).await;
+        schemas.push(schema.map_err(|error| in_file(&error, &shown(url, url.prefix())))?.as_ref().clone());
     }
     Ok(Arc::new(Schema::try_merge(schemas)?))
 }
@@ -201,12 +202,12 @@ pub async fn table(
     let store = state.runtime_env().object_store(url)?;
     let meta = store.head(url.prefix()).await?;
     let is_mended = is_mended(file, readers);
-    let (format, schema) = described(state, &store, &[meta], file, delimiter, is_mended).await?;
+    let (format, schema) = described(state, url, &[meta], file, delimiter, is_mended).await?;
     let url = if is_mended { json_text::address(state.runtime_env(), url)? } else { url.clone() };
     let options = ListingOptions::new(format).with_file_extension("");
     let schema = match schema {
         Some(schema) => schema,
-        None => options.infer_schema(state, &url).await?,
+        None => options.infer_schema(state, &url).await.map_err(|error| in_file(&error, &shown(&url, url.prefix())))?,
     };
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
@@ -223,13 +224,14 @@ const FILES_AT_ONCE: usize = 4;
 /// How `DataFusion` reads files of this type, and the types of their columns where they depend on all of their rows.
 async fn described(
     state: &SessionState,
-    store: &Arc<dyn ObjectStore>,
+    url: &ListingTableUrl,
     metas: &[ObjectMeta],
     file: FileType,
     delimiter: Option<u8>,
     is_mended: bool,
 ) -> Result<(Arc<dyn FileFormat>, Option<SchemaRef>)> {
-    let files: Vec<_> = metas.iter().map(|meta| (meta.location.to_string(), Object::new(store, meta))).collect();
+    let store = state.runtime_env().object_store(url)?;
+    let files = metas.iter().map(|meta| (shown(url, &meta.location), Object::new(&store, meta))).collect();
     match file.format {
         Format::Csv | Format::Tsv => {
             let delimiter = delimiter.unwrap_or_else(|| self::delimiter(file));
@@ -240,7 +242,13 @@ async fn described(
             let schema = json_shape(files, file, is_mended).await?.schema();
             Ok((format(state, file)?, Some(schema)))
         }
-        _ => Ok((format(state, file)?, None)),
+        _ => match metas.iter().find(|meta| meta.size == 0) {
+            Some(empty) => {
+                let what = format!("the file '{}' is empty", shown(url, &empty.location));
+                Err(DataFusionError::External(what.into()))
+            }
+            None => Ok((format(state, file)?, None)),
+        },
     }
 }
 
@@ -283,9 +291,17 @@ async fn json_shape_of(name: String, object: Object, file: FileType, is_mended: 
     JsonShape::infer(&object, file.compression, is_mended).await.map_err(|error| in_file(&error, &name))
 }
 
+/// What messages call a file in the store of this address.
+fn shown(url: &ListingTableUrl, file: &ObjectPath) -> String {
+    if url.scheme().ends_with("file") { path_at(file.as_ref()).display().to_string() } else { file.to_string() }
+}
+
 /// The error with the path of the file, and what to do if the file is not UTF-8.
 fn in_file(error: &DataFusionError, path: &str) -> DataFusionError {
     let error = error.to_string();
+    // What DataFusion adds to errors of readers that it does not expect.
+    let error = error.split("\nThis issue was likely caused by a bug").next().unwrap_or_default();
+    let error = error.trim_start_matches("Internal error: ").trim_end_matches('.');
     let advice = if error.contains("invalid UTF-8") {
         "; convert it to UTF-8 first, for example by iconv -f WINDOWS-1252 -t UTF-8, or by iconv -f UTF-16 -t UTF-8"
     } else {

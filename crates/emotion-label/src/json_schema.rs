@@ -126,7 +126,12 @@ fn shape(mut reader: impl BufRead) -> Result<JsonShape, ArrowError> {
 fn not_json(line: u64, error: &serde_json::Error) -> ArrowError {
     let (what, column) = (error.to_string(), error.column());
     let what = what.rsplit_once(" at line ").map_or(&*what, |(what, _)| what);
-    ArrowError::JsonError(format!("line {line} is not valid JSON: {what} at column {column}"))
+    let advice = if error.is_eof() || what == "trailing characters" {
+        "; write an object per line, for example by jq -c . FILE > FILE.jsonl"
+    } else {
+        ""
+    };
+    ArrowError::JsonError(format!("line {line} is not valid JSON: {what} at column {column}{advice}"))
 }
 
 impl Objects {

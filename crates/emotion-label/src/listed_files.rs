@@ -93,7 +93,7 @@ fn check_types(name: &str, types: &[FileType], are_csv: bool) -> Result<()> {
 /// The addresses of these files, and the end of their names.
 ///
 /// Folders such as `year=2026` are columns only of a folder's address. If other files in the folder have the same
-/// extensions, a pattern leaves them out; it does not find files in folders that are no columns.
+/// extensions, a pattern leaves them out.
 fn addresses(
     url: &ListingTableUrl,
     all: &[ObjectMeta],
@@ -103,19 +103,25 @@ fn addresses(
     let extensions: BTreeSet<&str> = metas.iter().map(extension).collect();
     let of_extension = |file: &&ObjectMeta| extensions.iter().any(|end| file.location.as_ref().ends_with(end));
     let has_others = all.iter().filter(of_extension).count() > metas.len();
-    if let ([extension], false, false) = (&extensions.iter().collect::<Vec<_>>()[..], has_others, is_pattern) {
+    let columns = columns(url, &metas[0]);
+    // DataFusion finds no files in other folders.
+    let is_found = columns.is_some() && metas.iter().all(|file| self::columns(url, file) == columns);
+    if is_pattern || !is_found {
+        let urls = metas.iter().map(|file| in_store_of(url, &file.location)).collect::<Result<_>>()?;
+        return Ok((urls, String::new()));
+    }
+    if let ([extension], false) = (&extensions.iter().collect::<Vec<_>>()[..], has_others) {
         return Ok((vec![url.clone()], (**extension).to_string()));
     }
-    let in_columns = |file: &ObjectMeta| {
-        let parts: Vec<_> = url.strip_prefix(&file.location).into_iter().flatten().collect();
-        parts.len() > 1 && parts[..parts.len() - 1].iter().all(|part| part.contains('='))
-    };
-    if !is_pattern && metas.iter().all(in_columns) {
-        let globs = extensions.iter().map(|extension| url.clone().with_glob(&format!("[!._]*{extension}")));
-        return Ok((globs.collect::<Result<_>>()?, String::new()));
-    }
-    let urls = metas.iter().map(|file| in_store_of(url, &file.location)).collect::<Result<_>>()?;
-    Ok((urls, String::new()))
+    let globs = extensions.iter().map(|extension| url.clone().with_glob(&format!("[!._]*{extension}")));
+    Ok((globs.collect::<Result<_>>()?, String::new()))
+}
+
+/// The names of the columns that are the folders of a file, such as `year` of `year=2026`; `None` if one of them is none.
+fn columns(folder: &ListingTableUrl, file: &ObjectMeta) -> Option<Vec<String>> {
+    let mut parts: Vec<&str> = folder.strip_prefix(&file.location)?.collect();
+    parts.pop();
+    parts.into_iter().map(|part| part.split_once('=').map(|(name, _)| name.to_string())).collect()
 }
 
 /// The extension of a file as it is written, with that of its compression.

@@ -21,6 +21,8 @@ use object_store::{
 use tokio::task::spawn_blocking;
 use walkdir::{DirEntry, WalkDir};
 
+use crate::format::FileType;
+
 /// The folder that says which files of a Delta table are live.
 pub(crate) const DELTA_LOG: &str = "_delta_log";
 
@@ -123,7 +125,11 @@ fn walk(folder: PathBuf, depth: usize) -> Vec<Result<ObjectMeta>> {
         },
         // A link to a folder around it, in which the pattern does not look.
         Err(error) if error.depth() >= depth && error.loop_ancestor().is_some() => None,
-        // Links to nothing, and files that were removed meanwhile.
+        // The file is elsewhere, and was not fetched.
+        Err(error) if error.path().is_some_and(is_table_link) => {
+            Some(Err(Error::Generic { store: "LocalFileSystem", source: error.into() }))
+        }
+        // Files that were removed meanwhile, and other links to nothing.
         Err(error) if error.io_error().is_some_and(|error| error.kind() == ErrorKind::NotFound) => None,
         Err(error) => Some(Err(Error::Generic { store: "LocalFileSystem", source: error.into() })),
     };
@@ -138,6 +144,12 @@ pub(crate) fn list(location: &str, depth: usize) -> BoxStream<'static, Result<Ob
         spawn_blocking(move || walk(folder, depth)).await.unwrap_or_else(|error| vec![Err(error.into())])
     };
     futures::stream::once(walk).flat_map(futures::stream::iter).boxed()
+}
+
+/// Whether a path is a link whose name is that of a table.
+fn is_table_link(path: &FilePath) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.is_symlink() && !name.starts_with(['.', '_']) && FileType::of(&name).is_some()
 }
 
 /// The parts of a path from the root, escaped: names, and on Windows a disk before them. An error is what is wrong with

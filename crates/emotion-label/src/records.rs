@@ -144,6 +144,8 @@ pub(crate) struct RecordTexts<R> {
     next_row: u64,
     texts: LargeStringBuilder,
     rows: usize,
+    /// What ended the reading, until the rows before it are taken.
+    failed: Option<FileError>,
 }
 
 impl<R: RecordReader> RecordTexts<R> {
@@ -156,6 +158,7 @@ impl<R: RecordReader> RecordTexts<R> {
             next_row: 0,
             texts: LargeStringBuilder::new(),
             rows: 0,
+            failed: None,
         }
     }
 
@@ -168,8 +171,19 @@ impl<R: RecordReader> RecordTexts<R> {
 
 impl<R: RecordReader> TextReader for RecordTexts<R> {
     fn step(&mut self) -> Result<TextStep, FileError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         while self.rows < self.batch_rows && self.texts.values_slice().len() < BATCH_BYTES {
-            match self.reader.next()? {
+            let scan = match self.reader.next() {
+                Ok(scan) => scan,
+                Err(error) if self.is_prompt && self.rows > 0 => {
+                    self.failed = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            match scan {
                 Scan::Record(Record { kind: Kind::Row(row), .. }) => {
                     if self.next_row >= self.skip {
                         self.texts.append_option(row.text);
@@ -202,6 +216,8 @@ pub(crate) struct RecordCopier<R, E> {
     is_prompt: bool,
     pending: Pending,
     state: State,
+    /// What ended the reading, until the rows before it are copied.
+    failed: Option<FileError>,
 }
 
 /// Records whose fields to add are not known yet.
@@ -237,20 +253,29 @@ impl<R: RecordReader, E: RowEncoder> RecordCopier<R, E> {
             is_prompt: options.is_prompt,
             pending: Pending::default(),
             state: State::Reading,
+            failed: None,
         }
     }
 
     fn read(&mut self, out: &mut Vec<u8>) -> Result<CopyStep, FileError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let pending = &mut self.pending;
         while pending.rows < self.batch_rows && pending.bytes.len() < BATCH_BYTES {
-            let record = match self.reader.next()? {
-                Scan::Record(record) => record,
-                Scan::More if self.is_prompt && pending.rows > 0 => break,
-                Scan::More => return Ok(CopyStep::Need(Need::Chunk)),
-                Scan::End => {
+            let record = match self.reader.next() {
+                Ok(Scan::Record(record)) => record,
+                Ok(Scan::More) if self.is_prompt && pending.rows > 0 => break,
+                Ok(Scan::More) => return Ok(CopyStep::Need(Need::Chunk)),
+                Ok(Scan::End) => {
                     self.state = State::AtEnd;
                     break;
                 }
+                Err(error) if self.is_prompt && pending.rows > 0 => {
+                    self.failed = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
             };
             match record.kind {
                 Kind::Header { insert_at } => {

@@ -22,7 +22,12 @@ pub(crate) fn check_column(frame: &DataFrame, name: &str, file: &str) -> Result<
     if names.contains(&name) {
         return Ok(());
     }
-    refused(format!("'{file}' has no column '{name}': it has {}", names.join(", ")))
+    let is_between = |delimiter: &char| matches!(names[..], [all] if all.split(*delimiter).any(|part| part == name));
+    let advice = match [';', '\t', '|'].iter().find(|delimiter| is_between(delimiter)) {
+        Some(delimiter) => format!("; use --delimiter '{}'", delimiter.escape_default()),
+        None => String::new(),
+    };
+    refused(format!("'{file}' has no column '{name}': it has {}{advice}", names.join(", ")))
 }
 
 fn is_text(data_type: &DataType) -> bool {

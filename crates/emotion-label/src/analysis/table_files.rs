@@ -75,5 +75,9 @@ impl TableFiles {
 }
 
 fn explain(error: DataFusionError) -> AnalysisError {
-    advice(&error).map_or_else(|| error.into(), AnalysisError::Refused)
+    match (advice(&error), error) {
+        (Some(advice), _) => AnalysisError::Refused(advice),
+        (None, DataFusionError::External(what)) => AnalysisError::Refused(what.to_string()),
+        (None, error) => error.into(),
+    }
 }
