@@ -178,6 +178,8 @@ enum State {
     Escaped,
     /// After a quote within quotes.
     QuoteInQuoted,
+    /// After blanks behind a closing quote.
+    Blanks,
 }
 
 impl<R> Lines<R> {
@@ -232,9 +234,11 @@ impl<R> Lines<R> {
                 State::Quoted
             }
             (_, b'\n' | b'\r') => State::FieldStart,
+            // The byte order mark, which is not a part of the first field.
+            (State::FieldStart, 0xef | 0xbb | 0xbf) if self.line_ends == 0 => State::FieldStart,
             _ if byte == self.dialect.delimiter => State::FieldStart,
-            (State::QuoteInQuoted, b' ' | b'\t') => State::QuoteInQuoted,
-            (State::QuoteInQuoted, _) => {
+            (State::QuoteInQuoted | State::Blanks, b' ' | b'\t') => State::Blanks,
+            (State::QuoteInQuoted | State::Blanks, _) => {
                 if self.quote_line <= self.line_ends {
                     self.joined_rows.get_or_insert(self.quote_line);
                 }
@@ -283,7 +287,9 @@ mod tests {
     fn quotes_that_join_rows_are_found() {
         for (text, fault) in [
             ("a\n\"b\nc\" ,\"\"\"d\"\n", None),
-            ("a\n\"b\"c\n5\" d\n", None),
+            ("\u{feff}\"a\nb\"\n5\"\n", None),
+            ("\u{feff}\"a\nb\n", Some("line 1 is not closed")),
+            ("a\n\"b\"c\n5\" d\n\"b\" 5\" d\n", None),
             ("a\n\n\"b\nc\n", Some("line 3 is not closed")),
             ("a\n\"b\nc \"d\"\n", Some("begins in line 2")),
         ] {
