@@ -62,7 +62,8 @@ pub async fn session_on(
         config.format.null = "NULL".into();
     }
     set_defaults(&mut config);
-    let config = SessionConfig::from(config).with_information_schema(true);
+    let readers = if cluster.is_some() { Readers::Cluster } else { Readers::Here };
+    let config = SessionConfig::from(config).with_information_schema(true).with_extension(Arc::new(readers));
     let runtime = resources.runtime().build_arc()?;
     let mut builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().with_emotion();
@@ -79,7 +80,6 @@ pub async fn session_on(
         Some(address) => cluster::connect(address, state).await?,
         None => SessionContext::new_with_state(state),
     };
-    let readers = if cluster.is_some() { Readers::Cluster } else { Readers::Here };
     let context = with_files(context, readers);
     context.refresh_catalogs().await?;
     Ok(context)

@@ -111,6 +111,33 @@ fn files_that_are_not_what_their_name_says() {
 }
 
 #[test]
+fn a_copy_that_fails_leaves_the_file_as_it_was() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let copy = |query: &str, name: &str| run(&["sql", "-q", "-c", &format!("COPY ({query}) TO '{}'", path(name))]);
+    let names = || {
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    fs::write(path("kept.csv"), "precious\n").unwrap();
+    let cast = "SELECT CAST(CASE WHEN value = 99999 THEN 'x' ELSE '1' END AS INT) FROM range(0, 100000)";
+    for (query, name) in [("SELECT 1 AS a, [1] AS b", "kept.csv"), (cast, "kept.csv"), (cast, "new.parquet")] {
+        assert!(!copy(query, name).status.success(), "{query}");
+        assert_eq!(names(), ["kept.csv"]);
+        assert_eq!(fs::read_to_string(path("kept.csv")).unwrap(), "precious\n");
+    }
+    output_of(&copy("SELECT value FROM range(0, 3)", "numbers.parquet"));
+    output_of(&copy(&format!("SELECT value + 1 AS value FROM '{}'", path("numbers.parquet")), "numbers.parquet"));
+    let read = format!("SELECT sum(value) AS sum FROM '{}'", path("numbers.parquet"));
+    assert_eq!(output_of(&run(&["sql", "-q", "--format", "csv", "-c", &read])), "sum\n6\n");
+    output_of(&copy("SELECT 1 AS a", "kept.csv"));
+    assert_eq!(fs::read_to_string(path("kept.csv")).unwrap(), "a\n1\n");
+    let into_folder = format!("COPY (SELECT 1 AS a) TO '{}' STORED AS CSV", path("folder/"));
+    output_of(&run(&["sql", "-q", "-c", &into_folder]));
+    assert_eq!(names(), ["folder", "kept.csv", "numbers.parquet"]);
+}
+
+#[test]
 fn classify_prints_tables_csv_and_json() {
     let texts = ["I am so happy for you!", "I am scared, \"really\""];
     let table = run(&["classify", texts[0], texts[1]]);

@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::dialect::dialect_from_str;
 use futures::{FutureExt, StreamExt};
 
 use crate::session::explain;
+use crate::sql::copy::CopyTarget;
 use crate::sql::depth;
 use crate::sql::output::{MaxRows, Output, RowWriter, summary, write_table};
 use crate::sql::progress::Progress;
@@ -60,7 +61,8 @@ async fn run(context: &SessionContext, statement: Statement, output: &Output) ->
     let progress = Progress::begin(output.is_quiet);
     let is_setting =
         matches!(&statement, Statement::Statement(of_sql) if matches!(**of_sql, ast::Statement::ShowVariable { .. }));
-    let plan = logical_plan(context, statement).await?;
+    let mut plan = logical_plan(context, statement).await?;
+    let target = CopyTarget::redirect(context, &mut plan)?;
     let output = if is_setting || is_description(&plan) {
         &Output { max_rows: MaxRows::UNLIMITED, ..output.clone() }
     } else {
@@ -70,6 +72,9 @@ async fn run(context: &SessionContext, statement: Statement, output: &Output) ->
     let plan = frame.create_physical_plan().await.map_err(explain)?;
     output.check(&plan.schema())?;
     let shown = print(context, plan, output, progress).await?;
+    if let Some(target) = target {
+        target.finish()?;
+    }
     if output.has_summary() {
         writeln!(output.open(), "{}", summary(shown, output.max_rows, begin))?;
     }

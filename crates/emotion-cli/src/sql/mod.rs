@@ -1,6 +1,7 @@
 //! `emotion sql`.
 
 mod command;
+mod copy;
 mod depth;
 mod execute;
 mod helper;
