@@ -52,13 +52,16 @@ pub(crate) fn quantize(row: &[f32], offset: u8, bytes: &mut [u8]) -> f32 {
 }
 
 /// Sixteen columns, each rounded with its own scale: first, all values are included; then they are rounded.
-#[derive(Default)]
 pub(crate) struct Columns {
     largest: [u32; LANES],
     multipliers: Lanes,
 }
 
 impl Columns {
+    pub(crate) const fn new() -> Self {
+        Self { largest: [0; LANES], multipliers: [0.0; LANES] }
+    }
+
     #[inline(always)]
     pub(crate) fn include(&mut self, values: Lanes) {
         for (largest, value) in self.largest.iter_mut().zip(values) {

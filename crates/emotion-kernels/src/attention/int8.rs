@@ -9,7 +9,7 @@ use crate::lines::{self, Line};
 use crate::quantization::{LARGEST, ROUND};
 
 /// The number of query rows whose scores are computed at a time, so that they stay in the second-level cache.
-const QUERY_ROWS: usize = 48;
+const QUERY_ROWS: usize = 32;
 
 #[derive(Default)]
 pub(super) struct Int8Workspace {

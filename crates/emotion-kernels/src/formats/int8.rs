@@ -279,25 +279,57 @@ fn pack_weights<A: Arithmetic>(x: Rows<'_>, row_bytes: usize, factor: f32, bytes
     }
 }
 
-/// Rounds the columns of `x`, 16 at a time, to panels of `depth` groups.
+/// Rounds the columns of `x` to panels of `depth` groups.
 #[inline(always)]
 fn pack_column_panels<A: Arithmetic>(x: Rows<'_>, depth: usize, groups: &mut [Group], scales: &mut [Lanes]) {
-    let panels = groups.chunks_exact_mut(depth).zip(scales);
-    for ((groups, scales), first) in panels.zip((0..x.width).step_by(LANES)) {
-        let mut columns = Columns::default();
-        for row in 0..x.count {
-            columns.include(lanes_from(x.row(row), first));
+    let count = x.width.div_ceil(LANES);
+    let blocks = groups.chunks_mut(PACKED_PANELS * depth).zip(scales[..count].chunks_mut(PACKED_PANELS));
+    for ((groups, scales), first) in blocks.zip((0..x.width).step_by(PACKED_PANELS * LANES)) {
+        if let Some(scales) = scales.as_mut_array() {
+            pack_block::<PACKED_PANELS>(x, first, depth, groups, scales);
+            continue;
         }
+        let panels = groups.chunks_exact_mut(depth).zip(scales.as_chunks_mut::<1>().0);
+        for ((groups, scales), first) in panels.zip((first..x.width).step_by(LANES)) {
+            pack_block::<1>(x, first, depth, groups, scales);
+        }
+    }
+}
+
+/// Panels that are packed at once, so that 256 bytes of each row are read one after the other: the rows of keys and
+/// values are too far apart for a cache to hold many of them.
+const PACKED_PANELS: usize = 4;
+
+/// Rounds `PANELS` times 16 columns of `x` from `first` on to panels of `depth` groups.
+#[inline(always)]
+fn pack_block<const PANELS: usize>(
+    x: Rows<'_>,
+    first: usize,
+    depth: usize,
+    groups: &mut [Group],
+    scales: &mut [Lanes; PANELS],
+) {
+    let mut columns = [const { Columns::new() }; PANELS];
+    for row in 0..x.count {
+        for (panel, columns) in columns.iter_mut().enumerate() {
+            columns.include(lanes_from(x.row(row), first + panel * LANES));
+        }
+    }
+    for (columns, scales) in columns.iter_mut().zip(scales) {
         *scales = columns.scales();
-        for (step, group) in groups.iter_mut().enumerate() {
-            let mut words = [0; LANES];
-            for (byte, row) in (4 * step..x.count.min(4 * step + 4)).enumerate() {
-                let rounded = columns.round(lanes_from(x.row(row), first));
+    }
+    for step in 0..depth {
+        let mut words = [[0; LANES]; PANELS];
+        for (byte, row) in (4 * step..x.count.min(4 * step + 4)).enumerate() {
+            for (panel, columns) in columns.iter().enumerate() {
+                let rounded = columns.round(lanes_from(x.row(row), first + panel * LANES));
                 for lane in 0..LANES {
-                    words[lane] |= (rounded[lane] & 0xFF) << (8 * byte);
+                    words[panel][lane] |= (rounded[lane] & 0xFF) << (8 * byte);
                 }
             }
-            for (quad, word) in group.0.iter_mut().zip(words) {
+        }
+        for (panel, words) in words.iter().enumerate() {
+            for (quad, word) in groups[panel * depth + step].0.iter_mut().zip(words) {
                 *quad = word.to_le_bytes().map(u8::cast_signed);
             }
         }
