@@ -296,8 +296,8 @@ fn pack_column_panels<A: Arithmetic>(x: Rows<'_>, depth: usize, groups: &mut [Gr
     }
 }
 
-/// Panels that are packed at once, so that 256 bytes of each row are read one after the other: the rows of keys and
-/// values are too far apart for a cache to hold many of them.
+/// Panels that are packed at once, so that 256 bytes of each row are read one after the other: rows of keys and values
+/// are far apart, often by a multiple of 2 kB, and share few sets of the first-level cache.
 const PACKED_PANELS: usize = 4;
 
 /// Rounds `PANELS` times 16 columns of `x` from `first` on to panels of `depth` groups.
