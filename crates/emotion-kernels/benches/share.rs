@@ -10,7 +10,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use emotion_kernels::{
-    Activation, Attention, AttentionWorkspace, Isa, LayerNorm, Matmul, OperandWorkspace, PackedMatrix, Precision,
+    Activation, AlignedBuffer, Attention, AttentionWorkspace, Isa, LayerNorm, Matmul, OperandWorkspace, PackedMatrix,
+    Precision,
 };
 
 const SHAPES: [[usize; 3]; 8] = [
@@ -79,13 +80,15 @@ fn best(mut run: impl FnMut() -> usize) -> f64 {
 /// A product with the rounding of its rows.
 fn product(isa: Isa, precision: Precision, [rows, inputs, outputs]: [usize; 3]) -> impl FnMut() -> usize {
     let weight = PackedMatrix::pack(isa, precision, &vec![0.5; outputs * inputs], outputs, inputs);
-    let (x, bias, mut y) = (vec![0.25; rows * inputs], vec![0.0; outputs], vec![0.0; rows * outputs]);
+    let (mut x, bias, mut y) = (AlignedBuffer::default(), vec![0.0; outputs], AlignedBuffer::default());
+    x.values(rows * inputs).fill(0.25);
     let mut workspace = OperandWorkspace::default();
     let repeats = (1_usize << 24).div_ceil(rows * inputs * outputs);
     move || {
         for _ in 0..repeats {
             let matmul = Matmul { weight: &weight, bias: &bias, activation: Activation::None };
-            matmul.run(weight.operand(black_box(&x), &mut workspace), black_box(&mut y));
+            let x = weight.operand(black_box(x.values(rows * inputs)), &mut workspace);
+            matmul.run(x, black_box(y.values(rows * outputs)));
         }
         repeats * rows * inputs * outputs
     }
@@ -107,29 +110,32 @@ fn layer(isa: Isa, precision: Precision, hidden: usize, tokens: usize) -> impl F
         LayerNorm { isa, weight: &norm_weight, bias: &norm_bias, epsilon: 1e-12 }.run(x, residual);
     };
     let attention = Attention { isa, precision, heads: HEADS, hidden };
-    let x = values(rows * hidden, 1.0);
-    let [mut query, mut context, mut attended, mut y] = std::array::from_fn(|_| vec![0.0; rows * hidden]);
-    let (mut key_value, mut hidden_layer) = (vec![0.0; rows * 2 * hidden], Vec::new());
+    let [mut x, mut query, mut context, mut attended, mut y, mut key_value, mut hidden_layer] =
+        std::array::from_fn(|_| AlignedBuffer::default());
+    x.values(rows * hidden).copy_from_slice(&values(rows * hidden, 1.0));
     let (mut operand, mut inner_operand) = (OperandWorkspace::default(), OperandWorkspace::default());
     let mut attention_workspace = AttentionWorkspace::default();
     move || {
         let [to_query, to_key_value, to_attended] =
             weights.each_ref().map(|(weight, bias)| Matmul { weight, bias, activation: Activation::None });
-        let operand_of_x = to_query.weight.operand(black_box(&x), &mut operand);
-        to_query.run(operand_of_x, &mut query);
-        to_key_value.run(operand_of_x, &mut key_value);
+        let [x, query, context, attended, y] =
+            [&mut x, &mut query, &mut context, &mut attended, &mut y].map(|buffer| buffer.values(rows * hidden));
+        let key_value = key_value.values(2 * rows * hidden);
+        let operand_of_x = to_query.weight.operand(black_box(&*x), &mut operand);
+        to_query.run(operand_of_x, query);
+        to_key_value.run(operand_of_x, key_value);
         let texts = query.chunks_exact(tokens * hidden).zip(key_value.chunks_exact(2 * tokens * hidden));
         for ((query, key_value), context) in texts.zip(context.chunks_exact_mut(tokens * hidden)) {
             attention.run(query, key_value, context, &mut attention_workspace);
         }
-        to_attended.run(to_attended.weight.operand(&context, &mut operand), &mut attended);
-        norm(&mut attended, &x);
+        to_attended.run(to_attended.weight.operand(context, &mut operand), attended);
+        norm(attended, x);
         let to_inner = Matmul { weight: &up.0, bias: &up.1, activation: Activation::Gelu };
-        let operand_of_attended = up.0.operand(&attended, &mut operand);
+        let operand_of_attended = up.0.operand(attended, &mut operand);
         let inner = to_inner.run_to_operand(operand_of_attended, &mut hidden_layer, &mut inner_operand);
-        Matmul { weight: &down.0, bias: &down.1, activation: Activation::None }.run(inner, &mut y);
-        norm(&mut y, &attended);
-        black_box(&y);
+        Matmul { weight: &down.0, bias: &down.1, activation: Activation::None }.run(inner, y);
+        norm(y, attended);
+        black_box(y);
         rows * hidden * (4 * hidden + 2 * inner_size(hidden) + 2 * tokens)
     }
 }

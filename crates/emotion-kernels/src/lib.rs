@@ -76,6 +76,7 @@ mod transpose;
 pub use attention::{Attention, AttentionWorkspace};
 pub use epilogue::Activation;
 pub use isa::Isa;
+pub use lines::AlignedBuffer;
 pub use matmul::{Matmul, PackedMatrix};
 pub use norm::LayerNorm;
 pub use operand::{Operand, OperandWorkspace};

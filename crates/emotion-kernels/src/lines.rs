@@ -21,6 +21,28 @@ unsafe impl Word for [i8; 4] {}
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Line<T>(pub [T; 16]);
 
+/// Memory for float32 values, which starts on a cache line and grows if necessary.
+///
+/// Rows of activations belong in such memory: where their width is a multiple of 16, no vector of 64 bytes crosses two
+/// cache lines. Results that are stored across two lines take up to twice the time of a product. A `Vec<f32>` of the
+/// system's allocator starts 16 bytes behind a line if it is large.
+#[derive(Debug, Default)]
+pub struct AlignedBuffer(Vec<Line<f32>>);
+
+impl AlignedBuffer {
+    /// The first `len` values; those that an earlier use did not set are 0.
+    ///
+    /// ```
+    /// let mut buffer = emotion_kernels::AlignedBuffer::default();
+    /// buffer.values(20)[19] = 1.0;
+    /// assert!(buffer.values(40).as_ptr().cast::<[f32; 16]>().addr().is_multiple_of(64));
+    /// assert_eq!(buffer.values(40)[18..21], [0.0, 1.0, 0.0]);
+    /// ```
+    pub fn values(&mut self, len: usize) -> &mut [f32] {
+        words(&mut self.0, len)
+    }
+}
+
 /// The first `count` words of `lines`, which grows if necessary. Words of an earlier use keep their values.
 pub(crate) fn words<T: Word>(lines: &mut Vec<Line<T>>, count: usize) -> &mut [T] {
     if lines.len() < count.div_ceil(16) {

@@ -8,7 +8,7 @@ use crate::formats::float32;
 use crate::formats::int8::{self, Int8Panels};
 use crate::isa::Isa;
 use crate::layout::RowsMut;
-use crate::lines::Line;
+use crate::lines::{AlignedBuffer, Line};
 use crate::operand::{Operand, OperandWorkspace, Values};
 use crate::precision::Precision;
 
@@ -127,7 +127,7 @@ impl Matmul<'_> {
     pub fn run_to_operand<'a>(
         &self,
         x: Operand<'_>,
-        buffer: &'a mut Vec<f32>,
+        buffer: &'a mut AlignedBuffer,
         workspace: &'a mut OperandWorkspace,
     ) -> Operand<'a> {
         let Self { weight, bias, activation } = *self;
@@ -146,8 +146,7 @@ impl Matmul<'_> {
                 Values::Int8(int8::product_to_rows(isa, rows, panels, bias, activation, buffer, rounded))
             }
             _ => {
-                buffer.resize(buffer.len().max(x.count * outputs), 0.0);
-                let y = &mut buffer[..x.count * outputs];
+                let y = buffer.values(x.count * outputs);
                 self.run(x, y);
                 return Operand::new(isa, weight.precision(), y, outputs, workspace);
             }
@@ -354,7 +353,7 @@ mod tests {
                     let packed = PackedMatrix::pack(isa, precision, &weight, between, inputs);
                     let next = PackedMatrix::pack(isa, precision, &next, outputs, between);
                     let (mut first, mut second) = (OperandWorkspace::default(), OperandWorkspace::default());
-                    let mut buffer = Vec::new();
+                    let mut buffer = AlignedBuffer::default();
                     let matmul = Matmul { weight: &packed, bias: &bias, activation: Activation::Gelu };
                     let wider = PackedMatrix::pack(isa, precision, &vec![1.0; (between + 1) * inputs], between + 1, inputs);
                     let undefined = Matmul { weight: &wider, bias: &vec![f32::NAN; between + 1], ..matmul };

@@ -5,7 +5,7 @@ use crate::formats::bfloat16::{self, Bfloat16Rows};
 use crate::formats::int8::{self, Int8Buffer, Int8Rows};
 use crate::isa::Isa;
 use crate::layout::Rows;
-use crate::lines::Line;
+use crate::lines::{AlignedBuffer, Line};
 use crate::precision::Precision;
 
 /// Rows of activations in the representation that products with a [`PackedMatrix`](crate::PackedMatrix) take.
@@ -30,7 +30,7 @@ pub(crate) enum Values<'a> {
 /// The memory of an [`Operand`], which the next one reuses.
 #[derive(Default)]
 pub struct OperandWorkspace {
-    swapped: Vec<f32>,
+    swapped: AlignedBuffer,
     pub(crate) pairs: Vec<Line<Pair>>,
     pub(crate) rounded: Int8Buffer,
 }

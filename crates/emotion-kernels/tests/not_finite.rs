@@ -2,7 +2,8 @@
 //! any instruction set.
 
 use emotion_kernels::{
-    Activation, Attention, AttentionWorkspace, Isa, LayerNorm, Matmul, OperandWorkspace, PackedMatrix, Precision,
+    Activation, AlignedBuffer, Attention, AttentionWorkspace, Isa, LayerNorm, Matmul, OperandWorkspace, PackedMatrix,
+    Precision,
 };
 use proptest::prelude::*;
 
@@ -79,7 +80,7 @@ proptest! {
                     // As an operand of another product, the result is not laundered either: each row is summed.
                     let sums: Vec<f64> = exact.chunks_exact(outputs).map(|row| row.iter().sum()).collect();
                     let ones = PackedMatrix::pack(isa, precision, &vec![1.0; outputs], 1, outputs);
-                    let (mut buffer, mut next) = (Vec::new(), OperandWorkspace::default());
+                    let (mut buffer, mut next) = (AlignedBuffer::default(), OperandWorkspace::default());
                     let operand = matmul.run_to_operand(packed.operand(&x, &mut workspace), &mut buffer, &mut next);
                     let mut y = vec![0.0; rows];
                     Matmul { weight: &ones, bias: &[0.0], activation: Activation::None }.run(operand, &mut y);

@@ -14,7 +14,7 @@ use crate::gemm::x86_64::Bf16;
 use crate::gemm::{amx, tiles::TwoByTwo};
 use crate::isa::{Isa, Level};
 use crate::layout::{self, Multiples, Rows, RowsMut};
-use crate::lines::{self, Line};
+use crate::lines::{self, AlignedBuffer, Line};
 
 /// Whether the instruction set multiplies pairs.
 pub(crate) fn has_pairs(isa: Isa) -> bool {
@@ -64,7 +64,7 @@ pub(crate) fn round_rows<'a>(
     isa: Isa,
     x: &[f32],
     width: usize,
-    swapped: &'a mut Vec<f32>,
+    swapped: &'a mut AlignedBuffer,
     pairs: &'a mut Vec<Line<Pair>>,
 ) -> Bfloat16Rows<'a> {
     let count = x.len() / width.max(1);
@@ -76,7 +76,7 @@ pub(crate) fn round_rows<'a>(
         return Bfloat16Rows::Pairs(Rows { values, stride: depth, count, width: depth });
     }
     let even = width.next_multiple_of(2);
-    swapped.resize(count * even, 0.0);
+    let swapped = swapped.values(count * even);
     bf16::round_and_swap(isa, x, width, swapped);
     Bfloat16Rows::Swapped(Rows { values: swapped, stride: even, count, width: even })
 }

@@ -9,7 +9,7 @@ use crate::gemm::portable::FloatLanes as FloatStep;
 use crate::gemm::tiles::{self, FloatPanels};
 use crate::isa::Isa;
 use crate::layout::{self, Multiples, Rows, RowsMut};
-use crate::lines::Line;
+use crate::lines::{AlignedBuffer, Line};
 
 /// Panels of one input per step.
 pub(crate) fn pack(weight: &[f32], inputs: usize) -> Vec<Line<f32>> {
@@ -29,14 +29,12 @@ pub(crate) fn product_to_rows<'a>(
     panels: &[Line<f32>],
     bias: &[f32],
     activation: Activation,
-    buffer: &'a mut Vec<f32>,
+    buffer: &'a mut AlignedBuffer,
 ) -> Rows<'a> {
     let (width, stride) = (bias.len(), layout::padded_stride(bias.len()));
-    if buffer.len() < x.count * stride {
-        buffer.resize(x.count * stride, 0.0);
-    }
-    product(isa, x, panels, 0, Epilogue { bias, activation, out: RowsMut { values: buffer, stride, width } });
-    Rows { values: buffer, stride, count: x.count, width }
+    let values = buffer.values(x.count * stride);
+    product(isa, x, panels, 0, Epilogue { bias, activation, out: RowsMut { values: &mut *values, stride, width } });
+    Rows { values, stride, count: x.count, width }
 }
 
 #[inline(always)]

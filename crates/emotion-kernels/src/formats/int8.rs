@@ -21,7 +21,7 @@ use crate::isa::Isa;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::isa::Level;
 use crate::layout::{ByteLayout, Group, Multiples, Quad, Rows, RowsMut, padded_stride};
-use crate::lines::{self, Line};
+use crate::lines::{self, AlignedBuffer, Line};
 use crate::quantization::{Columns, LARGEST, quantize};
 use crate::transpose::transpose;
 
@@ -449,19 +449,17 @@ pub(crate) fn product_to_rows<'a>(
     panels: &Int8Panels,
     bias: &[f32],
     activation: Activation,
-    buffer: &mut Vec<f32>,
+    buffer: &mut AlignedBuffer,
     rounded: &'a mut Int8Buffer,
 ) -> Int8Rows<'a> {
     let (count, width, stride) = (x.quads.count, bias.len(), padded_stride(bias.len()));
     let part = part_rows(isa).min(count.next_multiple_of(LANES)).max(LANES);
-    if buffer.len() < part * stride {
-        buffer.resize(part * stride, 0.0);
-    }
+    let buffer = buffer.values(part * stride);
     let (depth, values, scales) = rounded.rows(isa, count, width);
     let parts = values.chunks_mut(part * depth).zip(scales.chunks_mut(part));
     for (index, (quads, scales)) in parts.enumerate() {
         let count = scales.len();
-        let out = RowsMut { values: &mut buffer[..], stride, width };
+        let out = RowsMut { values: &mut *buffer, stride, width };
         product(isa, x.part(index * part, count), panels, 0, Epilogue { bias, activation, out });
         quantize_into(isa, Rows { values: buffer, stride, count, width }, quads, scales);
     }

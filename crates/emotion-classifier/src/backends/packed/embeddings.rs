@@ -1,7 +1,6 @@
-use emotion_kernels::Isa;
+use emotion_kernels::{AlignedBuffer, Isa};
 
 use crate::architectures::layout;
-use crate::backends::packed::linear::ensure_len;
 use crate::backends::packed::norm::Norm;
 use crate::batch::Batch;
 use crate::error::Result;
@@ -46,9 +45,9 @@ impl Embeddings {
     }
 
     /// Fills `buffer` with the embeddings of all tokens, `[tokens, width]`, and returns their number of values.
-    pub(super) fn run(&self, batch: &Batch, buffer: &mut Vec<f32>) -> usize {
+    pub(super) fn run(&self, batch: &Batch, buffer: &mut AlignedBuffer) -> usize {
         let len = batch.ranges().map(|tokens| tokens.len() * self.width).sum();
-        let mut rest = ensure_len(buffer, len);
+        let mut rest = buffer.values(len);
         for sequence in batch.sequences() {
             let (states, next) = rest.split_at_mut(sequence.len() * self.width);
             for (state, id) in states.chunks_exact_mut(self.width).zip(sequence) {

@@ -2,12 +2,12 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use emotion_kernels::{Attention, AttentionWorkspace, OperandWorkspace, PackedMatrix, Precision};
+use emotion_kernels::{AlignedBuffer, Attention, AttentionWorkspace, OperandWorkspace, PackedMatrix, Precision};
 use rayon::prelude::*;
 
 use crate::architectures::layout::{self, Layout};
 use crate::backends::packed::embeddings::Embeddings;
-use crate::backends::packed::linear::{Kernels, Linear, ensure_len};
+use crate::backends::packed::linear::{Kernels, Linear};
 use crate::backends::packed::norm::Norm;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -79,33 +79,33 @@ impl PackedEncoder {
         let Some((last, inner)) = self.layers.split_last() else { unreachable!("a model has a layer") };
         for layer in inner {
             check(cancelled)?;
-            layer.forward(&hidden[..len], None, &sequences, key_value, output, parts);
+            layer.forward(hidden.values(len), None, &sequences, key_value, output, parts);
             std::mem::swap(hidden, output);
         }
-        first.clear();
-        for (index, sequence) in sequences.iter_mut().enumerate() {
-            first.extend_from_slice(row(hidden, sequence.tokens.start, self.hidden));
+        let first = first.values(sequences.len() * self.hidden);
+        for (index, (sequence, first)) in sequences.iter_mut().zip(first.chunks_exact_mut(self.hidden)).enumerate() {
+            first.copy_from_slice(row(hidden.values(len), sequence.tokens.start, self.hidden));
             sequence.rows = index..index + 1;
         }
         check(cancelled)?;
-        last.forward(&hidden[..len], Some(first), &sequences, key_value, output, parts);
-        Ok(output[..first.len()].to_vec())
+        last.forward(hidden.values(len), Some(first), &sequences, key_value, output, parts);
+        Ok(output.values(first.len()).to_vec())
     }
 
     /// Fills `hidden` with the input of the first layer, and returns its number of values.
     fn embed(
         &self,
         batch: &Batch,
-        embedded: &mut Vec<f32>,
-        hidden: &mut Vec<f32>,
+        embedded: &mut AlignedBuffer,
+        hidden: &mut AlignedBuffer,
         parts: &mut [PartWorkspace],
     ) -> usize {
         let Some(projection) = &self.projection else { return self.embeddings.run(batch, hidden) };
         let (len, width) = (self.embeddings.run(batch, embedded), self.embeddings.width());
         let rows = len / width;
-        let hidden = ensure_len(hidden, rows * self.hidden);
+        let hidden = hidden.values(rows * self.hidden);
         let share = part_rows(rows, parts.len());
-        let shares = embedded[..len].chunks(share * width).zip(hidden.chunks_mut(share * self.hidden));
+        let shares = embedded.values(len).chunks(share * width).zip(hidden.chunks_mut(share * self.hidden));
         each_part(shares, parts, |_, (embedded, hidden), part| {
             let PartWorkspace { operand, shares, .. } = part;
             projection.run_into(projection.operand(embedded, operand), hidden, shares);
@@ -136,30 +136,30 @@ fn check_sums(precision: Precision, layout: &Layout, origin: &str) -> Result<()>
 #[derive(Default)]
 struct Workspace {
     /// Embeddings that are projected to hidden states, `[tokens, width]`.
-    embedded: Vec<f32>,
+    embedded: AlignedBuffer,
     /// The input of a layer, `[tokens, hidden]`.
-    hidden: Vec<f32>,
+    hidden: AlignedBuffer,
     /// The rows of `hidden` for which the last layer's output is needed, `[sequences, hidden]`.
-    first: Vec<f32>,
+    first: AlignedBuffer,
     /// The output of a layer, `[rows, hidden]`.
-    output: Vec<f32>,
+    output: AlignedBuffer,
     /// `[tokens, 2 · hidden]`
-    key_value: Vec<f32>,
+    key_value: AlignedBuffer,
     parts: Vec<PartWorkspace>,
 }
 
 /// Memory of a worker for its part of the rows.
 #[derive(Default)]
 struct PartWorkspace {
-    query: Vec<f32>,
-    context: Vec<f32>,
-    attended: Vec<f32>,
-    inner: Vec<f32>,
+    query: AlignedBuffer,
+    context: AlignedBuffer,
+    attended: AlignedBuffer,
+    inner: AlignedBuffer,
     attention: AttentionWorkspace,
     operand: OperandWorkspace,
     inner_operand: OperandWorkspace,
     /// The columns of a product that each worker computes; one if the part has one worker.
-    shares: Vec<Vec<f32>>,
+    shares: Vec<AlignedBuffer>,
 }
 
 /// With fewer rows per worker than this, reading the weights takes longer than multiplying.
@@ -170,7 +170,7 @@ fn share_out(rows: usize, workers: usize, parts: &mut Vec<PartWorkspace>) -> &mu
     let (count, shares) = if rows / workers < LEAST_PART { (1, workers) } else { (workers, 1) };
     parts.resize_with(parts.len().max(count), PartWorkspace::default);
     let parts = &mut parts[..count];
-    parts[0].shares.resize_with(shares, Vec::new);
+    parts[0].shares.resize_with(shares, AlignedBuffer::default);
     parts
 }
 
@@ -215,12 +215,12 @@ impl Layer {
         hidden: &[f32],
         queries: Option<&[f32]>,
         sequences: &[Sequence],
-        key_value: &mut Vec<f32>,
-        output: &mut Vec<f32>,
+        key_value: &mut AlignedBuffer,
+        output: &mut AlignedBuffer,
         parts: &mut [PartWorkspace],
     ) {
         let dim = self.attention.hidden;
-        let key_value = ensure_len(key_value, 2 * hidden.len());
+        let key_value = key_value.values(2 * hidden.len());
         let share = part_rows(hidden.len() / dim, parts.len());
         let shares = hidden.chunks(share * dim).zip(key_value.chunks_mut(share * 2 * dim));
         each_part(shares, parts, |_, (hidden, key_value), part| {
@@ -232,7 +232,7 @@ impl Layer {
             }
         });
         let residual = queries.unwrap_or(hidden);
-        let output = ensure_len(output, residual.len());
+        let output = output.values(residual.len());
         let share = part_rows(residual.len() / dim, parts.len());
         let shares = residual.chunks(share * dim).zip(output.chunks_mut(share * dim));
         each_part(shares, parts, |index, (residual, output), part| {
@@ -250,7 +250,7 @@ impl Layer {
     fn attend(&self, range: Range<usize>, sequences: &[Sequence], key_value: &[f32], part: &mut PartWorkspace) {
         let PartWorkspace { query, context, attention, .. } = part;
         let dim = self.attention.hidden;
-        let context = ensure_len(context, range.len() * dim);
+        let (query, context) = (query.values(range.len() * dim), context.values(range.len() * dim));
         for Sequence { tokens, rows } in sequences {
             let (start, end) = (rows.start.max(range.start), rows.end.min(range.end));
             if start < end {
@@ -264,7 +264,7 @@ impl Layer {
     /// Fills `output` from `context` and the input of the layer.
     fn feed_forward(&self, residual: &[f32], output: &mut [f32], part: &mut PartWorkspace) {
         let PartWorkspace { context, attended, inner, operand, inner_operand, shares, .. } = part;
-        let context = &context[..residual.len()];
+        let context = context.values(residual.len());
         let attended = self.attention_output.run(self.attention_output.operand(context, operand), attended, shares);
         self.attention_norm.run(attended, residual);
         let attended_operand = self.intermediate.operand(attended, operand);

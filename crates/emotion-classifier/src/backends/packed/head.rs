@@ -1,4 +1,4 @@
-use emotion_kernels::{Isa, OperandWorkspace, Precision};
+use emotion_kernels::{AlignedBuffer, Isa, OperandWorkspace, Precision};
 
 use crate::architectures::layout::{HeadStep, Layout};
 use crate::backends::packed::linear::{Kernels, Linear};
@@ -30,9 +30,8 @@ impl Head {
         let mut workspace = OperandWorkspace::default();
         self.steps.iter().fold(states, |values, step| match step {
             Step::Linear(linear) => {
-                let mut outputs = Vec::new();
-                linear.run(linear.operand(&values, &mut workspace), &mut outputs, &mut []);
-                outputs
+                let mut outputs = AlignedBuffer::default();
+                linear.run(linear.operand(&values, &mut workspace), &mut outputs, &mut []).to_vec()
             }
             // Without a kernel, because a sequence has only `hidden` of these values.
             Step::Tanh => values.into_iter().map(f32::tanh).collect(),

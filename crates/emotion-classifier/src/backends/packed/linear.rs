@@ -1,4 +1,4 @@
-use emotion_kernels::{Activation, Isa, Matmul, Operand, OperandWorkspace, PackedMatrix, Precision};
+use emotion_kernels::{Activation, AlignedBuffer, Isa, Matmul, Operand, OperandWorkspace, PackedMatrix, Precision};
 use rayon::prelude::*;
 
 use crate::architectures::layout::Dense;
@@ -41,8 +41,13 @@ impl Linear {
     }
 
     /// As [`Self::run_into`], into `buffer`.
-    pub(super) fn run<'a>(&self, x: Operand<'_>, buffer: &'a mut Vec<f32>, shares: &mut [Vec<f32>]) -> &'a mut [f32] {
-        let y = ensure_len(buffer, x.rows() * self.weight.outputs());
+    pub(super) fn run<'a>(
+        &self,
+        x: Operand<'_>,
+        buffer: &'a mut AlignedBuffer,
+        shares: &mut [AlignedBuffer],
+    ) -> &'a mut [f32] {
+        let y = buffer.values(x.rows() * self.weight.outputs());
         self.run_into(x, y, shares);
         y
     }
@@ -52,9 +57,9 @@ impl Linear {
         &self,
         next: &Self,
         x: Operand<'_>,
-        buffer: &'a mut Vec<f32>,
+        buffer: &'a mut AlignedBuffer,
         workspace: &'a mut OperandWorkspace,
-        shares: &mut [Vec<f32>],
+        shares: &mut [AlignedBuffer],
     ) -> Operand<'a> {
         if shares.len() > 1 {
             return next.operand(self.run(x, buffer, shares), workspace);
@@ -70,7 +75,7 @@ impl Linear {
     ///
     /// With more than one of `shares`, as many workers compute a range of columns each, so that each reads a part of the
     /// weights: reading them takes most of the time where there are few rows.
-    pub(super) fn run_into(&self, x: Operand<'_>, y: &mut [f32], shares: &mut [Vec<f32>]) {
+    pub(super) fn run_into(&self, x: Operand<'_>, y: &mut [f32], shares: &mut [AlignedBuffer]) {
         let matmul = self.matmul();
         let outputs = self.weight.outputs();
         let most_shares = x.rows() * self.weight.inputs() * outputs / least_share(self.weight.precision());
@@ -82,24 +87,17 @@ impl Linear {
         let shares = &mut shares[..outputs.div_ceil(columns)];
         shares.par_iter_mut().enumerate().with_max_len(1).for_each(|(index, share)| {
             let columns = range(index);
-            let share = ensure_len(share, x.rows() * columns.len());
-            matmul.run_columns(x, columns, share);
+            matmul.run_columns(x, columns.clone(), share.values(x.rows() * columns.len()));
         });
-        for (index, share) in shares.iter().enumerate() {
+        for (index, share) in shares.iter_mut().enumerate() {
             let columns = range(index);
-            for (y, share) in y.chunks_exact_mut(outputs).zip(share.chunks_exact(columns.len())) {
+            for (y, share) in
+                y.chunks_exact_mut(outputs).zip(share.values(x.rows() * columns.len()).chunks_exact(columns.len()))
+            {
                 y[columns.clone()].copy_from_slice(share);
             }
         }
     }
-}
-
-/// The first `len` values of a buffer, which grows if needed; old contents are not cleared, which would take time.
-pub(super) fn ensure_len(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    &mut buffer[..len]
 }
 
 fn kernel_activation(activation: Option<config::Activation>) -> Activation {
