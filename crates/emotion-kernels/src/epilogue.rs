@@ -105,6 +105,32 @@ impl<T: Output> Tile<'_, T> {
         }
     }
 
+    /// As [`Self::store`], for two panels side by side, all of whose columns exist. Both parts of a row are stored one
+    /// after the other.
+    #[inline(always)]
+    pub(crate) fn store_pair<R: TileRows>(&mut self, panels: [&R; 2]) {
+        match self.activation {
+            Activation::None => self.store_pair_as::<_, Identity>(panels),
+            Activation::Gelu => self.store_pair_as::<_, Gelu>(panels),
+            Activation::Relu => self.store_pair_as::<_, Relu>(panels),
+            Activation::GeluTanh => self.store_pair_as::<_, GeluTanh>(panels),
+            Activation::Silu => self.store_pair_as::<_, Silu>(panels),
+            Activation::Tanh => self.store_pair_as::<_, Tanh>(panels),
+        }
+    }
+
+    #[inline(always)]
+    fn store_pair_as<R: TileRows, F: Function>(&mut self, panels: [&R; 2]) {
+        for row in 0..panels[0].count() {
+            let out = &mut self.out[row * self.stride..][..2 * LANES];
+            for (panel, out) in panels.iter().zip(out.as_chunks_mut::<LANES>().0) {
+                for (out, value) in out.iter_mut().zip(panel.values(row)) {
+                    *out = T::of(F::of::<R>(value));
+                }
+            }
+        }
+    }
+
     #[inline(always)]
     fn store_as<R: TileRows, F: Function>(&mut self, rows: &R) {
         if self.columns < LANES {

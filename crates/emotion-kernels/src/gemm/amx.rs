@@ -58,9 +58,13 @@ impl Drop for Tiles {
     }
 }
 
-/// Defines a [`TileDot`] by the instruction that multiplies tiles.
+/// Defines a [`TileDot`] by the instruction that multiplies tiles, and by the instructions that set the start values of
+/// its sums, with their operands.
 macro_rules! tile_dot {
-    ($(#[$meta:meta])* $name:ident: $instruction:literal, $input:ty, $weight:ty, $element:ty) => {
+    (
+        $(#[$meta:meta])* $name:ident: $instruction:literal, $input:ty, $weight:ty, $element:ty,
+        |$starts:ident| $($check:expr)?, [$($start:literal),*], [$($operand:tt)*]
+    ) => {
         $(#[$meta])*
         pub(crate) struct $name(Tiles);
 
@@ -85,33 +89,34 @@ macro_rules! tile_dot {
                 &self,
                 rows: [Rows<'_, $input>; 2],
                 panels: [&[Line<$weight>]; TILE_PANELS],
-                starts: [&[$element; LANES]; TILE_PANELS],
+                $starts: [&[$element; LANES]; TILE_PANELS],
                 sums: &mut TileSums<$element>,
             ) {
                 let depth = panels[0].len();
+                $(assert!($check);)?
                 assert!(depth > 0 && depth.is_multiple_of(TILE_STEPS) && panels[1].len() == depth);
                 let stride = rows[0].stride;
                 for rows in rows {
                     assert!(rows.stride == stride && rows.width == depth);
                     assert_eq!(rows.values.len(), (TILE_ROWS - 1) * stride + depth);
                 }
+                // `tileloaddt1` loads rows past the first-level cache, where they would evict the panels: all tiles of
+                // a block read the same panels, but each has rows of its own.
+                //
                 // SAFETY: `self` proves that the tiles are configured. A tile load reads sixteen rows of 64 bytes: of
-                // a start the same 64 bytes sixteen times; of the inputs, the next 16 steps of rows that are `stride`
-                // apart; of a panel, its next 1024 bytes. After `depth / TILE_STEPS` iterations, rows and panels have
-                // been read to their ends. `sums` has 1024 bytes for each of its four tiles.
+                // a start value, the same 64 bytes sixteen times; of the inputs, the next 16 steps of rows that are
+                // `stride` apart; of a panel, its next 1024 bytes. After `depth / TILE_STEPS` iterations, rows and
+                // panels have been read to their ends. `sums` has 1024 bytes for each of its four tiles.
                 unsafe {
                     asm!(
-                        "tileloadd tmm0, [{start0} + {zero}]",
-                        "tileloadd tmm1, [{start1} + {zero}]",
-                        "tileloadd tmm2, [{start0} + {zero}]",
-                        "tileloadd tmm3, [{start1} + {zero}]",
+                        $($start,)*
                         "2:",
-                        "tileloadd tmm4, [{rows0} + {stride}]",
+                        "tileloaddt1 tmm4, [{rows0} + {stride}]",
                         "tileloadd tmm6, [{panel0} + {line}]",
                         concat!($instruction, " tmm0, tmm4, tmm6"),
                         "tileloadd tmm7, [{panel1} + {line}]",
                         concat!($instruction, " tmm1, tmm4, tmm7"),
-                        "tileloadd tmm5, [{rows1} + {stride}]",
+                        "tileloaddt1 tmm5, [{rows1} + {stride}]",
                         concat!($instruction, " tmm2, tmm5, tmm6"),
                         concat!($instruction, " tmm3, tmm5, tmm7"),
                         "add {rows0}, 64",
@@ -124,9 +129,7 @@ macro_rules! tile_dot {
                         "tilestored [{sums} + {line} + 1024], tmm1",
                         "tilestored [{sums} + {line} + 2048], tmm2",
                         "tilestored [{sums} + {line} + 3072], tmm3",
-                        start0 = in(reg) starts[0].as_ptr(),
-                        start1 = in(reg) starts[1].as_ptr(),
-                        zero = in(reg) 0_usize,
+                        $($operand)*
                         rows0 = inout(reg) rows[0].values.as_ptr() => _,
                         rows1 = inout(reg) rows[1].values.as_ptr() => _,
                         stride = in(reg) 4 * stride,
@@ -146,13 +149,24 @@ macro_rules! tile_dot {
 }
 
 tile_dot! {
-    /// `TDPBSSD`: signed bytes, summed exactly.
-    Int8: "tdpbssd", Quad, [i8; 4], i32
+    /// `TDPBSSD`: signed bytes, summed exactly. Sums start with zero, because the rows have no offset.
+    Int8: "tdpbssd", Quad, [i8; 4], i32,
+    |starts| starts == [&[0; LANES]; TILE_PANELS],
+    ["tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"],
+    []
 }
 tile_dot! {
     /// `TDPBF16PS`: over sixteen pairs, the products of the first values and the products of the second values have
     /// separate sums; these are added to each other, and the result to the previous sum.
-    Bf16: "tdpbf16ps", Pair, Pair, f32
+    Bf16: "tdpbf16ps", Pair, Pair, f32,
+    |starts|,
+    [
+        "tileloadd tmm0, [{start0} + {zero}]",
+        "tileloadd tmm1, [{start1} + {zero}]",
+        "tileloadd tmm2, [{start0} + {zero}]",
+        "tileloadd tmm3, [{start1} + {zero}]"
+    ],
+    [start0 = in(reg) starts[0].as_ptr(), start1 = in(reg) starts[1].as_ptr(), zero = in(reg) 0_usize,]
 }
 
 impl ByteStep for Int8 {

@@ -456,15 +456,18 @@ impl<D: TileDot> TwoByTwo<'_, D> {
         let [left, right] = panels;
         let starts = [left.start(), right.start()];
         self.dot.multiply(inputs, [left.weights(), right.weights()], starts, &mut self.sums);
-        for (tile, sums) in self.sums.0[..tiles].iter().enumerate() {
+        for (tile, [left_sums, right_sums]) in self.sums.0[..tiles].iter().enumerate() {
             let first_row = rows.start + tile * TILE_ROWS;
-            for (index, (panel, sums)) in panels.iter().zip(sums).enumerate() {
-                let column = column + index * LANES;
-                if column >= epilogue.out.width {
-                    break;
-                }
-                let sums = &sums[..TILE_ROWS.min(rows.end - first_row)];
-                epilogue.tile(first_row, column).store(&MemoryRows::new(panel, sums, first_row));
+            let count = TILE_ROWS.min(rows.end - first_row);
+            let left = MemoryRows::new(left, &left_sums[..count], first_row);
+            let right = MemoryRows::new(right, &right_sums[..count], first_row);
+            if column + 2 * LANES <= epilogue.out.width {
+                epilogue.tile(first_row, column).store_pair([&left, &right]);
+                continue;
+            }
+            epilogue.tile(first_row, column).store(&left);
+            if column + LANES < epilogue.out.width {
+                epilogue.tile(first_row, column + LANES).store(&right);
             }
         }
     }
