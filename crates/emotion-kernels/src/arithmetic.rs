@@ -131,6 +131,28 @@ pub(crate) fn total(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     sum(lanes)
 }
 
+/// The largest of the values; any of them if one is NaN.
+///
+/// `f32::max`, which handles NaN, would become scalar code.
+#[inline(always)]
+pub(crate) fn maximum(values: &[Lanes]) -> f32 {
+    let mut largest = [f32::NEG_INFINITY; LANES];
+    for lanes in values {
+        for lane in 0..LANES {
+            largest[lane] = if lanes[lane] > largest[lane] { lanes[lane] } else { largest[lane] };
+        }
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            let other = largest[lane + width];
+            largest[lane] = if other > largest[lane] { other } else { largest[lane] };
+        }
+        width /= 2;
+    }
+    largest[0]
+}
+
 /// `eˣ`, relative error below 3e-7 for finite results; 0 below -87.
 ///
 /// Range reduction by `ln 2` in two parts, then a polynomial of degree 6 on `[-½ ln 2, ½ ln 2]`

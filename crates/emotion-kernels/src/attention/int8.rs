@@ -1,6 +1,6 @@
 //! Attention in int8: both products are exact integers.
 
-use crate::arithmetic::{Arithmetic, LANES, Lanes, dispatch};
+use crate::arithmetic::{Arithmetic, LANES, dispatch, maximum};
 use crate::epilogue::{Activation, Epilogue};
 use crate::formats::int8::{self, Int8Buffer, Int8Panels, UnsignedRows};
 use crate::isa::Isa;
@@ -86,7 +86,7 @@ fn softmax_rows<A: Arithmetic>(
     let rows = scores.chunks_exact_mut(stride).zip(bytes.chunks_exact_mut(row_bytes));
     for ((row, bytes), scale) in rows.zip(scales) {
         row[tokens..].fill(f32::NEG_INFINITY);
-        let max = largest(row.as_chunks::<LANES>().0);
+        let max = maximum(row.as_chunks::<LANES>().0);
         for (byte, score) in bytes.iter_mut().zip(row.iter()) {
             let [low, ..] = power(*score - max).to_le_bytes();
             *byte = low;
@@ -94,26 +94,6 @@ fn softmax_rows<A: Arithmetic>(
         let total: u32 = bytes[..tokens].iter().map(|byte| u32::from(*byte)).sum();
         *scale = if scale.is_finite() { 1.0 / total as f32 } else { f32::NAN };
     }
-}
-
-/// The largest score of a row; any value if one is NaN.
-#[inline(always)]
-fn largest(row: &[Lanes]) -> f32 {
-    let mut largest = [f32::NEG_INFINITY; LANES];
-    for lanes in row {
-        for lane in 0..LANES {
-            largest[lane] = if lanes[lane] > largest[lane] { lanes[lane] } else { largest[lane] };
-        }
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            let other = largest[lane + width];
-            largest[lane] = if other > largest[lane] { other } else { largest[lane] };
-        }
-        width /= 2;
-    }
-    largest[0]
 }
 
 /// Bits whose lowest byte is `127 · 2ˣ` for `x` of at most 0, rounded: 2 to the nearest integer, by a polynomial with a

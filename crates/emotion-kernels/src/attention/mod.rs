@@ -3,7 +3,7 @@ mod int8;
 use std::fmt;
 
 use self::int8::Int8Workspace;
-use crate::arithmetic::{Arithmetic, LANES, Lanes, dispatch, exp, total};
+use crate::arithmetic::{Arithmetic, LANES, dispatch, exp, maximum, total};
 use crate::bf16::{Bfloat16, Pair, round_and_swap, round_and_swap_rows, round_to_pairs};
 use crate::epilogue::{Activation, Epilogue};
 use crate::formats::bfloat16::{PairProduct, has_pairs};
@@ -310,24 +310,6 @@ fn softmax_rows<A: Arithmetic>(scores: &mut [f32], stride: usize, tokens: usize,
             *value *= inverse;
         }
     }
-}
-
-#[inline(always)]
-fn maximum(row: &[Lanes]) -> f32 {
-    let mut most = [f32::NEG_INFINITY; LANES];
-    for lanes in row {
-        for (most, value) in most.iter_mut().zip(lanes) {
-            *most = if value > most { *value } else { *most };
-        }
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            most[lane] = most[lane].max(most[lane + width]);
-        }
-        width /= 2;
-    }
-    most[0]
 }
 
 #[cfg(test)]
