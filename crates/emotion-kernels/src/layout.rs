@@ -67,6 +67,12 @@ impl Multiples {
         inputs.div_ceil(per_step).next_multiple_of(self.steps)
     }
 
+    /// The distance of rows of `depth` steps, in steps. For tile registers, which take sixteen rows at once, it is an odd
+    /// number of cache lines: equal columns of the rows are then spread over all sets of a cache.
+    pub(crate) fn stride(self, depth: usize) -> usize {
+        if self.steps == 1 { depth } else { (depth / self.steps | 1) * self.steps }
+    }
+
     /// The number of panels of a matrix with `outputs` outputs.
     pub(crate) fn panels(self, outputs: usize) -> usize {
         outputs.div_ceil(LANES).next_multiple_of(self.panels)

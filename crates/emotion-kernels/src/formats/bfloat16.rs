@@ -71,9 +71,10 @@ pub(crate) fn round_rows<'a>(
     if has_pairs(isa) {
         let multiples = Multiples::of(isa);
         let depth = multiples.depth(width, 2);
-        let values = lines::words(pairs, count.next_multiple_of(multiples.rows) * depth);
-        bf16::round_to_pairs(isa, x, width, depth, values);
-        return Bfloat16Rows::Pairs(Rows { values, stride: depth, count, width: depth });
+        let stride = multiples.stride(depth);
+        let values = lines::words(pairs, count.next_multiple_of(multiples.rows) * stride);
+        bf16::round_to_pairs(isa, x, width, stride, values);
+        return Bfloat16Rows::Pairs(Rows { values, stride, count, width: depth });
     }
     let even = width.next_multiple_of(2);
     let swapped = swapped.values(count * even);
@@ -113,14 +114,15 @@ pub(crate) fn product_to_pairs<'a>(
     let multiples = Multiples::of(isa);
     let width = bias.len();
     let depth = multiples.depth(width, 2);
-    let steps = lines::words(pairs, x.count.next_multiple_of(multiples.rows) * depth);
+    let stride = multiples.stride(depth);
+    let steps = lines::words(pairs, x.count.next_multiple_of(multiples.rows) * stride);
     let values = steps.as_flattened_mut();
-    for row in values.chunks_exact_mut((2 * depth).max(1)) {
-        row[width..].fill(Bfloat16::default());
+    for row in values.chunks_exact_mut((2 * stride).max(1)) {
+        row[width..2 * depth].fill(Bfloat16::default());
     }
-    let out = RowsMut { values, stride: 2 * depth, width };
+    let out = RowsMut { values, stride: 2 * stride, width };
     PairProduct::of(isa).run(x, panels, Epilogue { bias, activation, out });
-    Bfloat16Rows::Pairs(Rows { values: steps, stride: depth, count: x.count, width: depth })
+    Bfloat16Rows::Pairs(Rows { values: steps, stride, count: x.count, width: depth })
 }
 
 /// The product of pairs with instructions of this machine. The dot step proves that the machine has them.
@@ -254,13 +256,14 @@ mod tests {
             let expected = bits(&naive_tiles(&x, &weight, &bias, inputs));
 
             let depth = Multiples::AMX.depth(inputs, 2);
+            let stride = Multiples::AMX.stride(depth);
             let rows = count.next_multiple_of(Multiples::AMX.rows);
-            let mut pairs = vec![[Bfloat16::round(f32::NAN); 2]; rows * depth];
-            round_rows_to_pairs::<Fused>(&x, inputs, depth, &mut pairs);
+            let mut pairs = vec![[Bfloat16::round(f32::NAN); 2]; rows * stride];
+            round_rows_to_pairs::<Fused>(&x, inputs, stride, &mut pairs);
             let panels = pack_pairs(Multiples::AMX, &weight, inputs);
             let mut y = vec![f32::NAN; count * outputs];
             let out = RowsMut { values: &mut y, stride: outputs, width: outputs };
-            let rows = Rows { values: &pairs, stride: depth, count, width: depth };
+            let rows = Rows { values: &pairs, stride, count, width: depth };
             multiply_pairs(rows, &panels, Epilogue { bias: &bias, activation: Activation::None, out });
             prop_assert_eq!(bits(&y), &expected[..]);
 

@@ -44,35 +44,31 @@ pub(crate) struct Int8Buffer {
 }
 
 impl Int8Buffer {
-    /// The depth of rows of `width` values, and the memory of `count` rows. The padding of a row may hold earlier values:
+    /// The shape of rows of `width` values, and the memory of `count` rows. The padding of a row may hold earlier values:
     /// its weights are zero. Results of padding rows are not stored.
-    fn rows(&mut self, isa: Isa, count: usize, width: usize) -> (usize, &mut [Quad], &mut [f32]) {
-        let (layout, multiples) = (layout(isa), Multiples::of(isa));
-        let depth = depth(layout, multiples, width);
+    fn rows(&mut self, isa: Isa, count: usize, width: usize) -> (Shape, &mut [Quad], &mut [f32]) {
+        let shape = Shape::of(isa, width);
         self.scales.resize(count, 0.0);
-        (depth, lines::words(&mut self.quads, row_count(layout, multiples, count) * depth), &mut self.scales)
+        (shape, lines::words(&mut self.quads, shape.row_count(count) * shape.stride), &mut self.scales)
     }
 }
 
 /// Rounds each row of `x` to 8 bits.
 pub(crate) fn quantize_rows<'a>(isa: Isa, x: Rows<'_>, rounded: &'a mut Int8Buffer) -> Int8Rows<'a> {
-    let (depth, values, scales) = rounded.rows(isa, x.count, x.width);
-    quantize_into(isa, x, values, scales);
-    Int8Rows { quads: Rows { values, stride: depth, count: x.count, width: depth }, scales }
+    let (shape, values, scales) = rounded.rows(isa, x.count, x.width);
+    quantize_into(isa, shape, x, values, scales);
+    Int8Rows { quads: shape.rows(values, x.count), scales }
 }
 
 /// Rounds each row of `x` to 8 bits. There are as many scales as rows.
-fn quantize_into(isa: Isa, x: Rows<'_>, quads: &mut [Quad], row_scales: &mut [f32]) {
-    let layout = layout(isa);
-    let (depth, offset) = (depth(layout, Multiples::of(isa), x.width), layout.offset);
-    let (bytes, row_bytes) = (quads.as_flattened_mut(), 4 * depth);
+fn quantize_into(isa: Isa, shape: Shape, x: Rows<'_>, quads: &mut [Quad], row_scales: &mut [f32]) {
+    let Shape { layout, stride, .. } = shape;
+    let (bytes, row_bytes, offset) = (quads.as_flattened_mut(), 4 * stride, layout.offset);
     dispatch!(
         isa,
         quantize_all(x: Rows<'_>, row_bytes: usize, offset: u8, bytes: &mut [u8], row_scales: &mut [f32])
     );
-    if layout.rows == 2 {
-        interleave_pairs(quads, depth);
-    }
+    shape.arrange(quads);
 }
 
 impl<'a> Int8Rows<'a> {
@@ -89,44 +85,66 @@ impl<'a> Int8Rows<'a> {
     }
 }
 
-/// The number of rows that `count` rows take, with their padding.
-fn row_count(layout: ByteLayout, multiples: Multiples, count: usize) -> usize {
-    count.next_multiple_of(multiples.rows.max(layout.rows))
+/// The shape of rows of quads.
+#[derive(Clone, Copy)]
+struct Shape {
+    layout: ByteLayout,
+    multiples: Multiples,
+    /// The number of quads in a row.
+    depth: usize,
+    /// The distance of rows in quads.
+    stride: usize,
+}
+
+impl Shape {
+    /// The shape of rows of `width` values.
+    fn of(isa: Isa, width: usize) -> Self {
+        let (layout, multiples) = (layout(isa), Multiples::of(isa));
+        let depth = depth(layout, multiples, width);
+        Self { layout, multiples, depth, stride: multiples.stride(depth) }
+    }
+
+    /// The number of rows that `count` rows take, with their padding.
+    fn row_count(self, count: usize) -> usize {
+        count.next_multiple_of(self.multiples.rows.max(self.layout.rows))
+    }
+
+    fn rows(self, values: &[Quad], count: usize) -> Rows<'_, Quad> {
+        Rows { values, stride: self.stride, count, width: self.depth }
+    }
+
+    /// Interleaves rows if the instruction set requires it.
+    fn arrange(self, quads: &mut [Quad]) {
+        if self.layout.rows == 2 {
+            interleave_pairs(quads, self.depth);
+        }
+    }
 }
 
 /// Rows of integers from 0 to 127, as softmax writes them, without an offset.
-pub(crate) struct UnsignedRows {
-    layout: ByteLayout,
-    multiples: Multiples,
-    depth: usize,
-}
+pub(crate) struct UnsignedRows(Shape);
 
 impl UnsignedRows {
     /// For rows of `width` integers.
     pub(crate) fn new(isa: Isa, width: usize) -> Self {
-        let (layout, multiples) = (layout(isa), Multiples::of(isa));
-        Self { layout, multiples, depth: depth(layout, multiples, width) }
+        Self(Shape::of(isa, width))
     }
 
-    /// The number of bytes in a row, of which those after the first `width` are padding.
+    /// The number of bytes from one row to the next, of which those after the first `width` are padding.
     pub(crate) fn row_bytes(&self) -> usize {
-        4 * self.depth
+        4 * self.0.stride
     }
 
     /// The memory of `count` rows.
     pub(crate) fn bytes<'a>(&self, count: usize, quads: &'a mut Vec<Line<Quad>>) -> &'a mut [u8] {
-        let count = row_count(self.layout, self.multiples, count);
-        lines::words(quads, count * self.depth).as_flattened_mut()
+        lines::words(quads, self.0.row_count(count) * self.0.stride).as_flattened_mut()
     }
 
     /// The rows in that memory, with their scales, as an operand of a product.
     pub(crate) fn rows<'a>(&self, quads: &'a mut Vec<Line<Quad>>, scales: &'a [f32]) -> Int8Rows<'a> {
-        let Self { layout, multiples, depth } = *self;
-        let values = lines::words(quads, row_count(layout, multiples, scales.len()) * depth);
-        if layout.rows == 2 {
-            interleave_pairs(values, depth);
-        }
-        Int8Rows { quads: Rows { values, stride: depth, count: scales.len(), width: depth }, scales }
+        let values = lines::words(quads, self.0.row_count(scales.len()) * self.0.stride);
+        self.0.arrange(values);
+        Int8Rows { quads: self.0.rows(values, scales.len()), scales }
     }
 }
 
@@ -455,15 +473,15 @@ pub(crate) fn product_to_rows<'a>(
     let (count, width, stride) = (x.quads.count, bias.len(), padded_stride(bias.len()));
     let part = part_rows(isa).min(count.next_multiple_of(LANES)).max(LANES);
     let buffer = buffer.values(part * stride);
-    let (depth, values, scales) = rounded.rows(isa, count, width);
-    let parts = values.chunks_mut(part * depth).zip(scales.chunks_mut(part));
+    let (shape, values, scales) = rounded.rows(isa, count, width);
+    let parts = values.chunks_mut(part * shape.stride).zip(scales.chunks_mut(part));
     for (index, (quads, scales)) in parts.enumerate() {
         let count = scales.len();
         let out = RowsMut { values: &mut *buffer, stride, width };
         product(isa, x.part(index * part, count), panels, 0, Epilogue { bias, activation, out });
-        quantize_into(isa, Rows { values: buffer, stride, count, width }, quads, scales);
+        quantize_into(isa, shape, Rows { values: buffer, stride, count, width }, quads, scales);
     }
-    Int8Rows { quads: Rows { values, stride: depth, count, width: depth }, scales }
+    Int8Rows { quads: shape.rows(values, count), scales }
 }
 
 /// The largest number of rows that [`product_to_rows`] computes before it rounds them, a multiple of 16. Each part reads
@@ -625,11 +643,12 @@ mod tests {
         fn tiles_have_the_bits_of_the_naive_product((inputs, x, weight, bias) in operands()) {
             let count = x.len() / inputs;
             let panels = Int8Panels::pack_as(Tdpbssd::LAYOUT, Multiples::AMX, &weight, inputs);
-            let stride = Multiples::AMX.depth(inputs, 4);
+            let depth = Multiples::AMX.depth(inputs, 4);
+            let stride = Multiples::AMX.stride(depth);
             let mut quads = vec![[0x80; 4]; count.next_multiple_of(Multiples::AMX.rows) * stride];
             let mut scales = vec![0.0; count];
             quantize_all::<Fused>(dense(&x, inputs), 4 * stride, 0, quads.as_flattened_mut(), &mut scales);
-            let rows = Rows { values: &quads, stride, count, width: stride };
+            let rows = Rows { values: &quads, stride, count, width: depth };
             let mut y = vec![f32::NAN; count * bias.len()];
             let out = RowsMut { values: &mut y, stride: bias.len(), width: bias.len() };
             let panels = ScaledPanels { panels: &panels, first: 0, row_scales: &scales };
