@@ -1,6 +1,7 @@
 //! Throughput through SQL in texts per second beside the classifier alone, over the same distinct texts in Parquet.
 //!
-//! `cargo bench --workspace --bench sql`. The ratio of `sql/select` to `sql/classifier` is what SQL costs.
+//! `cargo bench --workspace --bench sql`. The ratio of `sql/select` to `sql/classifier` is what SQL costs, and the
+//! difference of `few/select` and `few/classifier` is what it costs for a small table.
 
 use std::hint::black_box;
 
@@ -15,6 +16,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 const TEXTS: usize = 1024;
+/// The rows of a small table.
+const FEW: usize = 100;
 
 /// Texts of 22 tokens, special tokens included.
 fn texts() -> Vec<String> {
@@ -25,20 +28,28 @@ fn texts() -> Vec<String> {
     (0..TEXTS).map(|at| text(at).join(" ")).collect()
 }
 
+/// A session with the tables `texts` and `few`.
 async fn session(folder: &TempDir, cache: bool) -> SessionContext {
     let state = SessionStateBuilder::new().with_default_features().with_emotion().build();
     let context = SessionContext::new_with_state(state);
-    let path = folder.path().join("texts.parquet").display().to_string();
-    let column: ArrayRef = std::sync::Arc::new(StringArray::from(texts()));
-    let batch = RecordBatch::try_from_iter([("text", column)]).expect("a column is a batch");
-    let frame = context.read_batch(batch).expect("a batch is a table");
-    let single = DataFrameWriteOptions::new().with_single_file_output(true);
-    frame.write_parquet(&path, single, None).await.expect("Parquet is written");
-    context.register_parquet("texts", &path, ParquetReadOptions::default()).await.expect("Parquet is read");
+    let texts = texts();
+    register(&context, folder, "few", texts[..FEW].to_vec()).await;
+    register(&context, folder, "texts", texts).await;
     if !cache {
         context.sql("SET emotion.cache_entries = 0").await.expect("the option is there");
     }
     context
+}
+
+/// Writes texts to a Parquet file and registers it as a table.
+async fn register(context: &SessionContext, folder: &TempDir, name: &str, texts: Vec<String>) {
+    let path = folder.path().join(format!("{name}.parquet")).display().to_string();
+    let column: ArrayRef = std::sync::Arc::new(StringArray::from(texts));
+    let batch = RecordBatch::try_from_iter([("text", column)]).expect("a column is a batch");
+    let frame = context.read_batch(batch).expect("a batch is a table");
+    let single = DataFrameWriteOptions::new().with_single_file_output(true);
+    frame.write_parquet(&path, single, None).await.expect("Parquet is written");
+    context.register_parquet(name, &path, ParquetReadOptions::default()).await.expect("Parquet is read");
 }
 
 async fn run(context: &SessionContext, sql: &str) {
@@ -67,6 +78,15 @@ fn sql(criterion: &mut Criterion) {
     ] {
         group.bench_function(name, |bencher| bencher.iter(|| runtime.block_on(run(context, query))));
     }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("few");
+    group.throughput(Throughput::Elements(FEW as u64));
+    group.bench_function("classifier", |bencher| {
+        bencher.iter(|| black_box(classifier.request(&texts[..FEW]).cache(false).run().expect("texts are classified")));
+    });
+    let query = "SELECT emotion_classify(text) FROM few";
+    group.bench_function("select", |bencher| bencher.iter(|| runtime.block_on(run(&uncached, query))));
     group.finish();
 }
 
