@@ -155,3 +155,20 @@ pub(crate) fn pack<P: Copy + Default>(
     }
     panels
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_tiles_are_an_odd_number_of_lines_apart() {
+        let steps = Multiples::AMX.steps;
+        for lines in 1..100 {
+            let depth = lines * steps;
+            let stride = Multiples::AMX.stride(depth);
+            assert!(stride == depth || stride == depth + steps, "{depth}: {stride}");
+            assert_eq!(stride / steps % 2, 1, "{depth}: {stride}");
+            assert_eq!(Multiples::ANY.stride(depth), depth);
+        }
+    }
+}
