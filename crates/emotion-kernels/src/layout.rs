@@ -70,7 +70,7 @@ impl Multiples {
     /// The distance of rows of `depth` steps, in steps. For tile registers, which take sixteen rows at once, it is an odd
     /// number of cache lines: equal columns of the rows are then spread over all sets of a cache.
     pub(crate) fn stride(self, depth: usize) -> usize {
-        if self.steps == 1 { depth } else { (depth / self.steps | 1) * self.steps }
+        if self.steps == 1 { depth } else { ((depth / self.steps) | 1) * self.steps }
     }
 
     /// The number of panels of a matrix with `outputs` outputs.
