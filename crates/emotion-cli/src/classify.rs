@@ -8,13 +8,13 @@ use arrow::datatypes::{DataType, Field, Fields, Float32Type};
 use arrow::json::WriterBuilder as JsonWriterBuilder;
 use arrow::json::writer::LineDelimited;
 use arrow::util::display::FormatOptions;
-use arrow::util::pretty::pretty_format_batches_with_options;
 use clap::{Args, ValueEnum};
 use emotion_classifier::{Classifier, ClassifyOptions, Prediction};
 
 use crate::escapes::visible;
 use crate::model::ModelArguments;
 use crate::standard_output::StandardOutput;
+use crate::text_table::text_table;
 
 /// Texts that are classified and printed together when they come from a pipe.
 const LINES_A_BATCH: usize = 1024;
@@ -166,7 +166,7 @@ impl<W: Write> Printer<W> {
     fn finish(mut self) -> Result<()> {
         if !self.table.is_empty() {
             let options = FormatOptions::default().with_null("NULL");
-            let table = pretty_format_batches_with_options(&self.table, &options)?.to_string();
+            let table = text_table(&self.table, &options)?;
             writeln!(self.out, "{}", visible(&table))?;
         }
         Ok(self.out.flush()?)

@@ -25,6 +25,7 @@ mod standard_error;
 mod standard_output;
 mod stores;
 mod table;
+mod text_table;
 mod version;
 
 use std::io;

@@ -9,12 +9,12 @@ use arrow::array::RecordBatch;
 use arrow::csv;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::json;
-use arrow::util::pretty::pretty_format_batches_with_options;
 use clap::ValueEnum;
 use datafusion::config::FormatOptions;
 
 use crate::escapes::Visible;
 use crate::standard_output::StandardOutput;
+use crate::text_table::text_table;
 
 /// A format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -138,7 +138,7 @@ pub fn write_table(
         shown.push(batch.slice(0, batch.num_rows().min(max_rows.0 - rows)));
         rows += shown[shown.len() - 1].num_rows();
     }
-    let mut table = pretty_format_batches_with_options(&shown, &options.try_into()?)?.to_string();
+    let mut table = text_table(&shown, &options.try_into()?)?;
     if rows < batches.iter().map(RecordBatch::num_rows).sum() {
         let border = table.rfind('\n').map_or(0, |end| end + 1);
         let dots = format!("| .{}|\n", " ".repeat((table.len() - border).saturating_sub(4)));
